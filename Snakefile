@@ -1,0 +1,49 @@
+# Bench3R: methods x datasets x options -> tables. The grid is planned in bench3r/plan.py; the rules only carry it out.
+#   snakemake --cores all                                    the laptop run of config/default.yaml
+#   snakemake --cores all --configfile config/NAME.yaml      another run
+#   snakemake --cores all --profile slurm                    the full sweep on a cluster
+import sys
+
+sys.path.insert(0, str(workflow.basedir))
+from bench3r.stages import paths
+from bench3r.workflow import load_plan
+
+PLAN_FILE, PLAN = load_plan(config)
+RUN = PLAN.name
+GPU = int(PLAN.device == "cuda")
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9_]+-[0-9a-f]{8}",
+    cell="[^/]+",
+    training="[^/]+",
+    profile="[^/]+",
+
+
+include: "workflows/prepare.smk"
+include: "workflows/train.smk"
+include: "workflows/predict.smk"
+include: "workflows/profile.smk"
+include: "workflows/score.smk"
+include: "workflows/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        f"reports/{RUN}/index.md",
+
+
+onsuccess:
+    print(f"\nDone. Read reports/{RUN}/index.md")
+
+
+onerror:
+    shell(
+        "bench3r collect --plan {PLAN_FILE} && bench3r report --plan {PLAN_FILE} || true"
+    )
+    print(f"\nSome jobs were lost; reports/{RUN}/index.md names every hole. Run again to fill them.")

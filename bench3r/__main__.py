@@ -1,0 +1,5 @@
+"""``python -m bench3r``."""
+
+from bench3r.cli import main
+
+main()

@@ -1,0 +1,234 @@
+"""The command line. Every stage of the workflow is a subcommand that a person can type."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench3r.errors import Bench3RError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Benchmark of efficient feed-forward 3D reconstruction. Exit codes: 0 done, 1 a check failed, 2 bad input.",
+)  # fmt: skip
+console = Console()
+
+PlanFile = Annotated[Path, typer.Option("--plan", help="plan made by `bench3r plan`")]
+Out = Annotated[Path | None, typer.Option("--out", help="output file; the usual place when left out")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads")]
+
+
+def _plan(path: Path):  # noqa: ANN202 - the type would import pydantic models on every --help
+    from bench3r.files import read_json
+    from bench3r.plan import Plan
+
+    return Plan.model_validate(read_json(path))
+
+
+@app.command("list")
+def list_(
+    methods: Annotated[bool, typer.Option("--methods")] = False,
+    backbones: Annotated[bool, typer.Option("--backbones")] = False,
+    datasets: Annotated[bool, typer.Option("--datasets")] = False,
+    protocols: Annotated[bool, typer.Option("--protocols")] = False,
+) -> None:
+    """Print methods, backbones, datasets and protocols by name (all, or those asked for)."""
+    from bench3r.listing import sections
+
+    asked = {"methods": methods, "backbones": backbones, "datasets": datasets, "protocols": protocols}
+    for title, columns, rows in sections([k for k, v in asked.items() if v] or list(asked)):
+        table = Table(*columns, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="a file in methods/")]) -> None:
+    """Run the contract test on a method: it loads, builds and reconstructs one small scene."""
+    from bench3r.contract import check_method
+
+    for line in check_method(file):
+        console.print(line)
+
+
+@app.command()
+def plan(
+    config: Annotated[Path, typer.Option("--config", help="configuration file")] = Path("config/default.yaml"),
+    out: Out = None,
+) -> None:
+    """Expand a configuration into cells; print their number and the disk that predictions may take."""
+    from bench3r.config import load_config
+    from bench3r.files import write_json
+    from bench3r.plan import make_plan
+
+    made = make_plan(load_config(config))
+    target = out or Path(".bench3r") / f"{made.config['name']}.json"
+    write_json(target, made.model_dump(mode="json"))
+    console.print(f"{len(made.cells)} cells, {len(made.datasets)} datasets, {len(made.trainings)} trainings, "
+                  f"{len(made.profiles)} profiles; predictions take at most {made.prediction_bytes / 1e6:.1f} MB; "
+                  f"plan: {target}")  # fmt: skip
+
+
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="dataset name, or its id in --plan")],
+    root: Annotated[str, typer.Option(help="data root, or `procedural`")] = "procedural",
+    scenes: Annotated[int, typer.Option(min=1)] = 10,
+    frames: Annotated[list[int], typer.Option(min=1)] = [4],  # noqa: B006 - typer needs the list itself
+    views: Annotated[int, typer.Option(min=2, help="frames rendered per procedural scene")] = 8,
+    plan: Annotated[Path | None, typer.Option("--plan")] = None,
+    out: Out = None,
+) -> None:
+    """Render or check the data of one dataset and write its frame lists."""
+    from bench3r.config import DatasetConfig
+    from bench3r.plan import adhoc_dataset
+    from bench3r.stages import paths
+    from bench3r.stages.prepare import prepare as run
+
+    if plan is not None:
+        entry = _plan(plan).dataset(dataset)
+    else:
+        entry = adhoc_dataset(dataset, DatasetConfig(root=root, scenes=scenes, views=max(views, *frames)), frames)
+    result = run(entry, out or paths.prepared(entry.id), paths.data_folder(entry.id))
+    failed = {k: v["note"] for k, v in result["checks"].items() if not v["ok"]}
+    console.print(f"{entry.name}: {len(result['checks'])} scenes, {len(failed)} broken, root {result['root']}")
+    for name, note in failed.items():
+        console.print(f"  {name}: {note}")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="training id in the plan")],
+    plan: PlanFile,
+    out: Out = None,
+    max_minutes: Annotated[float, typer.Option(help="stop after this time; run again to go on")] = float("inf"),
+    threads: Threads = 1,
+) -> None:
+    """Train a base, or what a method learns. Resumes by itself; start it with torchrun for several processes."""
+    import torch
+
+    from bench3r.stages import paths
+    from bench3r.stages.train import train as run
+
+    torch.set_num_threads(threads)
+    made = _plan(plan)
+    run(made, name, out or paths.trained(made.config["name"], name), max_minutes * 60)
+
+
+@app.command()
+def predict(
+    cell: Annotated[str, typer.Argument(help="cell id in the plan")],
+    plan: PlanFile,
+    out: Out = None,
+    threads: Threads = 1,
+) -> None:
+    """Predict all scenes of a cell under supervision; failures become records. Resumes by itself."""
+    from bench3r.stages import paths
+    from bench3r.stages.predict import Supervisor
+
+    made = _plan(plan)
+    entry, run = made.cell(cell), str(made.config["name"])
+    base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
+    supervisor = Supervisor(plan, made, entry, out or paths.predicted(run, cell), threads)
+    rows = supervisor.run(paths.prepared(entry.dataset), base, fitted)
+    bad = [r for r in rows if r["status"] != "ok"]
+    console.print(f"{cell}: {len(rows) - len(bad)} of {len(rows)} scenes ok")
+    for reason in sorted({f"  {r['status']}: {r['reason']}" for r in bad}):
+        console.print(reason)
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="profile id in the plan")],
+    plan: PlanFile,
+    out: Out = None,
+    threads: Threads = 1,
+) -> None:
+    """Measure FLOPs, latency and memory of one forward pass; wants the machine to itself."""
+    from bench3r.stages import paths
+    from bench3r.stages.profile import write_profile
+
+    made = _plan(plan)
+    target = out or paths.profiled(made.config["name"], name)
+    record = write_profile(made.profile(name), made.run_config(), target, threads)
+    console.print(f"{name}: {record.status} {record.reason}")
+
+
+@app.command()
+def score(
+    cell: Annotated[str, typer.Argument(help="cell id in the plan")],
+    plan: PlanFile,
+    out: Out = None,
+) -> None:
+    """Score a cell's saved predictions under every protocol of the plan."""
+    from bench3r.stages import paths
+    from bench3r.stages.score import score_cell
+
+    made = _plan(plan)
+    entry, run = made.cell(cell), str(made.config["name"])
+    rows = score_cell(made, entry, paths.predicted(run, cell), paths.prepared(entry.dataset), out or paths.scored(run, cell))
+    console.print(f"{cell}: {len(rows)} score records")
+
+
+@app.command()
+def collect(plan: PlanFile, out: Out = None) -> None:
+    """Put all records of a run into one tidy table (parquet and CSV), holes included."""
+    from bench3r.stages import paths
+    from bench3r.stages.collect import write_tables
+
+    made = _plan(plan)
+    write_tables(made, out or paths.collected(made.config["name"]))
+
+
+@app.command()
+def report(plan: PlanFile, out: Out = None) -> None:
+    """Write tables and figures to reports/<run>/."""
+    from bench3r.stages import paths
+    from bench3r.stages.report import report as run
+
+    made = _plan(plan)
+    target = out or Path("reports") / str(made.config["name"]) / "index.md"
+    run(made, paths.collected(made.config["name"]), target)
+    console.print(f"report: {target}")
+
+
+@app.command()
+def parity(files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")]) -> None:
+    """Compare this implementation with stored outputs of official code; exit 1 when a gate is missed."""
+    from bench3r.parity import check_file
+
+    passed = True
+    for file in files:
+        rows, good = check_file(file)
+        table = Table("array", "largest error", "gate", "", title=str(file), title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        passed &= good
+    if not passed:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and exit code 2, not a traceback."""
+    try:
+        app()
+    except Bench3RError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+        sys.exit(2)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

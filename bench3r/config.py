@@ -1,0 +1,107 @@
+"""The configuration of a run: one YAML file, every key typed, unknown keys refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench3r.errors import Bench3RError, describe
+from bench3r.training.config import TrainConfig
+
+
+
+class Strict(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetConfig(Strict):
+    """Which scenes and frames of a dataset are used."""
+
+    root: str  # folder, or "procedural"
+    scenes: int | list[str] = Field(10)  # the first n, or names
+    views: int = Field(8, gt=1)  # frames rendered per procedural scene
+    step: int | None = Field(None, gt=0)  # every step-th frame; None: spread over the whole sequence
+    windows: int = Field(1, gt=0)  # disjoint stretches taken from every sequence, each a scene of its own
+    seed: int = Field(0, ge=0)  # of the procedural test scenes
+
+
+class ProfileConfig(Strict):
+    """How cost is measured (DESIGN: measurement rules)."""
+
+    frames: list[int] = [4]
+    warmup: int = Field(2, ge=1)
+    repeats: int = Field(10, ge=1)
+
+
+class Limits(Strict):
+    """What a worker may use before it is stopped and the scene recorded as timeout or oom."""
+
+    seconds_per_scene: float = Field(600, gt=0)
+    memory_gb: float = Field(16, gt=0)
+
+
+class Keep(Strict):
+    """What of a prediction is stored besides depth, poses and intrinsics."""
+
+    depth_conf: bool = True
+    world_points: bool = False
+
+
+class RunConfig(Strict):
+    """A whole run. Lists among the options of a method are axes: every combination becomes a cell."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    scale: Literal["tiny", "paper", "full"] = "tiny"
+    backbones: list[str] = ["vggt"]
+    methods: dict[str, dict[str, Any] | None]
+    datasets: dict[str, DatasetConfig]
+    frames: list[int] = Field([4], min_length=1)
+    seeds: list[int] = Field([0], min_length=1)
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    base: str = "shipped"  # shipped | train | a checkpoint file | hub:REPOSITORY@REVISION
+    points: Literal["depth_camera", "point_head"] = "depth_camera"
+    protocols: list[str] = ["pi3_pointmap", "depth_median", "relpose_pi3", "trajectory_evo", "fscore"]
+    train: TrainConfig = TrainConfig()
+    profile: ProfileConfig = ProfileConfig()
+    limits: Limits = Limits()
+    keep: Keep = Keep()
+    fit_scenes: int = Field(90, gt=0)  # training scenes that fitted methods (trivial) see
+
+
+def parse_config(raw: Any, where: str) -> RunConfig:
+    """Validate a parsed configuration. Raises Bench3RError that names the key, with the closest known one."""
+    if not isinstance(raw, dict):
+        raise Bench3RError(f"{where}: expected a mapping of keys, got {type(raw).__name__}")
+    known = [*RunConfig.model_fields, *DatasetConfig.model_fields, *TrainConfig.model_fields]
+    known += [*ProfileConfig.model_fields, *Limits.model_fields, *Keep.model_fields]
+    try:
+        config = RunConfig.model_validate(raw)
+    except ValidationError as error:
+        raise describe(error, where, known) from error
+    for key, values in (("frames", config.frames), ("profile.frames", config.profile.frames)):
+        if min(values) < 1:
+            raise Bench3RError(f"{where}: {key}: every frame count must be at least 1, got {min(values)}")
+    if not config.methods:
+        raise Bench3RError(f"{where}: methods: at least one method is needed")
+    return config
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Parsed YAML. Raises Bench3RError with file and line of a syntax error."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise Bench3RError(f"{path}: no such configuration file") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise Bench3RError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read and validate a configuration file."""
+    return parse_config(read_config(path), str(path))

@@ -1,0 +1,60 @@
+"""The contract test of a method file: what ``bench3r check`` runs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from bench3r.errors import Bench3RError, Unsupported
+from bench3r.method import BuildContext, Method, Options
+from bench3r.models.scales import SCALES
+from bench3r.models.weights import save_safetensors
+from bench3r.registry import load_module, plugin_class
+
+
+def check_method(file: Path) -> Iterator[str]:
+    """Lines that say what was checked. Raises Bench3RError naming the first broken promise."""
+    if not file.is_file():
+        raise Bench3RError(f"{file}: no such file")
+    cls = plugin_class("methods", load_module("methods", file.resolve()), Method)
+    for attribute in ("name", "label"):
+        if not isinstance(getattr(cls, attribute, None), str):
+            raise Bench3RError(f"{file}: {cls.__name__}.{attribute} must be a text")
+    if not issubclass(cls.Options, Options):
+        raise Bench3RError(f"{file}: {cls.__name__}.Options must derive from bench3r.method.Options")
+    yield f"loads: {cls.name} ({cls.label}), kind {cls.kind}, options {list(cls.Options.model_fields) or 'none'}"
+    backbones = ["none"] if cls.kind in ("control", "model") else [b for b in SCALES if cls.backbones is None or b in cls.backbones]
+    if not backbones:
+        raise Bench3RError(f"{file}: {cls.name} names no known backbone ({cls.backbones})")
+    for backbone in backbones:
+        yield from _run(cls, backbone)
+
+
+def _run(cls: type[Method], backbone: str) -> Iterator[str]:
+    """Fit, build and predict at the tiny scale on a small procedural scene."""
+    from bench3r.stages.train import fit_scenes
+    from bench3r.stages.worker import check_prediction
+
+    method, scene = cls(), next(fit_scenes(1, (72, 96), 3))
+    try:
+        method.check(backbone, "tiny")
+    except Unsupported as error:
+        yield f"{backbone}: unsupported, as the method says: {error}"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = None
+        if method.fits:
+            learned = method.fit(fit_scenes(3, (72, 96), 3), BuildContext(backbone, "tiny"))
+            fitted = Path(folder) / "fitted.safetensors"
+            save_safetensors(fitted, learned or {})
+        predictor = method.build(BuildContext(backbone, "tiny", fitted=fitted))
+        images = torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float() / 255
+        with torch.inference_mode():
+            out = check_prediction(predictor(images, scene), images)
+            again = predictor(images, scene)
+    if not torch.equal(out.depth, again.depth):
+        raise Bench3RError(f"{cls.name} on {backbone}: two calls with the same input differ")
+    yield f"{backbone}: reconstructs 3 views of 72 x 96, finite, right shapes, the same twice"

@@ -1,0 +1,118 @@
+"""Files that are never half-written: atomic replacement, JSON lines that survive a kill, content hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bench3r.errors import Bench3RError
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Let ``write`` fill a file beside ``path``, then put it in place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` (UTF-8) atomically."""
+    write_atomic(path, lambda f: f.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write compressed arrays atomically."""
+    write_atomic(path, lambda f: np.savez_compressed(f, **arrays))  # type: ignore[arg-type]
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of an .npz, never unpickled. Raises Bench3RError for a missing, truncated or foreign file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {k: file[k] for k in file.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise Bench3RError(f"{path}: cannot be read as .npz ({error})") from error
+    except Exception as error:  # zipfile.BadZipFile, zlib.error: a truncated archive
+        raise Bench3RError(f"{path}: damaged .npz ({type(error).__name__}: {error})") from error
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON. Raises Bench3RError naming the file and the place of the damage."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise Bench3RError(f"{path}: no such file") from error
+    except (ValueError, OSError) as error:
+        raise Bench3RError(f"{path}: not valid JSON ({error})") from error
+
+
+def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+    """Append one row as a line in a single write; an unfinished line of a killed writer is closed first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(row, sort_keys=True, allow_nan=False).encode() + b"\n"
+    with path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON-lines file; a damaged line (a writer was killed) is left out."""
+    rows = []
+    if path.exists():
+        for line in path.read_bytes().split(b"\n"):
+            try:
+                row = json.loads(line) if line.strip() else None
+            except ValueError:
+                row = None
+            if isinstance(row, dict):
+                rows.append(row)
+    return rows
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write all rows atomically."""
+    write_text(path, "".join(json.dumps(r, sort_keys=True, allow_nan=False) + "\n" for r in rows))
+
+
+def digest(value: Any) -> str:
+    """Short stable hash of a JSON-like value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def file_digest(path: Path) -> str:
+    """Short hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def tree_digest(paths: Iterable[Path]) -> str:
+    """Short hash of the Python and YAML sources under ``paths`` (files or folders), names and bytes."""
+    total = hashlib.sha256()
+    for root in paths:
+        files = [root] if root.is_file() else [p for p in root.rglob("*") if p.suffix in (".py", ".yaml", ".json")]
+        for path in sorted(files):
+            total.update(str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()[:12]

@@ -1,0 +1,125 @@
+"""The reprojection gate: depth, intrinsics and poses of a scene must agree with each other, or nothing is computed.
+
+A wrong convention (inverted poses, OpenGL axes, wrong unit) gives plausible pictures and wrong numbers. Moving the
+depth of one frame into another and comparing costs milliseconds and catches them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench3r.dataset import Frame
+from bench3r.errors import Bench3RError
+
+MAX_ERROR = 0.03  # median relative depth error
+MIN_OVERLAP = 0.3  # share of a frame's valid pixels that fall on valid depth of the other
+PIXELS = 4000  # pixels tested per frame
+NEIGHBOURS = 3  # each frame is tested against this many following frames
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Outcome of the gate: ``median`` error over overlapping pairs, None when nothing could be compared."""
+
+    median: float | None
+    pairs: int
+    note: str = ""
+
+
+def pair_error(source: Frame, target: Frame) -> tuple[float, float]:
+    """Median relative error and overlap of ``source``'s depth moved into ``target``. Error is nan without overlap."""
+    assert source.depth is not None and target.depth is not None
+    rows, columns = np.nonzero(source.depth > 0)
+    if not len(rows):
+        return float("nan"), 0.0
+    step = max(1, len(rows) // PIXELS)
+    rows, columns = rows[::step], columns[::step]
+    z = source.depth[rows, columns].astype(np.float64)
+    rays = np.stack([columns, rows, np.ones_like(rows)]) * z
+    camera = np.linalg.solve(source.intrinsics, rays)
+    relative = np.linalg.inv(target.c2w) @ source.c2w
+    moved = relative[:3, :3] @ camera + relative[:3, 3:]
+    front = moved[2] > 1e-6
+    pixel = (target.intrinsics @ moved[:, front])[:2] / moved[2, front]
+    u, v = np.round(pixel).astype(np.int64).clip(-1, 10**6)
+    h, w = target.depth.shape
+    inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
+    measured = target.depth[v[inside], u[inside]]
+    known = measured > 0
+    overlap = known.sum() / len(rows)
+    if not known.any():
+        return float("nan"), 0.0
+    error = np.abs(moved[2, front][inside][known] - measured[known]) / measured[known]
+    return float(np.median(error)), float(overlap)
+
+
+def measure(frames: list[Frame]) -> GateResult:
+    """Median error over all neighbouring pairs that overlap enough."""
+    pairs = [(i, j) for i in range(len(frames)) for j in range(i + 1, min(len(frames), i + 1 + NEIGHBOURS))]
+    tested = [pair_error(frames[i], frames[j]) for i, j in pairs]
+    errors = [e for e, overlap in tested if overlap > MIN_OVERLAP]
+    if not errors:
+        return GateResult(None, 0, "not checked: no two neighbouring frames overlap by more than 30 %")
+    return GateResult(float(np.median(errors)), len(errors))
+
+
+def _changed(frame: Frame, c2w: np.ndarray | None = None, depth: np.ndarray | None = None) -> Frame:
+    return Frame(frame.image, frame.intrinsics, frame.c2w if c2w is None else c2w, frame.depth if depth is None else depth)
+
+
+def _ray_length(frame: Frame) -> Frame:
+    assert frame.depth is not None
+    v, u = np.mgrid[: frame.depth.shape[0], : frame.depth.shape[1]]
+    rays = np.linalg.solve(frame.intrinsics, np.stack([u.ravel(), v.ravel(), np.ones(u.size)]))
+    return _changed(frame, depth=frame.depth / np.linalg.norm(rays, axis=0).reshape(u.shape))
+
+
+def _scaled(factor: float) -> Callable[[Frame], Frame]:
+    return lambda f: _changed(f, depth=None if f.depth is None else f.depth * factor)
+
+
+MISTAKES: dict[str, Callable[[Frame], Frame]] = {
+    "the poses look inverted (world-to-camera where camera-to-world is expected)": lambda f: _changed(
+        f, c2w=np.linalg.inv(f.c2w)
+    ),
+    "the poses look like OpenGL axes (y up, z backward); flip columns 1 and 2": lambda f: _changed(
+        f, c2w=f.c2w @ np.diag([1.0, -1, -1, 1])
+    ),
+    "the poses look like inverted OpenGL poses": lambda f: _changed(f, c2w=np.linalg.inv(f.c2w) @ np.diag([1.0, -1, -1, 1])),
+    "the depth looks 1000 times too large for the poses (millimetres?)": _scaled(1e-3),
+    "the depth looks 1000 times too small for the poses (metres?)": _scaled(1e3),
+    "the depth looks like distance along the ray, not z": _ray_length,
+}
+
+
+def likely_mistake(frames: list[Frame]) -> str | None:
+    """The convention mistake whose correction makes the frames agree best, if any does."""
+    best, name = MAX_ERROR, None
+    for text, correct in MISTAKES.items():
+        try:
+            result = measure([correct(f) for f in frames])
+        except np.linalg.LinAlgError:
+            continue
+        if result.median is not None and result.median < best:
+            best, name = result.median, text
+    return name
+
+
+def check(frames: list[Frame], where: str) -> GateResult:
+    """Raise Bench3RError when depth and poses of ``frames`` disagree; name the likely convention mistake."""
+    if any(f.depth is None for f in frames):
+        return GateResult(None, 0, "not checked: the dataset has no depth")
+    if len(frames) < 2:
+        return GateResult(None, 0, "not checked: a single frame")
+    result = measure(frames)
+    if result.median is not None and result.median < MAX_ERROR:
+        return result
+    mistake = likely_mistake(frames)
+    if result.median is None and mistake is None:
+        return result
+    found = "no overlap" if result.median is None else f"median relative error {result.median:.1%} over {result.pairs} pairs"
+    hint = mistake or "no common convention mistake explains it: check depth, poses and intrinsics"
+    raise Bench3RError(f"{where}: depth reprojected between frames disagrees ({found}, allowed {MAX_ERROR:.0%}): {hint}")

@@ -1,0 +1,49 @@
+"""What ``bench3r list`` prints."""
+
+from __future__ import annotations
+
+from bench3r.dataset import Dataset
+from bench3r.method import Method
+from bench3r.models.scales import SCALES
+from bench3r.protocols import PROTOCOLS, load_protocol
+from bench3r.registry import load_all
+
+Section = tuple[str, list[str], list[list[str]]]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]
+
+
+def sections(names: list[str]) -> list[Section]:
+    """Title, column names and rows of each asked section."""
+    makers = {"methods": _methods, "backbones": _backbones, "datasets": _datasets, "protocols": _protocols}
+    return [makers[name]() for name in names]
+
+
+def _methods() -> Section:
+    rows = []
+    for name, cls in load_all("methods", Method).items():
+        options = ", ".join(f"{k}={v.default}" for k, v in cls.Options.model_fields.items())
+        rows.append([name, cls.label, cls.kind, options, _first_line(cls.__doc__)])
+    return "methods", ["name", "label", "kind", "options (defaults)", "what it does"], rows
+
+
+def _backbones() -> Section:
+    return "backbones", ["name", "scales"], [[name, ", ".join(scales)] for name, scales in SCALES.items()]
+
+
+def _datasets() -> Section:
+    rows = []
+    for name, cls in load_all("datasets", Dataset).items():
+        stand_in = cls.procedural_style or "none"
+        rows.append([name, cls.label, cls.scene_type, cls.unit, stand_in, cls.licence, cls.obtain])
+    return "datasets", ["name", "label", "scene type", "unit", "procedural stand-in", "licence", "how to get it"], rows
+
+
+def _protocols() -> Section:
+    rows = []
+    for name in PROTOCOLS:
+        module = load_protocol(name)
+        rows.append([name, str(module.VERSION), ", ".join(module.METRICS), _first_line(module.__doc__)])
+    return "protocols", ["name", "version", "metrics", "what it does"], rows

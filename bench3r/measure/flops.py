@@ -1,0 +1,145 @@
+"""Counts multiply-adds with fvcore, and says so when it meets an operator that nobody has priced.
+
+fvcore counts one multiply-add as one "flop": that is ``macs`` here, and ``flops = 2 * macs``. Matrix products,
+convolutions and attention are priced; elementwise work, norms, softmax and interpolation are not (they are below 1 %
+and implementations disagree about them). An operator outside both lists is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from fvcore.nn import FlopCountAnalysis
+from fvcore.nn.jit_handles import get_shape
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+
+from bench3r.errors import Bench3RError
+
+ATTENTION = "aten::scaled_dot_product_attention"
+
+# operators that move or combine elements without multiply-adds worth counting
+FREE = {
+    "aten::" + name for name in (
+        "abs abs_ add add_ addcmul arange argmax argsort atan bitwise_not broadcast_tensors cat ceil chunk clamp "
+        "clamp_min clone contiguous copy_ cos cumsum detach div div_ eq exp exp_ expand expand_as expm1 fill_ flatten "
+        "flip floor floor_divide full full_like gather ge gelu gt index index_add index_add_ index_copy index_put "
+        "index_put_ index_select layer_norm le lerp lift_fresh linspace log logical_and logical_not lt masked_fill "
+        "masked_scatter max maximum mean meshgrid min minimum movedim mul mul_ ne neg new_zeros nonzero numpy_T norm one_hot "
+        "ones ones_like permute pow prod rand randn reciprocal relu relu_ remainder repeat repeat_interleave reshape "
+        "resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort "
+        "split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose "
+        "tril triu type_as unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d "
+        "_upsample_bicubic2d_aa upsample_nearest2d view view_as where zeros zeros_like"
+    ).split()
+} | {"prim::PythonOp.CheckpointFunction"}  # fmt: skip
+
+
+def attention_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Scaled dot-product attention: queries x keys and weights x values."""
+    query, key, value = (get_shape(v) for v in inputs[:3])
+    batch = 1
+    for size in query[:-2]:
+        batch *= size
+    lq, lk = query[-2], key[-2]
+    return Counter({"attention": batch * lq * lk * (query[-1] + value[-1])})
+
+
+def baddbmm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Batched matrix product with an added term."""
+    a, b = get_shape(inputs[1]), get_shape(inputs[2])
+    return Counter({"baddbmm": a[0] * a[1] * a[2] * b[2]})
+
+
+HANDLERS: dict[str, Callable[..., Any] | None] = {ATTENTION: attention_macs, "aten::baddbmm": baddbmm_macs}
+UNPRICED = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_bilinear2d",
+            "aten::upsample_nearest2d", "aten::upsample_bicubic2d", "aten::grid_sampler", "aten::mean", "aten::sum",
+            "aten::adaptive_avg_pool2d")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Count:
+    """Multiply-adds of one forward pass, total and by module."""
+
+    macs: int
+    by_module: dict[str, int]
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-add."""
+        return 2 * self.macs
+
+
+class Flat(nn.Module):
+    """Wraps a callable model so that the tracer sees tensors in and tensors out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The tensors of the reconstruction of ``images``."""
+        out = self.model(images)
+        return tuple(out.tensors().values())
+
+
+def count(model: nn.Module, images: Tensor) -> Count:
+    """Multiply-adds of ``model(images)``, which returns a Reconstruction, counted by fvcore.
+
+    Raises Bench3RError that names every operator without a price and says how to add one.
+    """
+    flat = Flat(model)
+    analysis = FlopCountAnalysis(flat, images)
+    analysis.set_op_handle(**dict.fromkeys(UNPRICED, _free), **HANDLERS)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    with torch.inference_mode():
+        total = int(analysis.total())
+        strange = {op for op in analysis.unsupported_ops() if op not in FREE and not op.startswith("prim::")}
+    if strange:
+        raise Bench3RError(
+            f"no FLOP price for {', '.join(sorted(strange))}: add a handler to HANDLERS, or the name to FREE when it "
+            "multiplies nothing, in bench3r/measure/flops.py"
+        )
+    modules = {k.removeprefix("model."): int(v) for k, v in analysis.by_module().items() if k}
+    return Count(total, modules)
+
+
+def _free(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    return Counter()
+
+
+@register_flop_formula(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
+def _cpu_attention_flops(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+    """torch's own counter does not know the CPU kernel of fused attention."""
+    b, h, lq, d = query
+    return 2 * b * h * lq * key[2] * (d + value[3])
+
+
+def count_torch(model: nn.Module, images: Tensor) -> int:
+    """Multiply-adds of ``model(images)`` by torch's FlopCounterMode, the second opinion."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for parameter in trained:  # the counter's module tracker cannot follow parameters handed to modules as inputs
+        parameter.requires_grad_(False)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(images)
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+    return counter.get_total_flops() // 2
+
+
+def parts(by_module: dict[str, int]) -> dict[str, int]:
+    """Multiply-adds of a VGGT-like model by part: patch embed, frame and global attention blocks, heads."""
+    names = {
+        "patch_embed": "aggregator.patch_embed", "frame_blocks": "aggregator.frame_blocks",
+        "global_blocks": "aggregator.global_blocks", "camera_head": "camera_head", "depth_head": "depth_head",
+        "point_head": "point_head", "track_head": "track_head",
+    }  # fmt: skip
+    return {part: by_module[module] for part, module in names.items() if by_module.get(module)}

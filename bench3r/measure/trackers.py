@@ -1,0 +1,80 @@
+"""Trackers as context managers: wall time and peak memory. Nothing is measured twice, nothing is guessed."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import psutil
+import torch
+
+
+class Timer:
+    """Wall time of the block, the device synchronised on both ends. ``seconds`` holds the result."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device, self.seconds = device, float("nan")
+
+    def _synchronise(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def __enter__(self) -> Timer:
+        self._synchronise()
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._synchronise()
+        self.seconds = time.perf_counter() - self._start
+
+
+class MemoryTracker:
+    """Peak memory of the block: resident set sampled every ``interval`` seconds, and the GPU allocator's peak."""
+
+    def __init__(self, device: str = "cpu", interval: float = 0.005) -> None:
+        self.device, self.interval = device, interval
+        self.baseline_rss = self.peak_rss = 0
+        self.peak_gpu: int | None = None
+
+    def __enter__(self) -> MemoryTracker:
+        self._process, self._stop = psutil.Process(), threading.Event()
+        self.baseline_rss = self.peak_rss = self._process.memory_info().rss
+        if self.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def _sample(self) -> None:
+        while not self._stop.wait(self.interval):
+            self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
+        if self.device == "cuda":
+            self.peak_gpu = torch.cuda.max_memory_allocated()
+
+
+def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: int) -> list[float]:
+    """Seconds of each of ``repeats`` calls after ``warmup`` untimed ones; at least 3 calls when one takes over 60 s."""
+    for _ in range(warmup):
+        call()
+    seconds: list[float] = []
+    for _ in range(repeats):
+        with Timer(device) as timer:
+            call()
+        seconds.append(timer.seconds)
+        if timer.seconds > 60 and len(seconds) >= 3:
+            break
+    return seconds
+
+
+def peak_rss_bytes() -> int:
+    """Peak resident set of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

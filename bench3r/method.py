@@ -1,0 +1,83 @@
+"""What a method is: the contract of a file in ``methods/``.
+
+A plug-in method overrides :meth:`Method.apply` and changes a backbone through its seams. A whole model or a control
+overrides :meth:`Method.build`. Everything else (weights, timing, records, tables) is done for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bench3r.dataset import SceneData
+    from bench3r.models.reconstruction import Reconstruction
+
+
+class Options(BaseModel):
+    """Typed settings of a method; unknown keys are refused. Subclass it and give every field a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a method may build from."""
+
+    backbone: str
+    scale: str
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    weights: Path | None = None  # None: random weights (profiling only)
+    fitted: Path | None = None  # what the train stage produced for this method
+    seed: int = 0
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """Turns a scene into a reconstruction. ``images`` [1, S, 3, H, W] in [0, 1] lie on the device already."""
+
+    def __call__(self, images: torch.Tensor, scene: SceneData | None) -> Reconstruction: ...
+
+
+class Method(ABC):
+    """Base of all methods. Class attributes describe it; an instance holds its options."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]  # as printed in tables
+    kind: ClassVar[Literal["backbone", "plugin", "model", "control"]] = "plugin"
+    backbones: ClassVar[tuple[str, ...] | None] = None  # None: every backbone (plug-ins); () for models and controls
+    source: ClassVar[str] = ""  # paper or URL
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options if options is not None else self.Options()
+
+    def check(self, backbone: str, scale: str) -> None:
+        """Raise Unsupported when the method cannot run on ``backbone`` at ``scale``; called at planning."""
+
+    def apply(self, model: nn.Module) -> None:
+        """Change ``model`` in place through its seams; the default leaves it as it is."""
+
+    def build(self, context: BuildContext) -> Predictor:
+        """The predictor: by default the backbone with weights, changed by :meth:`apply`."""
+        from bench3r.models.backbones import BackbonePredictor
+
+        return BackbonePredictor(self, context)
+
+    def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, torch.Tensor] | None:
+        """Tensors learned from training scenes, saved by the train stage; None when there is nothing to learn."""
+        return None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the train stage has to run for this method."""
+        return type(self).fit is not Method.fit

@@ -1,0 +1,84 @@
+"""Distances between point clouds: accuracy, completeness, normal consistency, Chamfer, F-score. Unsquared."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+NORMAL_NEIGHBOURS = 30
+
+
+class Nearest(NamedTuple):
+    """For every point of one cloud its nearest point of the other."""
+
+    distance: np.ndarray
+    index: np.ndarray
+
+
+def nearest(points: np.ndarray, tree: cKDTree) -> Nearest:
+    """Nearest tree points of ``points`` [N, 3]."""
+    distance, index = tree.query(points, workers=1)
+    return Nearest(distance, index)
+
+
+def normals(points: np.ndarray, tree: cKDTree | None = None, chunk: int = 100_000) -> np.ndarray:
+    """Unit normals [N, 3] (sign arbitrary): smallest eigenvector of the covariance of the 30 nearest points."""
+    tree = tree or cKDTree(points)
+    k = min(NORMAL_NEIGHBOURS, len(points))
+    out = np.empty_like(points, dtype=np.float64)
+    for start in range(0, len(points), chunk):
+        _, index = tree.query(points[start : start + chunk], k=k)
+        patch = points[index.reshape(-1, k)]
+        patch = patch - patch.mean(1, keepdims=True)
+        covariance = np.einsum("nki,nkj->nij", patch, patch)
+        out[start : start + chunk] = np.linalg.eigh(covariance)[1][:, :, 0]
+    return out
+
+
+def cloud_distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[Nearest, Nearest, cKDTree, cKDTree]:
+    """Nearest neighbours predicted -> truth (accuracy) and truth -> predicted (completeness), with the trees.
+
+    Raises ValueError for an empty cloud.
+    """
+    if not len(predicted) or not len(truth):
+        raise ValueError(f"a cloud is empty: {len(predicted)} predicted and {len(truth)} true points")
+    predicted_tree, truth_tree = cKDTree(predicted), cKDTree(truth)
+    return nearest(predicted, truth_tree), nearest(truth, predicted_tree), predicted_tree, truth_tree
+
+
+def accuracy_completeness(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Mean and median of both nearest-neighbour distances, and Chamfer as half their mean sum."""
+    acc, comp, _, _ = cloud_distances(predicted, truth)
+    out = {
+        "acc_mean": float(acc.distance.mean()), "acc_median": float(np.median(acc.distance)),
+        "comp_mean": float(comp.distance.mean()), "comp_median": float(np.median(comp.distance)),
+    }  # fmt: skip
+    return {**out, "chamfer": (out["acc_mean"] + out["comp_mean"]) / 2}
+
+
+def normal_consistency(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """|cosine| between normals of nearest points, both ways (nc1: predicted -> truth) and averaged."""
+    acc, comp, predicted_tree, truth_tree = cloud_distances(predicted, truth)
+    n_predicted, n_truth = normals(predicted, predicted_tree), normals(truth, truth_tree)
+    first = np.abs((n_predicted * n_truth[acc.index]).sum(1))
+    second = np.abs((n_truth * n_predicted[comp.index]).sum(1))
+    out = {}
+    for name, reduce in (("mean", np.mean), ("median", np.median)):
+        out[f"nc1_{name}"], out[f"nc2_{name}"] = float(reduce(first)), float(reduce(second))
+        out[f"nc_{name}"] = (out[f"nc1_{name}"] + out[f"nc2_{name}"]) / 2
+    return out
+
+
+def fscore(predicted: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float]:
+    """Precision, recall and F-score: shares of points strictly nearer than ``threshold`` to the other cloud."""
+    acc, comp, _, _ = cloud_distances(predicted, truth)
+    precision, recall = float((acc.distance < threshold).mean()), float((comp.distance < threshold).mean())
+    total = precision + recall
+    return {"precision": precision, "recall": recall, "fscore": 2 * precision * recall / total if total else 0.0}
+
+
+def diagonal(points: np.ndarray) -> float:
+    """Diagonal of the axis-aligned bounding box."""
+    return float(np.linalg.norm(np.ptp(points, axis=0)))

@@ -1,0 +1,46 @@
+"""Backbones by name, and the predictor that runs one with a method's changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from bench3r.models.reconstruction import Reconstruction
+from bench3r.models.scales import scale_config
+from bench3r.models.vggt import VGGT
+from bench3r.models.weights import load_strict, read_state_dict
+
+if TYPE_CHECKING:
+    from bench3r.dataset import SceneData
+    from bench3r.method import BuildContext, Method
+
+BUILDERS: dict[str, Callable[[Any], nn.Module]] = {"vggt": VGGT}
+
+
+def build_backbone(backbone: str, scale: str) -> nn.Module:
+    """An untrained backbone."""
+    config = scale_config(backbone, scale)
+    return BUILDERS[backbone](config)
+
+
+class BackbonePredictor:
+    """A backbone with its weights, changed by a method, ready on its device."""
+
+    def __init__(self, method: Method, context: BuildContext) -> None:
+        torch.manual_seed(context.seed)
+        self.model = build_backbone(context.backbone, context.scale)
+        if context.weights is not None:
+            load_strict(self.model, read_state_dict(context.weights), str(context.weights))
+        method.apply(self.model)
+        if context.fitted is not None:
+            load_strict(self.model, read_state_dict(context.fitted), str(context.fitted))
+        if context.precision == "bf16":
+            self.model.trunk_dtype = torch.bfloat16
+        self.model.to(context.device).eval()
+
+    def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
+        """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
+        return self.model(images)

@@ -1,0 +1,72 @@
+"""DINOv2 vision transformer with register tokens, the patch embedding of VGGT and π³.
+
+Source: Oquab et al., "DINOv2", 2023, and Darcet et al., "Vision transformers need registers", 2023. Parameter names
+are those of the official checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench3r.models.layers import Block, TableCache, TokenLayout
+
+class PatchEmbed(nn.Module):
+    """Non-overlapping patches to tokens by one strided convolution."""
+
+    def __init__(self, patch_size: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, patch_size, patch_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [N, 3, H, W] -> tokens [N, (H/p)(W/p), dim]."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
+
+class DinoVisionTransformer(nn.Module):
+    """DINOv2 encoder; the patch tokens of the final norm are what a backbone uses."""
+
+    def __init__(self, img_size: int, patch_size: int, dim: int, depth: int, heads: int, registers: int = 4) -> None:
+        super().__init__()
+        self.grid = img_size // patch_size
+        self.patch_size, self.registers = patch_size, registers
+        self.patch_embed = PatchEmbed(patch_size, dim)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
+        self.register_tokens = nn.Parameter(torch.zeros(1, registers, dim))
+        self.mask_token = nn.Parameter(torch.zeros(1, dim))  # in the checkpoints, unused at inference
+        self.blocks = nn.ModuleList(
+            Block(dim, heads, init_values=1.0, eps=1e-6, role="encoder") for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self._positions = TableCache()
+
+    def resized_positions(self, height: int, width: int) -> Tensor:
+        """Position embedding [1, 1 + height * width, dim] for a grid of that many patches (bicubic, antialiased)."""
+        if height == width == self.grid:
+            return self.pos_embed
+        grid = self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        grid = F.interpolate(grid, (height, width), mode="bicubic", antialias=True, align_corners=False)
+        return torch.cat([self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1)
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """As :meth:`resized_positions`, computed once per size and parameter version while gradients are off."""
+        if torch.is_grad_enabled() and self.pos_embed.requires_grad:
+            return self.resized_positions(height, width)
+        key = (height, width, self.pos_embed.dtype, self.pos_embed.data_ptr(), self.pos_embed._version)
+        if self.pos_embed.is_meta:
+            return self.resized_positions(height, width)
+        return self._positions.get(key, self.pos_embed.device, lambda: self.resized_positions(height, width).detach())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [N, 3, H, W] -> patch tokens [N, (H/p)(W/p), dim]."""
+        n, _, h, w = map(int, images.shape)
+        rows, columns = h // self.patch_size, w // self.patch_size
+        x = torch.cat([self.cls_token.expand(n, -1, -1), self.patch_embed(images)], 1)
+        x = x + self.positions(rows, columns)
+        x = torch.cat([x[:, :1], self.register_tokens.expand(n, -1, -1), x[:, 1:]], 1)
+        layout = TokenLayout(n, 1, 1 + self.registers, rows, columns)
+        for block in self.blocks:
+            x = block(x, layout=layout)
+        return self.norm(x[:, 1 + self.registers :])

@@ -1,0 +1,184 @@
+"""DPT head: dense prediction from four levels of trunk tokens (Ranftl et al. 2021), as VGGT uses it.
+
+Same numbers as the official head with less work: the 1x1 convolution of each fusion block runs before the upsampling
+(they commute: bilinear weights sum to 1), position grids are computed once per size, and frames go through in chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench3r.models.layers import TableCache
+
+_GRIDS = TableCache()
+
+
+def sincos_grid(channels: int, height: int, width: int, aspect: float) -> Tensor:
+    """0.1 x sine-cosine embedding [1, channels, height, width] of the image plane; first half from x, second from y.
+
+    x spans +-aspect / diagonal and y spans +-1 / diagonal at pixel centres, ``aspect`` being width / height of the
+    image and diagonal = sqrt(aspect^2 + 1). Frequencies 100^(-4k / channels); computed in float64.
+    """
+    diagonal = (aspect**2 + 1) ** 0.5
+    span_x, span_y = aspect / diagonal * (width - 1) / width, (height - 1) / (height * diagonal)
+    quarter = channels // 4
+    omega = 100.0 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    x = torch.linspace(-span_x, span_x, width, dtype=torch.float64)[:, None] * omega
+    y = torch.linspace(-span_y, span_y, height, dtype=torch.float64)[:, None] * omega
+    x = torch.cat([x.sin(), x.cos()], 1).T[:, None, :].expand(-1, height, -1)
+    y = torch.cat([y.sin(), y.cos()], 1).T[:, :, None].expand(-1, -1, width)
+    return (0.1 * torch.cat([x, y]))[None].float()
+
+
+def add_position(x: Tensor, aspect: float) -> Tensor:
+    """``x`` [N, C, h, w] plus the cached sine-cosine grid of its size."""
+    key = (*map(int, x.shape[1:]), round(aspect, 9))
+    grid = _GRIDS.get(key, x.device, lambda: sincos_grid(*key[:3], aspect)).to(x.dtype)
+    return x + grid if torch.is_grad_enabled() else x.add_(grid.contiguous(memory_format=torch.channels_last))
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, corners aligned."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+class ResidualConvUnit(nn.Module):
+    """relu(x) + conv2(relu(conv1(relu(x)))): upstream's ReLU works in place, so the skip carries relu(x)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        return x + self.conv2(F.relu(self.conv1(x)))
+
+
+class FusionBlock(nn.Module):
+    """Adds a finer level to the running map, refines it and upsamples it."""
+
+    def __init__(self, features: int, lateral: bool = True) -> None:
+        super().__init__()
+        self.out_conv = nn.Conv2d(features, features, 1)
+        if lateral:
+            self.resConfUnit1 = ResidualConvUnit(features)
+        self.resConfUnit2 = ResidualConvUnit(features)
+
+    def forward(self, x: Tensor, lateral: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """Running map and lateral level [N, C, h, w] -> [N, C, *size]."""
+        if lateral is not None:
+            x = x + self.resConfUnit1(lateral)
+        return resize(self.out_conv(self.resConfUnit2(x)), size)
+
+
+class DPTHead(nn.Module):
+    """Tokens of four trunk levels to a dense map.
+
+    Args:
+        dim_in: channels of a tap (2C). patch_size: pixels per patch side.
+        output_dim: channels of the map, the last one being the confidence. ``None`` stops at the features.
+        features, out_channels: width of the fusion path and of the four levels.
+        intermediate_layer_idx: pair indices tapped.
+        pos_embed: add the image-plane position to levels and features. down_ratio: output at 1 / down_ratio.
+    """
+
+    def __init__(
+        self,
+        dim_in: int,
+        patch_size: int = 14,
+        output_dim: int | None = 4,
+        features: int = 256,
+        out_channels: Sequence[int] = (256, 512, 1024, 1024),
+        intermediate_layer_idx: Sequence[int] = (4, 11, 17, 23),
+        pos_embed: bool = True,
+        down_ratio: int = 1,
+    ) -> None:
+        super().__init__()
+        self.patch_size, self.pos_embed, self.down_ratio = patch_size, pos_embed, down_ratio
+        self.taps = tuple(intermediate_layer_idx)
+        self.norm = nn.LayerNorm(dim_in)
+        self.projects = nn.ModuleList(nn.Conv2d(dim_in, c, 1) for c in out_channels)
+        self.resize_layers = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(out_channels[0], out_channels[0], 4, 4),
+                nn.ConvTranspose2d(out_channels[1], out_channels[1], 2, 2),
+                nn.Identity(),
+                nn.Conv2d(out_channels[3], out_channels[3], 3, 2, 1),
+            ]
+        )
+        self.scratch = self._scratch(features, out_channels, output_dim)
+
+    @staticmethod
+    def _scratch(features: int, out_channels: Sequence[int], output_dim: int | None) -> nn.Module:
+        scratch = nn.Module()
+        for level, channels in enumerate(out_channels, 1):
+            setattr(scratch, f"layer{level}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
+            setattr(scratch, f"refinenet{level}", FusionBlock(features, lateral=level != 4))
+        narrow = features if output_dim is None else features // 2
+        scratch.output_conv1 = nn.Conv2d(features, narrow, 3, padding=1)
+        if output_dim is not None:
+            scratch.output_conv2 = nn.Sequential(
+                nn.Conv2d(narrow, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, output_dim, 1)
+            )
+        return scratch
+
+    def levels(self, taps: Sequence[Tensor], grid: tuple[int, int], aspect: float) -> list[Tensor]:
+        """Patch tokens [N, P, dim_in] per tap -> four maps of ``features`` channels at 4, 2, 1 and 1/2 x the grid."""
+        maps = []
+        for level, tokens in enumerate(taps):
+            x = self.norm(tokens).transpose(1, 2).unflatten(2, grid)  # channels_last by strides
+            x = self.projects[level](x)
+            if self.pos_embed:
+                x = add_position(x, aspect)
+            x = self.resize_layers[level](x)
+            maps.append(getattr(self.scratch, f"layer{level + 1}_rn")(x))
+        return maps
+
+    def fuse(self, maps: list[Tensor]) -> Tensor:
+        """Four level maps -> [N, features', 8h, 8w] after the first output convolution."""
+        x, lateral = maps[3], None
+        for level in (3, 2, 1, 0):
+            size = maps[level - 1].shape[-2:] if level else [2 * n for n in x.shape[-2:]]
+            lateral = None if level == 3 else maps[level]
+            x = getattr(self.scratch, f"refinenet{level + 1}")(x, lateral, tuple(map(int, size)))
+        return self.scratch.output_conv1(x)
+
+    def dense(self, taps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
+        """One chunk of frames: tokens [N, P, dim_in] per tap -> map [N, C, H / down_ratio, W / down_ratio]."""
+        size = (grid[0] * self.patch_size // self.down_ratio, grid[1] * self.patch_size // self.down_ratio)
+        aspect = grid[1] / grid[0]
+        x = resize(self.fuse(self.levels(taps, grid, aspect)), size)
+        if self.pos_embed:
+            x = add_position(x, aspect)
+        return self.scratch.output_conv2(x) if hasattr(self.scratch, "output_conv2") else x
+
+    def forward(
+        self, taps: dict[int, Tensor], special: int, grid: tuple[int, int], chunk: int, activate: Callable | None = None
+    ) -> list[Tensor]:
+        """Taps [B, S, T, dim_in] -> maps, one entry per output of ``activate`` (or the raw map), [B, S, ...].
+
+        ``chunk`` frames are processed at a time, so the peak memory does not grow with the number of frames.
+        """
+        first = taps[self.taps[0]]
+        frames = [taps[i].flatten(0, 1)[:, special:] for i in self.taps]
+        parts: list[list[Tensor]] = []
+        for start in range(0, frames[0].shape[0], chunk):
+            out = self.dense([t[start : start + chunk] for t in frames], grid)
+            parts.append(list(activate(out)) if activate else [out])
+        return [torch.cat(p).unflatten(0, first.shape[:2]) for p in zip(*parts, strict=True)]
+
+
+def depth_activation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, 2, H, W] -> depth exp(v) [N, H, W, 1] and confidence 1 + exp(c) [N, H, W]."""
+    return x[:, 0, :, :, None].exp(), 1 + x[:, 1].exp()
+
+
+def point_activation(x: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, 4, H, W] -> points sign(v) (exp|v| - 1) [N, H, W, 3] and confidence 1 + exp(c) [N, H, W]."""
+    points = x[:, :3].permute(0, 2, 3, 1)
+    return points.sign() * points.abs().expm1(), 1 + x[:, 3].exp()

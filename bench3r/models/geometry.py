@@ -1,0 +1,78 @@
+"""Camera geometry on torch tensors: pose encodings, intrinsics and unprojection. OpenCV axes, world-to-camera."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def quaternion_to_rotation(q: Tensor) -> Tensor:
+    """Quaternions [..., 4] (x, y, z, w; any length) -> rotation matrices [..., 3, 3]."""
+    x, y, z, w = q.unbind(-1)
+    s = 2.0 / (q * q).sum(-1)
+    rows = [
+        1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w),
+        s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
+        s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def rotation_to_quaternion(r: Tensor) -> Tensor:
+    """Rotation matrices [..., 3, 3] -> unit quaternions [..., 4] (x, y, z, w) with w >= 0."""
+    m = r.flatten(-2)
+    xx, yy, zz = m[..., 0], m[..., 4], m[..., 8]
+    squared = torch.stack([1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz], -1)
+    largest = squared.argmax(-1)
+    a = 2 * squared.clamp(min=1e-12).sqrt()  # 4 |component|
+    d21, d02, d10 = m[..., 7] - m[..., 5], m[..., 2] - m[..., 6], m[..., 3] - m[..., 1]
+    s10, s02, s21 = m[..., 1] + m[..., 3], m[..., 2] + m[..., 6], m[..., 5] + m[..., 7]
+    four = torch.stack(
+        [
+            torch.stack([a[..., 0] ** 2 / 4, s10, s02, d21], -1) / a[..., 0:1],
+            torch.stack([s10, a[..., 1] ** 2 / 4, s21, d02], -1) / a[..., 1:2],
+            torch.stack([s02, s21, a[..., 2] ** 2 / 4, d10], -1) / a[..., 2:3],
+            torch.stack([d21, d02, d10, a[..., 3] ** 2 / 4], -1) / a[..., 3:4],
+        ],
+        -2,
+    )
+    q = four.gather(-2, largest[..., None, None].expand(*largest.shape, 1, 4)).squeeze(-2)
+    q = q / q.norm(dim=-1, keepdim=True)
+    return torch.where(q[..., 3:] < 0, -q, q)
+
+
+def encode_pose(extrinsics: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Tensor:
+    """World-to-camera [..., 3, 4] and intrinsics [..., 3, 3] for images (H, W) -> pose encodings [..., 9]."""
+    h, w = size
+    fov_h = 2 * torch.atan(h / 2 / intrinsics[..., 1, 1])
+    fov_w = 2 * torch.atan(w / 2 / intrinsics[..., 0, 0])
+    quaternion = rotation_to_quaternion(extrinsics[..., :3, :3])
+    return torch.cat([extrinsics[..., :3, 3], quaternion, fov_h[..., None], fov_w[..., None]], -1)
+
+
+def decode_pose(pose: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Pose encodings [..., 9] for images (H, W) -> world-to-camera [..., 3, 4] and intrinsics [..., 3, 3]."""
+    h, w = size
+    extrinsics = torch.cat([quaternion_to_rotation(pose[..., 3:7]), pose[..., :3, None]], -1)
+    fy, fx = h / 2 / torch.tan(pose[..., 7] / 2), w / 2 / torch.tan(pose[..., 8] / 2)
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    k = torch.stack([fx, zero, one * (w / 2), zero, fy, one * (h / 2), zero, zero, one], -1)
+    return extrinsics, k.unflatten(-1, (3, 3))
+
+
+def unproject(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
+    """z-depth [..., H, W] with world-to-camera [..., 3, 4] and intrinsics [..., 3, 3] -> world points [..., H, W, 3].
+
+    Pixel (u, v) is the integer index, as in the official code.
+    """
+    h, w = depth.shape[-2:]
+    v, u = torch.meshgrid(
+        torch.arange(h, dtype=depth.dtype, device=depth.device),
+        torch.arange(w, dtype=depth.dtype, device=depth.device),
+        indexing="ij",
+    )
+    k = intrinsics[..., None, None, :, :]
+    x = (u - k[..., 0, 2]) / k[..., 0, 0] * depth
+    y = (v - k[..., 1, 2]) / k[..., 1, 1] * depth
+    camera = torch.stack([x, y, depth], -1) - extrinsics[..., None, None, :, 3]
+    return torch.einsum("...ji,...hwj->...hwi", extrinsics[..., :3], camera)

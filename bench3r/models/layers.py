@@ -1,0 +1,197 @@
+"""Transformer layers shared by every backbone, with the *attention seam* (DESIGN: second seam).
+
+Every attention module owns a ``core``: a module that is given queries, keys and values and returns the attended
+values. Replacing ``core`` changes how queries meet keys and nothing else; the default, :class:`SoftmaxCore`, holds no
+parameters, so the official checkpoint names are untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ROLES = ("encoder", "frame", "global", "head")
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """What the rows of a token sequence are, so that an attention core can find views, patches and special tokens.
+
+    A sequence of the frame role is one view, ``[batch * views, special + height * width, C]``; one of the global role
+    is a whole scene, ``[batch, views * (special + height * width), C]``. ``active`` is set when a schedule computes
+    a subset of the tokens: the int64 indices ``[rows, length]`` of the kept tokens in the full sequence (padding: -1).
+    """
+
+    batch: int
+    views: int
+    special: int
+    height: int
+    width: int
+    active: Tensor | None = None
+
+    @property
+    def tokens_per_view(self) -> int:
+        """Special tokens plus patches of one view."""
+        return self.special + self.height * self.width
+
+    def subset(self, active: Tensor) -> TokenLayout:
+        """The same layout, told that only the tokens at ``active`` [rows, length] are present."""
+        return replace(self, active=active)
+
+
+class SoftmaxCore(nn.Module):
+    """Dense softmax attention by the fused kernel."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
+        """Attend ``q`` [N, heads, Lq, d] to ``k``, ``v`` [N, heads, Lk, d]; returns [N, heads, Lq, d]."""
+        return F.scaled_dot_product_attention(q, k, v)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact (erf) GELU between them."""
+
+    def __init__(self, dim: int, hidden: int, out: int | None = None) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim if out is None else out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class LayerScale(nn.Module):
+    """Learned gain per channel."""
+
+    def __init__(self, dim: int, init: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), init))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
+    """Rotate ``x`` [..., L, heads, d] by the tables ``rope`` [2, ..., L, 1, d] (cosine, signed sine).
+
+    The head dimension holds a y half and an x half; inside each, channel i is paired with i + d/4.
+    """
+    shape = x.shape
+    halves = x.unflatten(-1, (2, 2, shape[-1] // 4))  # y|x, first|second, d/4
+    swapped = halves.flip(-2).reshape(shape)
+    return torch.addcmul(x * rope[0], swapped, rope[1])
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with a fused qkv projection, optional query/key LayerNorm and 2-D rotary position."""
+
+    def __init__(self, dim: int, heads: int, qk_norm: bool = False, role: str = "frame") -> None:
+        super().__init__()
+        self.heads, self.role = heads, role
+        self.qkv = nn.Linear(dim, 3 * dim)
+        head_dim = dim // heads
+        self.q_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
+        self.k_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
+        self.core: nn.Module = SoftmaxCore()
+        self.proj = nn.Linear(dim, dim)
+
+    def project(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [N, heads, L, d] of tokens ``x`` [N, L, C], normalised and rotated."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2)  # each [N, L, heads, d]
+        q, k = self.q_norm(q), self.k_norm(k)
+        if rope is not None:
+            rope = rope.to(q.dtype)
+            q, k = apply_rope(q, rope), apply_rope(k, rope)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
+        q, k, v = self.project(x, rope)
+        out = self.core(q, k.to(q.dtype), v.to(q.dtype), layout)  # [N, heads, L, d]
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: attention and MLP, each scaled per channel and added to the residual stream."""
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        mlp_ratio: float = 4.0,
+        qk_norm: bool = False,
+        init_values: float = 0.01,
+        eps: float = 1e-5,
+        role: str = "frame",
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = Attention(dim, heads, qk_norm, role)
+        self.ls1 = LayerScale(dim, init_values)
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.ls2 = LayerScale(dim, init_values)
+
+    def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
+        """Tokens [N, L, C] -> [N, L, C]; ``rope`` as in :func:`apply_rope`."""
+        x = torch.addcmul(x, self.attn(self.norm1(x), rope, layout), self.ls1.gamma)
+        return torch.addcmul(x, self.mlp(self.norm2(x)), self.ls2.gamma)
+
+
+def rope_table(height: int, width: int, special: int, head_dim: int, base: float = 100.0) -> Tensor:
+    """Rotary tables [2, special + height * width, 1, head_dim] of one view: cosine and signed sine.
+
+    Patch (r, c) sits at position (r + 1, c + 1), special tokens at (0, 0), where the rotation is the identity.
+    """
+    if head_dim % 4:
+        raise ValueError(f"2-D rotary position needs a head dimension divisible by 4, got {head_dim}")
+    quarter = head_dim // 4
+    frequency = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)  # 100^(-2i/D), D = head_dim / 2
+    rows = torch.arange(height, dtype=torch.float32).repeat_interleave(width) + 1
+    columns = torch.arange(width, dtype=torch.float32).repeat(height) + 1
+    angle = torch.stack([rows, columns], 1)[:, :, None, None] * frequency  # [P, 2, 1, quarter]
+    sine = torch.cat([-angle.sin(), angle.sin()], 2)  # first half takes -second, second half takes +first
+    table = torch.stack([angle.cos().expand_as(sine), sine]).flatten(2)  # [2, P, head_dim]
+    identity = torch.stack([torch.ones(special, head_dim), torch.zeros(special, head_dim)])
+    return torch.cat([identity, table], 1).unsqueeze(2)
+
+
+class TableCache:
+    """Small cache of constant tables (rotary, position grids) keyed by shape and device; never part of a state dict."""
+
+    def __init__(self, limit: int = 32) -> None:
+        self.limit = limit
+        self.tables: dict[Any, Tensor] = {}
+
+    def get(self, key: Any, device: torch.device, make: Any) -> Tensor:
+        """The table for ``key`` on ``device``; ``make()`` computes it on the first request."""
+        full_key = (key, str(device))
+        if full_key not in self.tables:
+            if len(self.tables) >= self.limit:
+                self.tables.pop(next(iter(self.tables)))
+            with torch.device("cpu"), torch.inference_mode(False):
+                table = make()
+            self.tables[full_key] = table.to(device)
+        return self.tables[full_key]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TableCache:
+        return TableCache(self.limit)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"limit": self.limit, "tables": {}}
+
+
+def attention_modules(model: nn.Module, role: str) -> Iterator[tuple[str, Attention]]:
+    """All attention modules of ``role`` in ``model`` with their names, in execution order.
+
+    Raises ValueError for an unknown role, or when the model has no attention of that role.
+    """
+    if role not in ROLES:
+        raise ValueError(f"unknown attention role {role!r}: expected one of {', '.join(ROLES)}")
+    found = [(n, m) for n, m in model.named_modules() if isinstance(m, Attention) and m.role == role]
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no attention of role {role!r}")
+    return iter(found)

@@ -1,0 +1,96 @@
+"""The alternating-attention trunk with the *schedule seam* (DESIGN: first seam).
+
+A trunk owns pairs of frame and global blocks. A :class:`Schedule` decides which blocks run on which tokens; the trunk
+hands it the tokens, the rotary tables and the layout, and takes back the outputs that the heads tap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from bench3r.models.layers import Block, TableCache, TokenLayout, rope_table
+
+
+@dataclass
+class TrunkInput:
+    """What a schedule starts from."""
+
+    tokens: Tensor  # [B, S, T, C], special tokens first, then the patches row by row
+    layout: TokenLayout
+    rope: Tensor | None  # [2, T, 1, head_dim], the table of one view
+    taps: tuple[int, ...]  # pair indices whose outputs the heads read, ascending
+    keep_all: bool = False  # keep every pair's output (debugging and tests)
+
+
+@dataclass
+class TrunkOutput:
+    """What a schedule returns: one tensor [B, S, T, 2C] (frame | global) for each tapped pair index."""
+
+    taps: dict[int, Tensor]
+    recursion_depth: Tensor | None = None  # [B, S, h, w], how many recursion steps each patch took
+    extras: dict[str, object] = field(default_factory=dict)  # what a method wants recorded (exit layer, losses, ...)
+
+
+class Trunk(nn.Module):
+    """Pairs of frame and global blocks over the tokens of a scene."""
+
+    def __init__(
+        self, dim: int, depth: int, heads: int, mlp_ratio: float, qk_norm: bool, init_values: float, rope_freq: float
+    ) -> None:
+        super().__init__()
+        self.depth, self.heads, self.head_dim, self.rope_freq = depth, heads, dim // heads, rope_freq
+        options = {"mlp_ratio": mlp_ratio, "qk_norm": qk_norm, "init_values": init_values}
+        self.frame_blocks = nn.ModuleList(Block(dim, heads, **options, role="frame") for _ in range(depth))
+        self.global_blocks = nn.ModuleList(Block(dim, heads, **options, role="global") for _ in range(depth))
+        self._ropes = TableCache()
+
+    def rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
+        """Rotary table [2, T, 1, head_dim] of one view, computed once per grid."""
+        if self.rope_freq <= 0:
+            return None
+        key = (layout.height, layout.width, layout.special, self.head_dim)
+        return self._ropes.get(key, device, lambda: rope_table(*key, base=self.rope_freq))
+
+    def frame(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
+        """Frame block ``index`` on all tokens [B, S, T, C]: attention inside each view."""
+        out = self.frame_blocks[index](x.flatten(0, 1), inputs.rope, inputs.layout)
+        return out.view_as(x)
+
+    def global_(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
+        """Global block ``index`` on all tokens [B, S, T, C]: attention over the whole scene."""
+        rope = inputs.rope
+        if rope is not None:
+            rope = rope.repeat(1, x.shape[1], 1, 1)  # the same positions in every view
+        out = self.global_blocks[index](x.flatten(1, 2), rope, inputs.layout)
+        return out.view_as(x)
+
+    def forward(
+        self, tokens: Tensor, layout: TokenLayout, taps: tuple[int, ...], schedule: Schedule, keep_all: bool = False
+    ) -> TrunkOutput:
+        return schedule(self, TrunkInput(tokens, layout, self.rope(layout, tokens.device), taps, keep_all))
+
+
+class Schedule(nn.Module):
+    """Which blocks run on which tokens. The base class is the plain schedule: every pair, on every token.
+
+    A method subclasses this and overrides :meth:`forward`. It may gather tokens and rotary rows and call
+    ``trunk.frame_blocks[i]`` or ``trunk.global_blocks[i]`` on the subset (``layout.subset(active)`` tells attention
+    cores what is there), so tokens that are not processed are not computed. Parameters of a schedule live under
+    ``schedule.`` in the model's state dict; the plain schedule has none.
+    """
+
+    def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
+        """Run the trunk.
+
+        The returned taps hold every index of ``inputs.taps``, each [B, S, T, 2C].
+        """
+        x, taps = inputs.tokens, {}
+        for i in range(trunk.depth):
+            after_frame = trunk.frame(i, x, inputs)
+            x = trunk.global_(i, after_frame, inputs)
+            if inputs.keep_all or i in inputs.taps:
+                taps[i] = torch.cat([after_frame, x], -1)
+        return TrunkOutput(taps)

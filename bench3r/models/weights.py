@@ -1,0 +1,115 @@
+"""Loading weights safely: safetensors, or torch files with ``weights_only=True``. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from bench3r.errors import Bench3RError
+from bench3r.files import write_atomic
+
+SHIPPED = Path(__file__).resolve().parent.parent / "weights"
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors of a .safetensors file or of a torch checkpoint that holds only tensors (flat, or under "model").
+
+    Raises Bench3RError when the file is missing, damaged, or would need unpickling of other objects.
+    """
+    if not path.is_file():
+        raise Bench3RError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise Bench3RError(f"{path}: damaged or not a weights file ({_first_line(error)})") from error
+    except Exception as error:  # pickle.UnpicklingError and its kind: the file holds more than tensors
+        raise Bench3RError(
+            f"{path}: refused, it holds objects other than tensors ({_first_line(error)}). "
+            "Convert it to .safetensors where you trust it."
+        ) from error
+    state = state.get("model", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise Bench3RError(f"{path}: expected a state dict of tensors")
+    return state
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def load_strict(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
+    """Load ``state`` into ``model``; every name and shape must match.
+
+    Raises Bench3RError that lists missing, extra and mis-shaped names. The model is untouched then.
+    """
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    shapes = [
+        f"{n} {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
+        for n in sorted(own.keys() & state.keys()) if state[n].shape != own[n].shape
+    ]  # fmt: skip
+    parts = [("missing", missing), ("extra", extra), ("mis-shaped", shapes)]
+    problems = [f"{len(names)} {kind}: {_some(names)}" for kind, names in parts if names]
+    if problems:
+        raise Bench3RError(f"{where}: the checkpoint does not fit the model; " + "; ".join(problems))
+    model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
+
+
+def _some(names: list[str], limit: int = 8) -> str:
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def save_safetensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors atomically."""
+    data = save({k: v.detach().cpu().contiguous() for k, v in state.items()}, metadata)
+    write_atomic(path, lambda f: f.write(data))
+
+
+def resolve_base(base: str, backbone: str, scale: str, trained: Path | None) -> Path | None:
+    """The weights file that ``base`` stands for: shipped | train | random | a file | hub:REPOSITORY@REVISION.
+
+    None means random weights. Raises Bench3RError that says how to get the weights.
+    """
+    if base == "random":
+        return None
+    if base == "train":
+        if trained is None:
+            raise Bench3RError("base: train, but no trained checkpoint was handed over (run the train stage first)")
+        return trained
+    if base == "shipped":
+        path = SHIPPED / f"{backbone}-{scale}.safetensors"
+        if not path.exists():
+            have = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
+            raise Bench3RError(
+                f"no weights for {backbone} at scale {scale} ship with the project (shipped: {have}); "
+                "set `base` to train, to a file, or to hub:REPOSITORY@REVISION"
+            )
+        return path
+    return download(base[4:]) if base.startswith("hub:") else Path(base)
+
+
+def download(reference: str) -> Path:
+    """``REPOSITORY@REVISION`` from the Hugging Face hub: model.safetensors, else model.pt.
+
+    The revision must be a full commit hash, so that the same run always gets the same weights.
+    """
+    repository, _, revision = reference.partition("@")
+    if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
+        raise Bench3RError(f"hub:{reference}: pin a revision, hub:REPOSITORY@COMMIT (40 hexadecimal digits)")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        try:
+            return Path(hf_hub_download(repository, "model.safetensors", revision=revision))
+        except EntryNotFoundError:
+            return Path(hf_hub_download(repository, "model.pt", revision=revision))
+    except Exception as error:  # the hub raises many kinds: network, access, unknown repository
+        raise Bench3RError(f"hub:{reference}: cannot be downloaded ({_first_line(error)})") from error

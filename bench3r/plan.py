@@ -1,0 +1,337 @@
+"""From a configuration to cells: which (method, options, backbone, scale, dataset, frames, seed) run, and their keys.
+
+The plan is a JSON file that the Snakefile reads, so a Snakemake parse imports neither plug-ins nor torch. It is made
+again when the configuration, methods/, datasets/ or the library change.
+"""
+
+from __future__ import annotations
+
+import itertools
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench3r.config import RunConfig
+from bench3r.dataset import Dataset
+from bench3r.errors import Bench3RError, Unsupported, describe, unknown
+from bench3r.files import digest, file_digest, tree_digest
+from bench3r.method import Method, Options
+from bench3r.models.scales import NO_BACKBONE, SCALES
+from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
+from bench3r.protocols import PROTOCOLS, protocol_hash
+from bench3r.provenance import stage_hash
+from bench3r.registry import ROOT, load_all, plugin_files
+from bench3r.procedural.seeds import TEST_SEEDS
+
+
+class Entry(BaseModel):
+    """Base of what a plan lists."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DatasetEntry(Entry):
+    """One prepared dataset."""
+
+    id: str
+    name: str
+    root: str
+    scenes: int | list[str]
+    views: int
+    step: int | None
+    windows: int
+    frames: list[int]
+    seed: int
+    key: str
+
+
+class TrainEntry(Entry):
+    """One training: a base (``method`` is None) or what a method learns."""
+
+    id: str
+    method: str | None
+    options: dict[str, Any]
+    backbone: str
+    scale: str
+    seed: int
+    key: str
+
+
+class Cell(Entry):
+    """One predict job and one score job."""
+
+    id: str
+    method: str
+    label: str
+    kind: str
+    options: dict[str, Any]
+    backbone: str
+    scale: str
+    dataset: str
+    dataset_name: str
+    frames: int
+    seed: int
+    trained: str | None  # id of the method's own training
+    base: str | None  # id of the base's training, when the run trains it
+    key: str
+    unsupported: str = ""
+
+
+class ProfileEntry(Entry):
+    """One cost measurement."""
+
+    id: str
+    method: str
+    label: str
+    options: dict[str, Any]
+    backbone: str
+    scale: str
+    frames: int
+    key: str
+
+
+class Plan(Entry):
+    """Everything a run consists of."""
+
+    config: dict[str, Any]
+    datasets: list[DatasetEntry]
+    trainings: list[TrainEntry]
+    cells: list[Cell]
+    profiles: list[ProfileEntry]
+    score_key: str
+    prediction_bytes: int
+
+    def cell(self, name: str) -> Cell:
+        """The cell called ``name``."""
+        return _find(self.cells, name, "cell")
+
+    def dataset(self, name: str) -> DatasetEntry:
+        """The dataset entry called ``name``."""
+        return _find(self.datasets, name, "dataset")
+
+    def training(self, name: str) -> TrainEntry:
+        """The training called ``name``."""
+        return _find(self.trainings, name, "training")
+
+    def profile(self, name: str) -> ProfileEntry:
+        """The cost measurement called ``name``."""
+        return _find(self.profiles, name, "profile")
+
+    def run_config(self) -> RunConfig:
+        """The configuration as an object."""
+        return RunConfig.model_validate(self.config)
+
+
+def _find(entries: list[Any], name: str, kind: str) -> Any:
+    for entry in entries:
+        if entry.id == name:
+            return entry
+    raise unknown(kind, name, [e.id for e in entries], "plan")
+
+
+def is_sequence_type(annotation: Any) -> bool:
+    """Whether an option's type is itself a list or tuple, so that a list of values is one value."""
+    origin = typing.get_origin(annotation)
+    if origin in (list, tuple):
+        return True
+    return any(is_sequence_type(a) for a in typing.get_args(annotation)) if origin is typing.Union else False
+
+
+def expand_options(raw: dict[str, Any] | None, options: type[Options], where: str) -> list[Options]:
+    """Every combination of the axes in ``raw``. Raises Bench3RError for unknown options and values out of range."""
+    raw = raw or {}
+    fields = options.model_fields
+    for key in raw:
+        if key not in fields:
+            raise unknown("option", key, fields, where)
+    axes = []
+    for key, value in raw.items():
+        sequence = is_sequence_type(fields[key].annotation)
+        several = isinstance(value, list) and (not sequence or (value and isinstance(value[0], list)))
+        axes.append([(key, v) for v in (value if several else [value])])
+    try:
+        return [options.model_validate(dict(chosen)) for chosen in itertools.product(*axes)]
+    except ValidationError as error:
+        raise describe(error, where, fields) from error
+
+
+def options_text(options: dict[str, Any]) -> str:
+    """Readable short form for file names: the values that were set, hashed when long."""
+    text = "-".join(f"{k}={v}" for k, v in sorted(options.items()))
+    safe = "".join(c if c.isalnum() or c in "=.-" else "_" for c in text)
+    return safe if len(safe) <= 40 else f"{safe[:31]}-{digest(options)[:8]}"
+
+
+def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[DatasetEntry]:
+    """Entries for the configured datasets, each with the hash of all that defines its scenes."""
+    entries = []
+    for name, wanted in config.datasets.items():
+        if name not in classes:
+            raise unknown("dataset", name, classes, "config: datasets")
+        if wanted.root == "procedural" and classes[name].procedural_style is None:
+            raise Bench3RError(f"config: datasets.{name}.root: {name} has no procedural stand-in; give the data root. "
+                               f"{classes[name].obtain}")  # fmt: skip
+        if wanted.root == "procedural" and max(config.frames) > wanted.views:
+            raise Bench3RError(f"config: datasets.{name}.views is {wanted.views}, fewer than frames {max(config.frames)}")
+        spec = {**wanted.model_dump(), "frames": config.frames, "code": stage_hash("prepare"),
+                "plugin": file_digest(plugin_files("datasets")[name])}  # fmt: skip
+        if wanted.root == "procedural":
+            spec |= {"generator": GENERATOR_VERSION, "seeds": TEST_SEEDS + wanted.seed}
+        key = digest(spec)
+        entries.append(DatasetEntry(
+            id=f"{name}-{key[:8]}", name=name, root=wanted.root, scenes=wanted.scenes, views=wanted.views,
+            step=wanted.step, windows=wanted.windows, frames=config.frames, seed=wanted.seed, key=key,
+        ))  # fmt: skip
+    return entries
+
+
+def base_key(config: RunConfig) -> dict[str, Any]:
+    """What identifies the weights that every backbone starts from."""
+    if config.base == "train":
+        return {"base": "train", "train": config.train.model_dump(), "code": stage_hash("train")}
+    if config.base == "shipped":
+        folder = Path(__file__).parent / "weights"
+        return {"base": {p.name: file_digest(p) for p in sorted(folder.glob(f"*-{config.scale}.safetensors"))}}
+    path = Path(config.base)
+    return {"base": config.base, "file": file_digest(path) if path.is_file() else None}
+
+
+def method_key(name: str) -> str:
+    """Hash of the method's own file."""
+    return file_digest(plugin_files("methods")[name]) if name in plugin_files("methods") else ""
+
+
+class Planner:
+    """Builds the plan of one configuration."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.methods: dict[str, type[Method]] = load_all("methods", Method)
+        self.datasets: dict[str, type[Dataset]] = load_all("datasets", Dataset)
+        self.trainings: dict[str, TrainEntry] = {}
+        self.profiles: dict[str, ProfileEntry] = {}
+
+    def check_names(self) -> None:
+        """Raise Bench3RError for methods, backbones and protocols that do not exist."""
+        for name in self.config.methods:
+            if name not in self.methods:
+                raise unknown("method", name, self.methods, "config: methods")
+        for name in self.config.backbones:
+            if name not in SCALES:
+                raise unknown("backbone", name, SCALES, "config: backbones")
+        for name in self.config.protocols:
+            if name not in PROTOCOLS:
+                raise unknown("protocol", name, PROTOCOLS, "config: protocols")
+
+    def backbones_of(self, cls: type[Method]) -> list[str]:
+        """The configured backbones that ``cls`` runs on; NO_BACKBONE for controls and whole models."""
+        if cls.kind in ("control", "model"):
+            return [NO_BACKBONE]
+        return [b for b in self.config.backbones if cls.backbones is None or b in cls.backbones]
+
+    def add_training(self, method: str | None, options: dict[str, Any], backbone: str, seed: int) -> str:
+        """Register a training; returns its id."""
+        spec = {**base_key(self.config), "method": method, "options": options, "backbone": backbone, "seed": seed}
+        spec |= {"scale": self.config.scale, "code": stage_hash("train"), "fit_scenes": self.config.fit_scenes}
+        if method:
+            spec["plugin"] = method_key(method)
+        key = digest(spec)
+        name = f"{method or 'base'}.{backbone}.{self.config.scale}.s{seed}.{key[:8]}"
+        self.trainings[name] = TrainEntry(
+            id=name, method=method, options=options, backbone=backbone, scale=self.config.scale, seed=seed, key=key
+        )
+        return name
+
+    def cells_of(self, name: str, datasets: list[DatasetEntry]) -> list[Cell]:
+        """All cells of one method."""
+        cls, cells = self.methods[name], []
+        options = expand_options(self.config.methods[name], cls.Options, f"config: methods.{name}")
+        for option, backbone, seed in itertools.product(options, self.backbones_of(cls), self.config.seeds):
+            values = option.model_dump(mode="json")
+            reason = self._unsupported(cls(option), backbone)
+            needs_base = self.config.base == "train" and backbone != NO_BACKBONE
+            base = self.add_training(None, {}, backbone, seed) if needs_base else None
+            trained = self.add_training(name, values, backbone, seed) if cls(option).fits else None
+            for dataset, frames in itertools.product(datasets, self.config.frames):
+                cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason))
+            if cls.kind != "control" and not reason:
+                self._profiles(cls, option, backbone)
+        return cells
+
+    def _unsupported(self, method: Method, backbone: str) -> str:
+        try:
+            method.check(backbone, self.config.scale)
+        except Unsupported as error:
+            return str(error)
+        return ""
+
+    def _cell(
+        self, cls: type[Method], option: Options, backbone: str, seed: int, dataset: DatasetEntry, frames: int,
+        trained: str | None, base: str | None, unsupported: str,
+    ) -> Cell:  # fmt: skip
+        config = self.config
+        comparable = {
+            "options": option.model_dump(mode="json"), "method": method_key(cls.name), "backbone": backbone,
+            "scale": config.scale, "data": dataset.key, "frames": frames, "seed": seed, "precision": config.precision,
+            "device": config.device, "code": stage_hash("predict"), "keep": config.keep.model_dump(),
+            "trained": trained, **base_key(config),
+        }  # fmt: skip
+        key = digest(comparable)
+        changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
+        name = f"{cls.name}.{backbone}.{config.scale}.{dataset.id}.f{frames}.s{seed}.{changed}"
+        return Cell(
+            id=name, method=cls.name, label=cls.label, kind=cls.kind, options=comparable["options"], backbone=backbone,
+            scale=config.scale, dataset=dataset.id, dataset_name=dataset.name, frames=frames, seed=seed,
+            trained=trained, base=base, key=key, unsupported=unsupported,
+        )  # fmt: skip
+
+    def _profiles(self, cls: type[Method], option: Options, backbone: str) -> None:
+        values = option.model_dump(mode="json")
+        for frames in self.config.profile.frames:
+            spec = {"options": values, "method": method_key(cls.name), "backbone": backbone, "frames": frames,
+                    "scale": self.config.scale, "code": stage_hash("profile"), "device": self.config.device,
+                    "precision": self.config.precision, "how": self.config.profile.model_dump(exclude={"frames"})}  # fmt: skip
+            changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
+            name = f"{cls.name}.{backbone}.{self.config.scale}.f{frames}.{changed}"
+            self.profiles[name] = ProfileEntry(
+                id=name, method=cls.name, label=cls.label, options=values, backbone=backbone, scale=self.config.scale,
+                frames=frames, key=digest(spec),
+            )  # fmt: skip
+
+    def build(self) -> Plan:
+        """The whole plan. Raises Bench3RError for anything that cannot be planned."""
+        self.check_names()
+        datasets = plan_datasets(self.config, self.datasets)
+        cells = [c for name in self.config.methods for c in self.cells_of(name, datasets)]
+        score_key = digest([protocol_hash(p) for p in self.config.protocols] + [stage_hash("score"), self.config.points])
+        return Plan(
+            config=self.config.model_dump(mode="json"), datasets=datasets, trainings=list(self.trainings.values()),
+            cells=cells, profiles=list(self.profiles.values()), score_key=score_key,
+            prediction_bytes=sum(self._bytes(c) for c in cells),
+        )  # fmt: skip
+
+    def _bytes(self, cell: Cell) -> int:
+        """Upper estimate of a cell's stored predictions, uncompressed."""
+        wanted = self.config.datasets[cell.dataset_name]
+        scenes = wanted.scenes if isinstance(wanted.scenes, int) else len(wanted.scenes)
+        side = {"tiny": 96, "paper": 256, "full": 518}[cell.scale]
+        per_pixel = 4 + 2 * self.config.keep.depth_conf + 12 * self.config.keep.world_points
+        return scenes * wanted.windows * cell.frames * side * side * per_pixel
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """The plan of ``config``."""
+    return Planner(config).build()
+
+
+def sources_hash() -> str:
+    """Hash of everything a plan depends on besides its configuration."""
+    return tree_digest([ROOT / "methods", ROOT / "datasets", Path(__file__).parent])
+
+
+def adhoc_dataset(name: str, wanted: Any, frames: list[int]) -> DatasetEntry:
+    """The dataset entry of a typed command, outside any plan. Raises Bench3RError for an unknown dataset."""
+    config = RunConfig(name="adhoc", methods={"-": None}, datasets={name: wanted}, frames=frames)
+    return plan_datasets(config, load_all("datasets", Dataset))[0]

@@ -1,0 +1,105 @@
+"""What a protocol scores, and the shared steps that several protocols need once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+
+import numpy as np
+
+from bench3r.dataset import SceneData
+from bench3r.metrics.alignment import icp, move, umeyama
+
+
+class NotComputable(ValueError):
+    """A metric cannot be computed for this scene; the text says why. The metric stays missing."""
+
+
+@dataclass
+class Scored:
+    """A saved prediction beside the truth. All float64, the prediction in its own frame and scale."""
+
+    scene: SceneData
+    depth: np.ndarray  # [S, H, W]
+    extrinsics: np.ndarray  # [S, 3, 4] world to camera
+    intrinsics: np.ndarray  # [S, 3, 3]
+    world_points: np.ndarray | None = None  # [S, H, W, 3], when a head predicted them and they were kept
+    points_from: str = "depth_camera"
+
+    @cached_property
+    def valid(self) -> np.ndarray:
+        """Pixels with true depth [S, H, W]. Raises NotComputable when the dataset has none."""
+        if self.scene.depth is None:
+            raise NotComputable("the dataset has no depth")
+        valid = self.scene.depth > 0
+        if not valid.any():
+            raise NotComputable("no pixel of the scene has true depth")
+        return valid
+
+    @cached_property
+    def true_depth(self) -> np.ndarray:
+        """True depth of the valid pixels [N]."""
+        assert self.valid is not None and self.scene.depth is not None
+        return self.scene.depth[self.valid].astype(np.float64)
+
+    @cached_property
+    def predicted_depth(self) -> np.ndarray:
+        """Predicted depth at the same pixels [N]."""
+        return self.depth[self.valid].astype(np.float64)
+
+    @cached_property
+    def true_points(self) -> np.ndarray:
+        """True world points of the valid pixels [N, 3]."""
+        assert self.valid is not None and self.scene.depth is not None
+        w2c = np.linalg.inv(self.scene.c2w)[:, :3]
+        return unproject(self.scene.depth.astype(np.float64), w2c, self.scene.intrinsics)[self.valid]
+
+    @cached_property
+    def predicted_points(self) -> np.ndarray:
+        """Predicted world points at the same pixels [N, 3]: from depth and camera, or from the point head."""
+        if self.points_from == "point_head":
+            if self.world_points is None:
+                raise NotComputable("the prediction holds no point map (set keep.world_points)")
+            return self.world_points[self.valid].astype(np.float64)
+        return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)[self.valid]
+
+    @cached_property
+    def aligned_points(self) -> np.ndarray:
+        """Predicted points after Umeyama on corresponding pixels and rigid ICP [N, 3] (Pi3's protocol, steps 3 and 4)."""
+        try:
+            similar = umeyama(self.predicted_points, self.true_points).apply(self.predicted_points)
+            return move(icp(similar, self.true_points, self.scene.icp_distance).transform, similar)
+        except ValueError as error:
+            raise NotComputable(str(error)) from error
+
+    @cached_property
+    def predicted_w2c(self) -> np.ndarray:
+        """Predicted world-to-camera poses [S, 4, 4]."""
+        bottom = np.broadcast_to([0.0, 0, 0, 1], (len(self.extrinsics), 1, 4))
+        return np.concatenate([self.extrinsics, bottom], 1)
+
+    @cached_property
+    def true_w2c(self) -> np.ndarray:
+        """True world-to-camera poses [S, 4, 4]."""
+        return np.linalg.inv(self.scene.c2w)
+
+
+def unproject(depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """z-depth [S, H, W] with world-to-camera [S, 3, 4] and intrinsics [S, 3, 3] -> world points [S, H, W, 3]."""
+    s, h, w = depth.shape
+    v, u = np.mgrid[:h, :w].astype(np.float64)
+    x = (u - intrinsics[:, 0, 2, None, None]) / intrinsics[:, 0, 0, None, None] * depth
+    y = (v - intrinsics[:, 1, 2, None, None]) / intrinsics[:, 1, 1, None, None] * depth
+    camera = np.stack([x, y, depth], -1).reshape(s, -1, 3) - w2c[:, None, :, 3]
+    return (camera @ w2c[:, :, :3]).reshape(s, h, w, 3)
+
+
+def score(protocol: ModuleType, scored: Scored) -> tuple[dict[str, float], dict[str, str]]:
+    """Metrics of one protocol and, for those that cannot be computed, the reasons."""
+    try:
+        metrics = protocol.score(scored)
+    except (NotComputable, ValueError, np.linalg.LinAlgError) as error:
+        return {}, {name: str(error) for name in protocol.METRICS}
+    good = {k: float(v) for k, v in metrics.items() if np.isfinite(v)}
+    return good, {k: "not finite" for k in metrics if k not in good}

@@ -1,0 +1,20 @@
+"""Depth after one median scale per scene (our stated definition; the official scale modes differ, see the docs).
+
+``mse`` is in units squared; ``mse_norm`` with both depths divided by the true median, which is what tables show as
+depth MSE. Valid pixels are those with true depth.
+"""
+
+from bench3r.metrics.depth import depth_errors, depth_mse, median_ratio
+from bench3r.protocols.base import Scored
+
+VERSION = 1
+METRICS = {
+    "absrel": "ratio", "delta1": "share", "rmse": "unit", "mse": "unit^2", "mse_norm": "median depths^2",
+}  # fmt: skip
+
+
+def score(scored: Scored) -> dict[str, float]:
+    """Metrics of one scene."""
+    predicted, truth = scored.predicted_depth, scored.true_depth
+    errors = depth_errors(predicted * median_ratio(predicted, truth), truth)
+    return {**{k: errors[k] for k in ("absrel", "delta1", "rmse")}, **depth_mse(predicted, truth)}

@@ -1,0 +1,23 @@
+"""Relative pose over all pairs of views, Pi3's convention: rotation and translation-direction errors, AUC.
+
+AUC of a scene pools its own pairs; a dataset value is the mean over scenes (stated, because pooling changes AUC).
+"""
+
+import numpy as np
+
+from bench3r.metrics.pose import pose_auc, relative_pose_errors, share_below
+from bench3r.protocols.base import Scored
+
+VERSION = 1
+METRICS = {
+    "rot_deg": "deg", "trans_deg": "deg", "auc5": "share", "auc15": "share", "auc30": "share", "rra15": "share",
+    "rta15": "share",
+}  # fmt: skip
+
+
+def score(scored: Scored) -> dict[str, float]:
+    """Metrics of one scene: mean angles over pairs, AUC at 5, 15 and 30 degrees."""
+    rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c, "pi3")
+    out = {"rot_deg": float(np.mean(rotation)), "trans_deg": float(np.mean(translation))}
+    out |= {f"auc{t}": pose_auc(rotation, translation, t) for t in (5, 15, 30)}
+    return {**out, "rra15": share_below(rotation, 15), "rta15": share_below(translation, 15)}

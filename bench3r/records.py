@@ -1,0 +1,86 @@
+"""Typed rows: what one scene of one cell gave. Written as JSON lines, one file per cell and stage."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
+STATUSES: tuple[str, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
+
+
+class Record(BaseModel):
+    """Fields that every record has. ``key`` hashes all that makes records comparable (DESIGN: provenance)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cell: str
+    key: str
+    scene: str
+    status: Status
+    reason: str = ""  # why the status is not ok
+
+
+class Efficiency(BaseModel):
+    """Cost of one forward pass; a value that was not measured is None, never zero."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: float | None = None  # wall time of the call
+    shared: bool = True  # other work ran beside it: never tabulated
+    peak_rss_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    energy_j: float | None = None
+
+
+class PredictRecord(Record):
+    """One predicted scene: efficiency, what the method reports, and where it ran."""
+
+    efficiency: Efficiency = Field(default_factory=Efficiency)
+    prediction: str | None = None  # file name of the saved prediction, relative to the cell's folder
+    prediction_sha256: str | None = None
+    frames: int = 0
+    image_size: tuple[int, int] | None = None  # (H, W) that the model saw
+    weights: str = ""  # hash of the weights, "" when the method has none
+    extras: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScoreRecord(Record):
+    """Metrics of one scene under one protocol; a metric that could not be computed is absent, its reason in ``missing``."""
+
+    protocol: str
+    protocol_version: int
+    protocol_hash: str
+    metrics: dict[str, float] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict)
+
+
+class ProfileRecord(BaseModel):
+    """Cost of a (method, options, backbone, scale, frames) at one image size, without data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cell: str
+    key: str
+    status: Status
+    reason: str = ""
+    suspect: list[str] = Field(default_factory=list)
+    frames: int = 0
+    image_size: tuple[int, int] = (0, 0)
+    parameters: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    flops_by_part: dict[str, int] = Field(default_factory=dict)
+    seconds: list[float] = Field(default_factory=list)  # raw timed calls of the whole model
+    trunk_seconds: list[float] = Field(default_factory=list)
+    warmup: int = 0
+    peak_rss_bytes: int | None = None
+    baseline_rss_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    weight_bytes: int | None = None
+    energy_j: float | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,182 @@
+"""Tables as Markdown, CSV and LaTeX with captions that say what the numbers stand on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench3r.files import write_text
+from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
+from bench3r.report.summary import SETTING, Column, against_reference, common_scenes, counts, interval, ranks, settings, wide
+
+QUALITY = (
+    Column("CD ↓ (median depths)", "pi3_pointmap", "chamfer_norm", "median depths", "lower"),
+    Column("F1 ↑ (1 % of diagonal)", "fscore", "fscore", "share", "higher"),
+    Column("dMSE ↓ (median depths²)", "depth_median", "mse_norm", "median depths^2", "lower"),
+)
+DETAIL = (
+    Column("AbsRel ↓", "depth_median", "absrel", "ratio", "lower"),
+    Column("δ<1.25 ↑", "depth_median", "delta1", "share", "higher"),
+    Column("NC ↑", "pi3_pointmap", "nc_mean", "cosine", "higher"),
+    Column("rotation ↓ (deg)", "relpose_pi3", "rot_deg", "deg", "lower", 1),
+    Column("translation ↓ (deg)", "relpose_pi3", "trans_deg", "deg", "lower", 1),
+    Column("AUC@30 ↑", "relpose_pi3", "auc30", "share", "higher"),
+)
+
+
+@dataclass
+class Table:
+    """A table ready to be written: shown cells, raw values, caption, notes under it."""
+
+    name: str
+    title: str
+    caption: str
+    shown: pd.DataFrame
+    raw: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """Title, caption, table and notes."""
+        notes = "".join(f"\n- {n}" for n in self.notes)
+        return f"## {self.title}\n\n{self.caption}\n\n{self.shown.to_markdown(index=False)}\n{notes}\n"
+
+    def latex(self) -> str:
+        """A complete table environment."""
+        plain = self.shown.map(_plain).rename(columns=_plain)
+        body = plain.to_latex(index=False, escape=True, column_format="l" + "r" * (plain.shape[1] - 1))
+        notes = " ".join(_plain(n) for n in self.notes)
+        return f"\\begin{{table}}\n\\caption{{{_escape(_plain(self.caption))} {_escape(notes)}}}\n\\small\n{body}\\end{{table}}\n"
+
+    def write(self, folder: Path) -> None:
+        """Write NAME.md, NAME.csv (raw values) and NAME.tex."""
+        write_text(folder / f"{self.name}.md", self.markdown())
+        write_text(folder / f"{self.name}.csv", self.raw.to_csv(index=False))
+        write_text(folder / f"{self.name}.tex", self.latex())
+
+
+_REPLACED = {"↓": "(down)", "↑": "(up)", "²": "^2", "±": "+/-", "**": "", "_(": "(", ")_": ")", "δ": "delta", "–": "-",
+             "−": "-", "·": "*", "×": "x"}  # fmt: skip
+
+
+def _plain(text: object) -> str:
+    """ASCII text without Markdown, for LaTeX."""
+    out = str(text)
+    for old, new in _REPLACED.items():
+        out = out.replace(old, new)
+    return out.encode("ascii", "replace").decode()
+
+
+def _escape(text: str) -> str:
+    return "".join({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "$": r"\$", "~": r"\~{}",
+                    "{": r"\{", "}": r"\}", "\\": r"\textbackslash{}"}.get(c, c) for c in text)  # fmt: skip
+
+
+def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
+    """Label of a row; options are added when a method has several."""
+    same = table[(table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])]["options"].unique()
+    if len(same) < 2:
+        return str(setting["label"])
+    all_options = [json.loads(o) for o in same]
+    varied = [k for k in all_options[0] if len({json.dumps(o.get(k)) for o in all_options}) > 1]
+    own = json.loads(setting["options"])
+    return f"{setting['label']} ({', '.join(f'{k} {own[k]}' for k in varied)})"
+
+
+def quality_cells(
+    values: pd.DataFrame, column: Column, rows: pd.DataFrame
+) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], dict[str, float]]]:
+    """Shown text and raw numbers of one quality column for every setting."""
+    keys = [tuple(r) for r in rows[SETTING].to_numpy()]
+    stats = {k: interval(values[k]) for k in keys if k in values.columns}
+    contenders = {k: s.mean for k, s in stats.items() if s and k[2] != "control"}
+    best, second = ranks(contenders, column.better)
+    shown, raw = {}, {}
+    for key in keys:
+        s = stats.get(key)
+        if s is None:
+            shown[key], raw[key] = "–", {}
+            continue
+        text = f"{s.mean:.{column.digits}f}"
+        text = f"**{text}**" if key == best else f"_{text}_" if key == second else text
+        if np.isfinite(s.low):
+            text += f" [{s.low:.{column.digits}f}, {s.high:.{column.digits}f}]"
+        delta = against_reference(values, key)
+        raw[key] = {"mean": s.mean, "low": s.low, "high": s.high}
+        if delta:
+            raw[key] |= {"delta_vs_vggt": delta.mean, "delta_low": delta.low, "delta_high": delta.high}
+            text += " ≈" if not delta.excludes_zero else ""
+        shown[key] = text
+    return shown, raw
+
+
+def cost_cells(profiles: pd.DataFrame, setting: pd.Series, frames: int) -> dict[str, object]:
+    """Median latency with its quartiles and counted FLOPs, from the profile stage; empty for controls."""
+    if not len(profiles):
+        return {}
+    rows = profiles[(profiles["method"] == setting["method"]) & (profiles["backbone"] == setting["backbone"])
+                    & (profiles["options"] == setting["options"]) & (profiles["frames"] == frames)]  # fmt: skip
+    if not len(rows):
+        return {}
+    row = rows.iloc[0]
+    if row["status"] != "ok":
+        return {"time_text": row["status"], "flops_text": row["status"]}
+    q1, middle, q3 = np.quantile(row["seconds"], [0.25, 0.5, 0.75])
+    mark = " (suspect)" if row["suspect"] else ""
+    return {
+        "time_s": middle, "time_q1_s": q1, "time_q3_s": q3, "flops": row["flops"], "parameters": row["parameters"],
+        "peak_rss_bytes": row["peak_rss_bytes"], "time_text": f"{middle:.3g} [{q1:.3g}, {q3:.3g}]{mark}",
+        "flops_text": f"{row['flops'] / 1e9:.2f}" if row["flops"] else "–",
+    }  # fmt: skip
+
+
+def comparison(
+    table: pd.DataFrame, profiles: pd.DataFrame, columns: tuple[Column, ...], frames: int, with_cost: bool, name: str,
+    title: str, caption: str,
+) -> Table:  # fmt: skip
+    """Methods against columns; means over the scenes that all compared methods finished, n/N beside them."""
+    rows = settings(table)
+    common = common_scenes(table, list(columns))
+    shown = pd.DataFrame({"method": [name_of(r, table) for _, r in rows.iterrows()]})
+    raw = rows.copy()
+    for column in columns:
+        values = wide(table, column)
+        cells, numbers = quality_cells(values[values.index.isin(common)], column, rows)
+        keys = [tuple(r) for r in rows[SETTING].to_numpy()]
+        shown[column.title] = [cells[k] for k in keys]
+        for part in ("mean", "low", "high", "delta_vs_vggt", "delta_low", "delta_high"):
+            raw[f"{column.protocol}/{column.metric}/{part}"] = [numbers[k].get(part) for k in keys]
+    if with_cost:
+        costs = [cost_cells(profiles, r, frames) for _, r in rows.iterrows()]
+        shown["Time (s)"] = [c.get("time_text", "–") for c in costs]
+        shown["FLOPs (G)"] = [c.get("flops_text", "–") for c in costs]
+        for part in ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes"):
+            raw[part] = [c.get(part) for c in costs]
+    tally = [counts(table, r) for _, r in rows.iterrows()]
+    shown["n/N"] = [f"{n}/{total}" for n, total in tally]
+    raw["n"], raw["N"], raw["compared"] = [t[0] for t in tally], [t[1] for t in tally], len(common)
+    return Table(name, title, caption, shown, raw)
+
+
+def add_reported(table: Table) -> Table:
+    """SpatialMoR's own rows under ours, marked as reported."""
+    rows = []
+    names = {"CD": "CD", "F1": "F1", "dMSE": "dMSE", "Time": "Time", "FLOPs": "FLOPs"}
+    measured = list(table.raw["method"])
+    for method, values in SPATIALMOR_TABLE_2.items():
+        if method not in measured:
+            continue
+        label = table.raw.loc[table.raw["method"] == method, "label"].iloc[0]
+        row = {"method": f"{label}, reported by SpatialMoR"}
+        for column in table.shown.columns[1:]:
+            key = next((k for k in names if column.startswith(k)), None)
+            row[column] = f"({values[key]:g})" if key else "–"
+        rows.append(row)
+    if rows:
+        table.shown = pd.concat([table.shown, pd.DataFrame(rows)], ignore_index=True)
+        table.notes.append(f"Values in brackets are reported, not measured by us: {SPATIALMOR_SOURCE}. "
+                           "Their units and scale are unknown, so they cannot be compared with the rows above.")  # fmt: skip
+    return table

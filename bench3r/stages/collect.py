@@ -1,0 +1,104 @@
+"""Collect: every record of a run in one tidy table, one value a row; what is missing is there as a hole with its reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench3r.files import read_json, read_jsonl, write_atomic
+from bench3r.plan import Cell, Plan
+from bench3r.protocols import load_protocol
+from bench3r.stages import paths
+
+COLUMNS = [
+    "run", "cell", "key", "method", "label", "kind", "options", "backbone", "scale", "dataset", "scene_type",
+    "procedural", "frames", "seed", "scene", "protocol", "protocol_version", "metric", "unit", "value", "status",
+    "reason", "weights", "device", "git", "dirty", "time",
+]  # fmt: skip
+LOST = "no record: the job was lost or has not run"
+
+
+def cell_columns(run: str, cell: Cell) -> dict[str, Any]:
+    """What identifies a cell, as columns."""
+    return {
+        "run": run, "cell": cell.id, "key": cell.key, "method": cell.method, "label": cell.label, "kind": cell.kind,
+        "options": json.dumps(cell.options, sort_keys=True), "backbone": cell.backbone, "scale": cell.scale,
+        "dataset": cell.dataset_name, "frames": cell.frames, "seed": cell.seed,
+    }  # fmt: skip
+
+
+def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row per metric of a score record; a metric that could not be computed has no value but a reason."""
+    base = {"scene": record["scene"], "protocol": record["protocol"], "protocol_version": record["protocol_version"]}
+    units = load_protocol(record["protocol"]).METRICS
+    if record["status"] != "ok":
+        return [{**base, "metric": m, "unit": u, "status": record["status"], "reason": record["reason"]}
+                for m, u in units.items()]  # fmt: skip
+    return [
+        {**base, "metric": m, "unit": u, "value": record["metrics"].get(m), "status": "ok",
+         "reason": record["missing"].get(m, "")}
+        for m, u in units.items()
+    ]  # fmt: skip
+
+
+def cell_rows(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
+    """All rows of one cell, complete for its planned scenes."""
+    run = str(plan.config["name"])
+    common = cell_columns(run, cell)
+    predicted = {r["scene"]: r for r in read_jsonl(paths.predicted(run, cell.id)) if r["key"] == cell.key}
+    scored = read_jsonl(paths.scored(run, cell.id)) if predicted else []
+    prepared = paths.prepared(cell.dataset)
+    known = read_json(prepared) if prepared.exists() else None
+    scenes = [i["id"] for i in known["lists"][str(cell.frames)]] if known else ["?"]
+    common["procedural"] = known["procedural"] if known else None
+    rows = [{**common, **_where(predicted.get(r["scene"])), **m} for r in scored for m in metric_rows(r)]
+    have = {r["scene"] for r in scored}
+    for scene in scenes:
+        if scene not in have:
+            rows.append({**common, "scene": scene, "metric": "any", "status": "error", "reason": LOST})
+    return rows
+
+
+def _where(predicted: dict[str, Any] | None) -> dict[str, Any]:
+    if predicted is None:
+        return {}
+    p = predicted.get("provenance", {})
+    return {"weights": predicted.get("weights"), **{k: p.get(k) for k in ("device", "git", "dirty", "time")}}
+
+
+def collect(plan: Plan) -> pd.DataFrame:
+    """The tidy table of a run."""
+    from bench3r.dataset import Dataset
+    from bench3r.registry import load_all
+
+    types = {name: cls.scene_type for name, cls in load_all("datasets", Dataset).items()}
+    rows = [row for cell in plan.cells for row in cell_rows(plan, cell)]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.assign(scene_type=table["dataset"].map(types), value=pd.to_numeric(table["value"]))
+
+
+def collect_profiles(plan: Plan) -> pd.DataFrame:
+    """Cost records, one row each; a profile that has not run is an error row."""
+    rows = []
+    for entry in plan.profiles:
+        path = paths.profiled(str(plan.config["name"]), entry.id)
+        record = read_json(path) if path.exists() else {"status": "error", "reason": LOST}
+        where = record.pop("provenance", {})
+        rows.append({
+            "method": entry.method, "label": entry.label, "backbone": entry.backbone, "scale": entry.scale,
+            "options": json.dumps(entry.options, sort_keys=True), "frames": entry.frames, **record,
+            "device": where.get("device"), "time": where.get("time"), "git": where.get("git"),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def write_tables(plan: Plan, out: Path) -> None:
+    """Write the tidy table as parquet and CSV, and the cost records as JSON lines beside them."""
+    table, profiles = collect(plan), collect_profiles(plan)
+    write_atomic(out, lambda f: table.to_parquet(f, index=False))
+    write_atomic(out.with_suffix(".csv"), lambda f: f.write(table.to_csv(index=False).encode()))
+    text = profiles.to_json(orient="records", lines=True) if len(profiles) else ""
+    write_atomic(out.with_name("profiles.jsonl"), lambda f: f.write(text.encode()))

@@ -1,0 +1,42 @@
+"""Where the files of a run lie. One place, so that stages and the workflow agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RESULTS = Path("results")
+
+
+def prepared(dataset: str) -> Path:
+    """Frame lists and checks of a prepared dataset."""
+    return RESULTS / "data" / f"{dataset}.json"
+
+
+def data_folder(dataset: str) -> Path:
+    """Root of a procedural dataset."""
+    return RESULTS / "data" / dataset
+
+
+def trained(run: str, training: str) -> Path:
+    """Weights that a training produced."""
+    return RESULTS / run / "train" / f"{training}.safetensors"
+
+
+def predicted(run: str, cell: str) -> Path:
+    """Finished predict records of a cell; scenes and progress lie in the folder of the same name."""
+    return RESULTS / run / "predict" / f"{cell}.jsonl"
+
+
+def scored(run: str, cell: str) -> Path:
+    """Score records of a cell."""
+    return RESULTS / run / "score" / f"{cell}.jsonl"
+
+
+def profiled(run: str, profile: str) -> Path:
+    """Cost record."""
+    return RESULTS / run / "profile" / f"{profile}.json"
+
+
+def collected(run: str) -> Path:
+    """The tidy table of a run."""
+    return RESULTS / run / "records.parquet"

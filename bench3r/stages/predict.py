@@ -1,0 +1,169 @@
+"""Predict: the supervisor of a cell. Starts the worker, watches time and memory, and writes the records.
+
+A worker that runs out of memory or time, raises or is killed is a result: the scene gets a typed record and the rest
+goes on in a new worker. Only a loss of the infrastructure makes the job fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench3r.errors import Bench3RError
+from bench3r.files import append_jsonl, file_digest, read_json, read_jsonl, write_json, write_jsonl
+from bench3r.plan import Cell, Plan
+from bench3r.records import PredictRecord
+
+LOST_INFRASTRUCTURE = 75
+POLL = 0.1  # seconds
+START_LIMIT = 300.0  # seconds a worker may take to load its model, on top of the limit per scene
+
+
+class Supervisor:
+    """Runs one cell to its end."""
+
+    def __init__(self, plan_path: Path, plan: Plan, cell: Cell, out: Path, threads: int = 1) -> None:
+        self.plan_path, self.cell, self.out, self.threads = plan_path, cell, out, threads
+        self.limits = plan.run_config().limits
+        self.folder = out.with_suffix("")
+        self.progress = self.folder / "progress.jsonl"
+
+    def finished(self) -> dict[str, dict[str, Any]]:
+        """Records of this cell's key whose prediction is still what was written, by scene."""
+        rows = {r["scene"]: r for r in read_jsonl(self.progress) if r.get("key") == self.cell.key and "scene" in r}
+        return {s: r for s, r in rows.items() if self._intact(r)}
+
+    def _intact(self, row: dict[str, Any]) -> bool:
+        if row["status"] != "ok":
+            return True
+        path = self.folder / str(row["prediction"])
+        return path.is_file() and file_digest(path) == row["prediction_sha256"]
+
+    def record(self, scene: str, status: str, reason: str) -> None:
+        """Append a record for a scene that the worker could not record itself."""
+        row = PredictRecord(cell=self.cell.id, key=self.cell.key, scene=scene, status=status, reason=reason)  # type: ignore[arg-type]
+        append_jsonl(self.progress, row.model_dump(mode="json"))
+
+    def run(self, prepared: Path, base: Path | None, fitted: Path | None) -> list[dict[str, Any]]:
+        """Predict every scene of the cell and write the finished records.
+
+        Raises Bench3RError only when the infrastructure is lost.
+        """
+        items = read_json(prepared)["lists"][str(self.cell.frames)]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.cell.unsupported:
+            for item in items:
+                self.record(item["id"], "unsupported", self.cell.unsupported)
+        with self._bar(len(items)) as bar:
+            while todo := [i for i in items if i["id"] not in self.finished()]:
+                bar.update(bar.task_ids[0], completed=len(items) - len(todo))
+                job = {"plan": str(self.plan_path), "cell": self.cell.id, "folder": str(self.folder),
+                       "prepared": str(prepared), "items": todo, "threads": self.threads,
+                       "base": str(base) if base else None, "fitted": str(fitted) if fitted else None}  # fmt: skip
+                self._one_worker(job, bar)
+        done = self.finished()
+        rows = [done[i["id"]] for i in items]
+        write_jsonl(self.out, rows)
+        return rows
+
+    def _bar(self, total: int) -> Progress:
+        bar = Progress(TextColumn(self.cell.id[:60]), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        bar.add_task("predict", total=total)
+        return bar
+
+    def _one_worker(self, job: dict[str, Any], bar: Progress) -> None:
+        """Start a worker on ``job`` and wait for its end; whatever it leaves open gets a record."""
+        for name in ("current", "failed"):
+            (self.folder / name).unlink(missing_ok=True)
+        write_json(self.folder / "job.json", job)
+        before = len(self.finished())
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        with (self.folder / "worker.log").open("wb") as log:
+            command = [sys.executable, "-m", "bench3r.stages.worker", str(self.folder / "job.json")]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            try:
+                verdict = self._watch(process, bar)
+            finally:
+                _kill(process)
+        self._settle(process.returncode, verdict, job["items"], before)
+
+    def _watch(self, process: subprocess.Popen[bytes], bar: Progress) -> tuple[str, str] | None:
+        """Wait for the worker; status and reason when it had to be stopped."""
+        start, scene = time.monotonic(), None
+        while process.poll() is None:
+            time.sleep(POLL)
+            current = self._current()
+            if current != scene:
+                scene, start = current, time.monotonic()
+                bar.update(bar.task_ids[0], completed=len(read_jsonl(self.progress)))
+            used = _memory(process.pid)
+            if used > self.limits.memory_gb * 1e9:
+                return "oom", f"resident memory reached {used / 1e9:.2f} GB, allowed {self.limits.memory_gb:g} GB"
+            allowed = self.limits.seconds_per_scene + (START_LIMIT if scene is None else 0)
+            if time.monotonic() - start > allowed:
+                return "timeout", f"no result after {allowed:g} s"
+        return None
+
+    def _current(self) -> str | None:
+        with contextlib.suppress(OSError):
+            return (self.folder / "current").read_text()
+        return None
+
+    def _settle(
+        self, code: int, verdict: tuple[str, str] | None, items: list[dict[str, Any]], before: int
+    ) -> None:
+        """Record what the worker left open. A worker that never reached a scene fails all of its scenes."""
+        if verdict is None and code == 0:
+            return
+        log = (self.folder / "worker.log").read_text(errors="replace").strip()
+        if code == LOST_INFRASTRUCTURE and verdict is None:
+            raise Bench3RError(f"{self.cell.id}: the worker lost its disk: {log[-400:]}")
+        status, reason = verdict or self._reason(code, log)
+        scene = self._current()
+        done = self.finished()
+        if scene is not None and scene not in done:
+            self.record(scene, status, reason)
+        elif scene is None or len(done) == before:
+            for item in items:
+                if item["id"] not in done:
+                    self.record(item["id"], status, reason)
+
+    def _reason(self, code: int, log: str) -> tuple[str, str]:
+        with contextlib.suppress(OSError):
+            status, _, reason = (self.folder / "failed").read_text().partition("\n")
+            return status, reason
+        if code == -9:
+            return "oom", "the worker was killed by signal 9, most likely by the system for lack of memory"
+        last = log.splitlines()[-1] if log else ""
+        return "error", f"the worker ended with code {code}: {last[-300:]}"
+
+
+def _memory(pid: int) -> int:
+    """Resident bytes of a process and its children."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for p in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += p.memory_info().rss
+    return total
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a worker and its children, if it still runs."""
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    process.kill()
+    process.wait()

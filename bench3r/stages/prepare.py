@@ -1,0 +1,121 @@
+"""Prepare: scenes on disk, checked, with frame lists. Procedural data are written in the dataset's official layout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from bench3r import gate
+from bench3r.dataset import Dataset
+from bench3r.errors import Bench3RError, unknown
+from bench3r.files import digest, write_json
+from bench3r.plan import DatasetEntry
+from bench3r.procedural import layout
+from bench3r.procedural.seeds import TEST_SEEDS
+from bench3r.registry import load_one
+
+SEEDS_PER_RUN = 100_000  # procedural scene i of seed s uses generator seed TEST_SEEDS + s * SEEDS_PER_RUN + i
+
+
+def write_scenes(cls: type[Dataset], root: Path, first_seed: int, count: int, views: int) -> None:
+    """Write the procedural scenes that are not there yet, each complete or not at all."""
+    for index in track(range(count), f"render {cls.name}", transient=True):
+        name = cls.procedural_scene_name(index)  # type: ignore[attr-defined]
+        done = root / ".done" / name
+        if done.exists():
+            continue
+        shutil.rmtree(root / name, ignore_errors=True)
+        cls.write_procedural(root, name, index, first_seed + index, views)
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.touch()
+
+
+def choose(frames: list[str], count: int, step: int | None, window: tuple[int, int]) -> list[str]:
+    """``count`` frames of the stretch ``window`` (number, of how many): every ``step``-th, or evenly spread.
+
+    Raises Bench3RError when the stretch is too short.
+    """
+    number, windows = window
+    start, stop = number * len(frames) // windows, (number + 1) * len(frames) // windows
+    stretch = frames[start:stop]
+    if len(stretch) < count or (step and (count - 1) * step >= len(stretch)):
+        raise Bench3RError(f"{len(stretch)} frames are too few for {count}" + (f" in steps of {step}" if step else ""))
+    if step:
+        return stretch[: count * step : step]
+    return [stretch[i] for i in np.linspace(0, len(stretch) - 1, count).round().astype(int)]
+
+
+def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> dict[str, list[dict[str, Any]]]:
+    """For every frame count: scene id, scene and frames. Raises Bench3RError naming a scene that is too short."""
+    lists: dict[str, list[dict[str, Any]]] = {str(n): [] for n in entry.frames}
+    for scene in scenes:
+        frames = dataset.frames(scene)
+        for count in entry.frames:
+            for number in range(entry.windows):
+                suffix = f"-w{number:02d}" if entry.windows > 1 else ""
+                try:
+                    chosen = choose(frames, count, entry.step, (number, entry.windows))
+                except Bench3RError as error:
+                    raise Bench3RError(f"{dataset.name} {scene}: {error}") from error
+                lists[str(count)].append({"id": scene.replace("/", "_") + suffix, "scene": scene, "frames": chosen})
+    return lists
+
+
+def pick_scenes(dataset: Dataset, wanted: int | list[str]) -> list[str]:
+    """The configured scenes. Raises Bench3RError when there are none, or a named one is missing."""
+    scenes = dataset.scenes()
+    if not scenes:
+        raise Bench3RError(f"{dataset.name}: no scene found under {dataset.root}. {dataset.obtain}")
+    if isinstance(wanted, int):
+        return scenes[:wanted]
+    for name in wanted:
+        if name not in scenes:
+            raise unknown("scene", name, scenes, f"{dataset.name} under {dataset.root}")
+    return list(wanted)
+
+
+def check_scenes(dataset: Dataset, lists: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the longest frame list of every scene and pass it through the reprojection gate."""
+    longest = max(lists, key=int)
+    for item in track(lists[longest], f"check {dataset.name}", transient=True):
+        try:
+            frames = [dataset.read(item["scene"], f) for f in item["frames"]]
+            result = gate.check(frames, f"{dataset.name} {item['scene']}")
+            yield item["id"], {"ok": True, "median_error": result.median, "pairs": result.pairs, "note": result.note}
+        except Bench3RError as error:
+            yield item["id"], {"ok": False, "note": str(error)}
+
+
+def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]:
+    """Write the data (procedural) and ``out``: root, frame lists with their hash, checks. Returns what it wrote.
+
+    Raises Bench3RError for a missing root, and when every scene fails its checks; single broken scenes are listed and
+    become records with status ``error`` later.
+    """
+    cls = load_one("datasets", entry.name, Dataset)
+    procedural = entry.root == "procedural"
+    root = data_folder if procedural else Path(entry.root).expanduser()
+    if procedural:
+        root.mkdir(parents=True, exist_ok=True)
+        first = TEST_SEEDS + entry.seed * SEEDS_PER_RUN
+        layout.mark_procedural(root, str(cls.procedural_style), first)
+        count = entry.scenes if isinstance(entry.scenes, int) else len(entry.scenes)
+        write_scenes(cls, root, first, count, entry.views)
+    dataset = cls(root)
+    lists = frame_lists(dataset, pick_scenes(dataset, entry.scenes), entry)
+    checks = dict(check_scenes(dataset, lists))
+    failed = {k: v["note"] for k, v in checks.items() if not v["ok"]}
+    if failed and len(failed) == len(checks):
+        raise Bench3RError(f"{entry.name}: no scene passes its checks; the first: {next(iter(failed.values()))}")
+    result = {
+        "id": entry.id, "name": entry.name, "key": entry.key, "root": os.path.abspath(root), "procedural": procedural,
+        "lists": lists, "lists_sha256": digest(lists), "checks": checks,
+    }  # fmt: skip
+    write_json(out, result)
+    return result

@@ -1,0 +1,80 @@
+"""Score: metrics of saved predictions under every protocol. CPU only; a new protocol never re-runs a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from bench3r.dataset import Dataset, load_scene
+from bench3r.errors import Bench3RError
+from bench3r.files import append_jsonl, digest, read_json, read_jsonl, read_npz, write_jsonl
+from bench3r.models.scales import NO_BACKBONE, input_size
+from bench3r.plan import Cell, Plan
+from bench3r.protocols import load_protocol, protocol_hash
+from bench3r.protocols.base import Scored, score
+from bench3r.records import ScoreRecord
+from bench3r.registry import load_one
+
+
+class Scorer:
+    """Scores one cell."""
+
+    def __init__(self, plan: Plan, cell: Cell, prepared: dict[str, Any], folder: Path) -> None:
+        self.config, self.cell, self.folder = plan.run_config(), cell, folder
+        self.score_key, self.prepared = plan.score_key, prepared
+        self.dataset = load_one("datasets", cell.dataset_name, Dataset)(Path(prepared["root"]))
+        self.items = {i["id"]: i for i in prepared["lists"][str(cell.frames)]}
+
+    def key(self, row: dict[str, Any]) -> str:
+        """What a score depends on: the very prediction and the scoring rules."""
+        return digest([row["key"], row.get("prediction_sha256"), row["weights"], self.score_key])
+
+    def rows(self, predicted: dict[str, Any]) -> list[ScoreRecord]:
+        """One record per protocol for a predicted scene; a failed prediction hands its status on."""
+        common = {"cell": self.cell.id, "key": self.key(predicted), "scene": predicted["scene"]}
+        rules = [(p, load_protocol(p)) for p in self.config.protocols]
+        named = [{"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)} for p, m in rules]
+        if predicted["status"] != "ok":
+            state = {"status": predicted["status"], "reason": predicted["reason"]}
+            return [ScoreRecord(**common, **n, **state) for n in named]
+        try:
+            scored = self.load(predicted)
+        except Bench3RError as error:
+            return [ScoreRecord(**common, **n, status="error", reason=str(error)) for n in named]
+        out = []
+        for n, (_, module) in zip(named, rules, strict=True):
+            metrics, missing = score(module, scored)
+            out.append(ScoreRecord(**common, **n, status="ok", metrics=metrics, missing=missing))
+        return out
+
+    def load(self, predicted: dict[str, Any]) -> Scored:
+        """The saved prediction beside the truth."""
+        item = self.items[predicted["scene"]]
+        _, width, patch = input_size(self.cell.backbone, self.cell.scale)
+        scene = load_scene(self.dataset, item["scene"], item["frames"], width, patch)
+        arrays = read_npz(self.folder / predicted["prediction"])
+        return Scored(
+            scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"], arrays.get("world_points"),
+            self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera",
+        )  # fmt: skip
+
+
+def score_cell(plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Path) -> list[dict[str, Any]]:
+    """Score every scene of ``cell``; scenes that were scored before under the same rules are kept."""
+    scorer = Scorer(plan, cell, read_json(prepared), predicted.with_suffix(""))
+    progress = out.with_suffix(".partial.jsonl")
+    done = {(r["scene"], r["protocol"], r["key"]): r for r in read_jsonl(progress)}
+    rows = []
+    for row in track(read_jsonl(predicted), f"score {cell.id[:50]}", transient=True):
+        wanted = [(row["scene"], p, scorer.key(row)) for p in plan.run_config().protocols]
+        if not all(w in done for w in wanted):
+            for record in scorer.rows(row):
+                dumped = record.model_dump(mode="json")
+                append_jsonl(progress, dumped)
+                done[(record.scene, record.protocol, record.key)] = dumped
+        rows += [done[w] for w in wanted]
+    write_jsonl(out, rows)
+    progress.unlink(missing_ok=True)
+    return rows

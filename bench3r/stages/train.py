@@ -1,0 +1,122 @@
+"""Train: a base from scratch, or what a method learns; weights as safetensors, the curve as CSV, a record as JSON."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from rich.progress import track
+from torch.utils.data import DataLoader
+
+from bench3r.config import RunConfig
+from bench3r.dataset import SceneData
+from bench3r.files import digest, file_digest, write_json
+from bench3r.method import BuildContext, Method
+from bench3r.models.backbones import build_backbone
+from bench3r.models.scales import input_size
+from bench3r.models.weights import save_safetensors
+from bench3r.plan import Plan, TrainEntry
+from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
+from bench3r.procedural.render import make_scene
+from bench3r.procedural.seeds import TRAIN_SEEDS
+from bench3r.procedural.world import SCENE_TYPE, STYLES
+from bench3r.provenance import provenance
+from bench3r.registry import load_one
+from bench3r.training.config import TrainConfig
+from bench3r.training.losses import Batch
+from bench3r.training.samples import BatchStream, ProceduralSource
+from bench3r.training.trainer import Trainer, initialise
+
+VIEWS_PER_SCENE = 8
+
+
+def start_processes() -> tuple[int, int]:
+    """Join the process group when started by torchrun; rank and number of processes."""
+    if "RANK" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def train_base(
+    backbone: str, scale: str, config: TrainConfig, folder: Path, device: str = "cpu", max_seconds: float = float("inf")
+) -> Trainer:
+    """Train ``backbone`` at ``scale`` from scratch on procedural scenes in ``folder``, or go on where it stopped."""
+    rank, ranks = start_processes()
+    torch.manual_seed(config.seed)
+    model = build_backbone(backbone, scale)
+    initialise(model)
+    size = input_size(backbone, scale)
+    source = ProceduralSource((size[1], size[1]), VIEWS_PER_SCENE, TRAIN_SEEDS)
+
+    def batches(seen: int) -> Iterator[Batch]:
+        stream = BatchStream(
+            source, config.frames_per_batch, config.view_counts, config.heights, config.queries, config.reuse,
+            config.seed, seen // config.reuse, rank, ranks,
+        )  # fmt: skip
+        return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+
+    trainer = Trainer(model, config, folder, batches, device)
+    trainer.run(max_seconds)
+    return trainer
+
+
+def export_base(trainer: Trainer, out: Path, record: dict[str, Any]) -> None:
+    """Write the averaged weights as float16 safetensors with their curve and record beside them."""
+    state = {k: v.half() if v.is_floating_point() else v for k, v in trainer.ema.weights.items()}
+    save_safetensors(out, state, {"record": digest(record)})
+    shutil.copy(trainer.folder / "curve.csv", out.with_suffix(".csv"))
+    write_json(out.with_suffix(".json"), {**record, "weights": file_digest(out), "steps_done": trainer.step,
+               "scenes_seen": trainer.scenes, "seconds": round(trainer.seconds, 1)})  # fmt: skip
+
+
+def data_specification() -> dict[str, Any]:
+    """What training scenes are made of, for the record."""
+    return {"data": "procedural", "generator_version": GENERATOR_VERSION, "styles": list(STYLES),
+            "first_seed": TRAIN_SEEDS, "views_per_scene": VIEWS_PER_SCENE}  # fmt: skip
+
+
+def fit_scenes(count: int, size: tuple[int, int], frames: int) -> Iterator[SceneData]:
+    """``count`` procedural training scenes of all styles as a method's ``fit`` sees them."""
+    for index in track(range(count), "fit", transient=True):
+        style = STYLES[index % len(STYLES)]
+        try:
+            views = make_scene(style, TRAIN_SEEDS + index, frames, size, samples=1)[1]
+        except RuntimeError:
+            continue
+        yield SceneData(f"train{index}", tuple(map(str, range(frames))), views.images, views.intrinsics, views.c2w,
+                        views.depth, "m", SCENE_TYPE[style], 0.1)  # fmt: skip
+
+
+def fit_method(entry: TrainEntry, config: RunConfig, context: BuildContext) -> dict[str, torch.Tensor]:
+    """What the method of ``entry`` learns from training scenes."""
+    cls = load_one("methods", str(entry.method), Method)
+    method = cls(cls.Options.model_validate(entry.options))
+    side = input_size(entry.backbone, entry.scale)[1]
+    size = (int(np.round(side * 0.75 / 8) * 8), side)
+    learned = method.fit(fit_scenes(config.fit_scenes, size, min(config.frames)), context)
+    return learned or {}
+
+
+def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
+    """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
+    entry, config = plan.training(name), plan.run_config()
+    record = {"id": entry.id, "key": entry.key, "backbone": entry.backbone, "scale": entry.scale, "seed": entry.seed,
+              **data_specification(), "provenance": provenance(config.device)}  # fmt: skip
+    if entry.method is None:
+        settings = config.train.model_copy(update={"seed": entry.seed})
+        trainer = train_base(entry.backbone, entry.scale, settings, out.with_suffix(""), config.device, max_seconds)
+        if trainer.rank == 0:
+            export_base(trainer, out, {**record, "train": settings.model_dump(mode="json")})
+        return
+    start = time.monotonic()
+    context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, seed=entry.seed)
+    learned = fit_method(entry, config, context)
+    save_safetensors(out, learned, {"key": entry.key})
+    write_json(out.with_suffix(".json"), {**record, "scenes": config.fit_scenes, "seconds": time.monotonic() - start})

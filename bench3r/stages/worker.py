@@ -1,0 +1,157 @@
+"""The process that predicts: one cell, all scenes in a loop, one record appended per scene.
+
+Started and watched by :mod:`bench3r.stages.predict`; what it has appended survives its death.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench3r.config import RunConfig
+from bench3r.dataset import Dataset, SceneData, load_scene
+from bench3r.errors import Bench3RError, InvalidPrediction, Unsupported
+from bench3r.files import append_jsonl, file_digest, read_json, write_npz, write_text
+from bench3r.measure.trackers import MemoryTracker, Timer
+from bench3r.method import BuildContext, Method, Predictor
+from bench3r.models.reconstruction import Reconstruction
+from bench3r.models.scales import NO_BACKBONE, input_size
+from bench3r.models.weights import resolve_base
+from bench3r.plan import Cell, Plan
+from bench3r.provenance import provenance
+from bench3r.records import Efficiency, PredictRecord
+from bench3r.registry import load_one
+
+LOST_INFRASTRUCTURE = 75  # exit code: the disk is full or gone; not a result
+
+
+def build_predictor(cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None) -> tuple[Predictor, str]:
+    """The cell's predictor and the hash of the weights it runs with."""
+    cls = load_one("methods", cell.method, Method)
+    weights = resolve_base(config.base, cell.backbone, cell.scale, base) if cell.backbone != NO_BACKBONE else None
+    context = BuildContext(cell.backbone, cell.scale, config.device, config.precision, weights, fitted, cell.seed)
+    hashes = [file_digest(p) for p in (weights, fitted) if p is not None]
+    return cls(cls.Options.model_validate(cell.options)).build(context), "+".join(hashes)
+
+
+def check_prediction(out: Any, images: torch.Tensor) -> Reconstruction:
+    """Raise InvalidPrediction unless ``out`` is a sound reconstruction of ``images``."""
+    if not isinstance(out, Reconstruction):
+        raise InvalidPrediction(f"the method returned {type(out).__name__}, expected a Reconstruction")
+    problems = out.problems(images)
+    if problems:
+        raise InvalidPrediction("; ".join(problems))
+    return out
+
+
+def arrays(out: Reconstruction, config: RunConfig) -> dict[str, np.ndarray]:
+    """What is stored of a prediction (setting ``keep``); points that follow from depth and pose are not."""
+    kept = {
+        "depth": out.depth[0].float(), "extrinsics": out.extrinsics[0].double(),
+        "intrinsics": out.intrinsics[0].double(), "recursion_depth": out.recursion_depth,
+        "depth_conf": out.depth_conf[0].half() if config.keep.depth_conf else None,
+        "world_points": out.world_points[0].float() if config.keep.world_points and out.world_points is not None else None,
+    }  # fmt: skip
+    return {k: v.cpu().numpy() for k, v in kept.items() if v is not None}
+
+
+def plain_extras(extras: dict[str, Any]) -> dict[str, Any]:
+    """The extras that fit a record: numbers, texts and short lists."""
+    return {k: v for k, v in extras.items() if isinstance(v, (int, float, str, bool, list)) and not _has_tensor(v)}
+
+
+def _has_tensor(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(v, torch.Tensor) for v in value)
+
+
+def predict_scene(predictor: Predictor, scene: SceneData, config: RunConfig) -> tuple[Reconstruction, Efficiency]:
+    """One forward pass with its time and memory (shared: other jobs may run beside it)."""
+    images = torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float().div(255).to(config.device)
+    with torch.inference_mode(), MemoryTracker(config.device) as memory, Timer(config.device) as timer:
+        out = predictor(images, scene)
+    check_prediction(out, images)
+    return out, Efficiency(seconds=timer.seconds, peak_rss_bytes=memory.peak_rss, peak_gpu_bytes=memory.peak_gpu)
+
+
+def failure(error: BaseException) -> tuple[str, str]:
+    """Status and reason of an exception."""
+    if isinstance(error, InvalidPrediction):
+        return "invalid", str(error)
+    if isinstance(error, Unsupported):
+        return "unsupported", str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "oom", f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, Bench3RError):
+        return "error", str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return "error", f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+
+
+class CellRun:
+    """One cell in one folder: scenes that are done stay done."""
+
+    def __init__(self, plan: Plan, cell: Cell, folder: Path, prepared: dict[str, Any]) -> None:
+        self.config, self.cell, self.folder = plan.run_config(), cell, folder
+        self.prepared, self.progress = prepared, folder / "progress.jsonl"
+        self.provenance = {**provenance(self.config.device), "lists_sha256": prepared["lists_sha256"],
+                           "procedural": prepared["procedural"]}  # fmt: skip
+
+    def run(self, items: list[dict[str, Any]], base: Path | None, fitted: Path | None) -> None:
+        """Predict ``items``, appending a record for each."""
+        predictor, weights = build_predictor(self.cell, self.config, base, fitted)
+        dataset = load_one("datasets", self.cell.dataset_name, Dataset)(Path(self.prepared["root"]))
+        for item in items:
+            write_text(self.folder / "current", item["id"])
+            append_jsonl(self.progress, self.one(predictor, weights, dataset, item).model_dump(mode="json"))
+        (self.folder / "current").unlink(missing_ok=True)
+
+    def one(self, predictor: Predictor, weights: str, dataset: Dataset, item: dict[str, Any]) -> PredictRecord:
+        """The record of one scene, whatever happens. A full disk is no result and is raised."""
+        common = {"cell": self.cell.id, "key": self.cell.key, "scene": item["id"], "frames": len(item["frames"]),
+                  "weights": weights, "provenance": self.provenance}  # fmt: skip
+        try:
+            height, width, patch = input_size(self.cell.backbone, self.cell.scale)
+            scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
+            scene.name = item["id"]
+            out, efficiency = predict_scene(predictor, scene, self.config)
+            path = self.folder / f"{item['id']}.npz"
+            write_npz(path, arrays(out, self.config))
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            status, reason = failure(error)
+            return PredictRecord(**common, status=status, reason=reason)
+        return PredictRecord(
+            **common, status="ok", efficiency=efficiency, prediction=path.name, prediction_sha256=file_digest(path),
+            image_size=scene.images.shape[1:3], extras=plain_extras(out.extras),
+        )  # fmt: skip
+
+
+def main(arguments: Path) -> int:
+    """Run the job described by a JSON file written by the supervisor."""
+    job = read_json(arguments)
+    torch.set_num_threads(int(job["threads"]))
+    plan = Plan.model_validate(read_json(Path(job["plan"])))
+    run = CellRun(plan, plan.cell(job["cell"]), Path(job["folder"]), read_json(Path(job["prepared"])))
+    optional = {k: Path(job[k]) if job[k] else None for k in ("base", "fitted")}
+    try:
+        run.run(job["items"], optional["base"], optional["fitted"])
+    except OSError as error:
+        print(f"{error}", file=sys.stderr)
+        return LOST_INFRASTRUCTURE
+    except Exception as error:
+        status, reason = failure(error)
+        write_text(Path(job["folder"]) / "failed", f"{status}\n{reason}")
+        print(reason, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

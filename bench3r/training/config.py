@@ -1,0 +1,37 @@
+"""Settings of a training run. Kept apart from the trainer so that planning imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LOSS_WEIGHTS = {"camera": 5.0, "depth": 1.0, "point": 1.0, "track": 0.05}  # VGGT's
+
+
+class TrainConfig(BaseModel):
+    """Optimisation, batches and bookkeeping of one training run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(1000, gt=0)
+    lr: float = Field(1e-3, gt=0)
+    final_lr: float = Field(1e-5, ge=0)
+    warmup: int = Field(200, ge=0)
+    weight_decay: float = Field(0.05, ge=0)
+    clip: float = Field(1.0, gt=0)
+    frames_per_batch: int = Field(12, gt=0)
+    view_counts: tuple[int, ...] = (2, 3, 4, 6)
+    heights: tuple[int, ...] = (96, 72)  # image heights drawn from; the width is the scale's
+    dense_share: float = Field(0.5, gt=0, le=1)  # share of the views that get dense losses in a step
+    queries: int = Field(24, gt=0)  # tracked points per scene
+    reuse: int = Field(6, gt=0)  # samples drawn per rendered scene
+    loss_weights: dict[str, float] = LOSS_WEIGHTS
+    ema: float = Field(0.999, ge=0, lt=1)
+    checkpoint_every: int = Field(250, gt=0)
+    log_every: int = Field(25, gt=0)
+    seed: int = 0
+    precision: Literal["fp32", "bf16"] = "fp32"
+    activation_checkpointing: bool = False
+    accumulate: int = Field(1, gt=0)
+    sharding: Literal["none", "fsdp"] = "none"

@@ -1,0 +1,108 @@
+"""VGGT's multi-task loss (Wang et al. 2025, §3.4): camera, depth, point map and track, weighted 5 / 1 / 1 / 0.05."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench3r.models.geometry import encode_pose, unproject
+from bench3r.models.reconstruction import Reconstruction
+
+CONFIDENCE_ALPHA = 0.2  # weight of -log(confidence)
+
+
+@dataclass
+class Batch:
+    """Training scenes in the frame of their first camera, scaled so that valid points lie 1 from it on average."""
+
+    images: Tensor  # [B, S, 3, H, W] in [0, 1]
+    depth: Tensor  # [B, S, H, W], 0 where unknown
+    extrinsics: Tensor  # [B, S, 3, 4] world to camera
+    intrinsics: Tensor  # [B, S, 3, 3]
+    points: Tensor  # [B, S, H, W, 3]
+    queries: Tensor  # [B, N, 2] pixels of the first view
+    tracks: Tensor  # [B, S, N, 2] pixels
+    visible: Tensor  # [B, S, N] bool
+    tracked: Tensor  # [B, S, N] bool: position known (in front of the camera)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch on ``device``."""
+        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+def normalise(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Depth, extrinsics and points relative to view 0, scaled to a mean point distance of 1.
+
+    ``depth`` [B, S, H, W] in any unit, ``extrinsics`` [B, S, 3, 4]; returns depth, extrinsics, points [B, S, H, W, 3].
+    Raises ValueError for a scene without any valid depth.
+    """
+    bottom = torch.tensor([0.0, 0, 0, 1]).to(extrinsics).expand(*extrinsics.shape[:2], 1, 4)
+    square = torch.cat([extrinsics, bottom], 2)
+    relative = square @ torch.linalg.inv(square[:, :1])
+    extrinsics = relative[:, :, :3]
+    points = unproject(depth, extrinsics, intrinsics)
+    valid = depth > 0
+    counts = valid.flatten(1).sum(1)
+    if (counts == 0).any():
+        raise ValueError("a training scene has no pixel with valid depth")
+    scale = (points.norm(dim=-1) * valid).flatten(1).sum(1) / counts
+    extrinsics = torch.cat([extrinsics[..., :3], extrinsics[..., 3:] / scale[:, None, None, None]], -1)
+    return depth / scale[:, None, None, None], extrinsics, points / scale[:, None, None, None, None]
+
+
+def camera_loss(poses: list[Tensor], batch: Batch, gamma: float = 0.6) -> Tensor:
+    """Huber distance of every refinement step's pose encoding to the truth; earlier steps weigh ``gamma`` less."""
+    truth = encode_pose(batch.extrinsics, batch.intrinsics, tuple(batch.images.shape[-2:]))
+    total = poses[0].new_zeros(())
+    for k, pose in enumerate(poses):
+        error = F.huber_loss(pose, truth, reduction="none", delta=0.1) / 0.1
+        step = error[..., :3].mean() + error[..., 3:7].mean() + 0.5 * error[..., 7:].mean()
+        total = total + gamma ** (len(poses) - 1 - k) * step
+    return total / len(poses)
+
+
+def dense_loss(predicted: Tensor, confidence: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
+    """Confidence-weighted distance plus its gradient term minus alpha log confidence.
+
+    ``predicted`` and ``truth`` [B, S, H, W, C], ``confidence`` and ``valid`` [B, S, H, W].
+    """
+    residual = predicted - truth
+    count = valid.sum().clamp(min=1)
+    error = torch.where(valid, residual.norm(dim=-1), 0)
+    total = (confidence * error).sum() / count
+    for dim in (2, 3):
+        both = valid.narrow(dim, 1, valid.shape[dim] - 1) & valid.narrow(dim, 0, valid.shape[dim] - 1)
+        slope = residual.diff(dim=dim).abs().sum(-1)
+        weight = confidence.narrow(dim, 1, valid.shape[dim] - 1)
+        total = total + torch.where(both, weight * slope, 0).sum() / count
+    return total - CONFIDENCE_ALPHA * torch.where(valid, confidence.log(), 0).sum() / count
+
+
+def track_loss(tracks: list[Tensor], visibility: Tensor, confidence: Tensor, batch: Batch, gamma: float = 0.8) -> Tensor:
+    """L1 distance of the tracks (pixels) where the truth is visible, and cross-entropy of visibility and confidence."""
+    known = batch.visible & batch.tracked
+    count = known.sum().clamp(min=1)
+    total = visibility.new_zeros(())
+    for k, track in enumerate(tracks):
+        distance = torch.where(known, (track - batch.tracks).abs().mean(-1), 0).sum() / count
+        total = total + gamma ** (len(tracks) - 1 - k) * distance
+    close = ((tracks[-1].detach() - batch.tracks).norm(dim=-1) < 2.0) & known
+    visible = F.binary_cross_entropy(visibility.clamp(1e-6, 1 - 1e-6), known.float())
+    return total / len(tracks) + visible + F.binary_cross_entropy(confidence.clamp(1e-6, 1 - 1e-6), close.float())
+
+
+def losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
+    """The parts of the multi-task loss; dense parts on the views ``views`` [V] that ``out`` has maps for."""
+    depth, points = batch.depth[:, views], batch.points[:, views]
+    valid = depth > 0
+    parts = {
+        "camera": camera_loss(out.extras["pose_encodings"], batch),
+        "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], valid),
+        "point": dense_loss(out.world_points, out.world_points_conf, points, valid),
+    }
+    if out.tracks is not None:
+        parts["track"] = track_loss(out.extras["tracks"], out.visibility, out.track_conf, batch)
+    return parts

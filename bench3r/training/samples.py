@@ -1,0 +1,149 @@
+"""Training batches: view subsets of scenes, augmented, normalised, with tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from bench3r.models.geometry import unproject
+from bench3r.procedural.render import Views, make_scene
+from bench3r.procedural.seeds import TRAIN_SEEDS
+from bench3r.procedural.world import STYLES
+from bench3r.training.losses import Batch, normalise
+
+
+class SceneSource(Protocol):
+    """Where training scenes come from: ``source(i)`` is scene number i, with enough views to draw from."""
+
+    def __call__(self, index: int) -> Views: ...
+
+
+class ProceduralSource:
+    """Procedural scenes of all three styles in turn, from the training seeds."""
+
+    def __init__(self, size: tuple[int, int], views: int = 8, first_seed: int = TRAIN_SEEDS, samples: int = 2) -> None:
+        self.size, self.views, self.first_seed, self.samples = size, views, first_seed, samples
+
+    def __call__(self, index: int) -> Views:
+        while True:
+            try:
+                return make_scene(STYLES[index % 3], self.first_seed + index, self.views, self.size, self.samples)[1]
+            except RuntimeError:  # a world without a usable path: take another seed, far from the usual ones
+                index += 300_000_000
+
+
+def make_tracks(
+    depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Project the surface points under integer ``queries`` [B, N, 2] of view 0 into all views.
+
+    Returns tracks [B, S, N, 2] in pixels, visible and in-front masks [B, S, N]. A point is visible when the depth at
+    its pixel agrees with its own within 3 %.
+    """
+    b, s, h, w = depth.shape
+    index = (queries[..., 1] * w + queries[..., 0]).long()
+    first = unproject(depth[:, :1], extrinsics[:, :1], intrinsics[:, :1]).flatten(1, 3)
+    start = first.gather(1, index[..., None].expand(-1, -1, 3))  # [B, N, 3]
+    camera = torch.einsum("bsij,bnj->bsni", extrinsics[..., :3], start) + extrinsics[..., None, :, 3]
+    z = camera[..., 2]
+    pixel = torch.einsum("bsij,bsnj->bsni", intrinsics, camera / z.clamp(min=1e-6)[..., None])[..., :2]
+    column, row = pixel[..., 0].round(), pixel[..., 1].round()
+    inside = (z > 1e-3) & (column >= 0) & (column < w) & (row >= 0) & (row < h)
+    where = (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).long()
+    measured = depth.flatten(2).gather(2, where)
+    known = (depth[:, 0].flatten(1).gather(1, index) > 0)[:, None]
+    visible = inside & known & (measured > 0) & ((measured - z).abs() < 0.03 * z)
+    in_front = (z > 1e-3) & known & (pixel.abs() < 4 * max(h, w)).all(-1)
+    return pixel, visible, in_front
+
+
+def make_batch(views: list[Views], queries: int, rng: np.random.Generator) -> Batch:
+    """Batch of scenes that share view count and image size."""
+    images = torch.from_numpy(np.stack([v.images for v in views])).permute(0, 1, 4, 2, 3).float() / 255
+    depth = torch.from_numpy(np.stack([v.depth for v in views]))
+    intrinsics = torch.from_numpy(np.stack([v.intrinsics for v in views])).float()
+    w2c = torch.from_numpy(np.linalg.inv(np.stack([v.c2w for v in views]))[:, :, :3])
+    depth, extrinsics, points = normalise(depth.double(), w2c, intrinsics.double())
+    depth, extrinsics, points = depth.float(), extrinsics.float(), points.float()
+    start = np.stack([_pick_queries(d[0], queries, rng) for d in depth.numpy()])
+    picked = torch.from_numpy(start).float()
+    tracks, visible, tracked = make_tracks(depth, extrinsics, intrinsics, picked)
+    return Batch(images, depth, extrinsics, intrinsics, points, picked, tracks, visible, tracked)
+
+
+def _pick_queries(depth: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Integer pixels [count, 2] (x, y) with valid depth."""
+    rows, columns = np.nonzero(depth > 0)
+    if not len(rows):
+        return np.zeros((count, 2), np.int64)
+    chosen = rng.integers(len(rows), size=count)
+    return np.stack([columns[chosen], rows[chosen]], 1)
+
+
+def crop_rows(views: Views, height: int) -> Views:
+    """The central ``height`` rows of every image."""
+    start = (views.images.shape[1] - height) // 2
+    k = views.intrinsics.copy()
+    k[:, 1, 2] -= start
+    rows = slice(start, start + height)
+    return Views(views.images[:, rows], views.depth[:, rows], k, views.c2w)
+
+
+def jitter_colour(views: Views, rng: np.random.Generator) -> Views:
+    """One random gain, gamma and channel balance for the whole scene, and a small gain per view."""
+    gain = np.exp(rng.normal(0, 0.12, (1, 1, 1, 3)) + rng.normal(0, 0.15) + rng.normal(0, 0.05, (len(views.images), 1, 1, 1)))
+    image = (views.images / 255.0) ** np.exp(rng.normal(0, 0.15)) * gain
+    return Views(np.round(255 * image.clip(0, 1)).astype(np.uint8), views.depth, views.intrinsics, views.c2w)
+
+
+class BatchStream(IterableDataset):
+    """Endless training batches of a fixed number of frames, each scene seen in several view subsets.
+
+    A buffer of scenes is kept; every sample draws a scene, a random ordered subset of its views and an augmentation;
+    every ``reuse`` samples one scene is replaced by the next of ``source``. Workers and ranks take disjoint scenes.
+    """
+
+    def __init__(
+        self,
+        source: SceneSource,
+        frames: int,
+        view_counts: tuple[int, ...],
+        heights: tuple[int, ...],
+        queries: int,
+        reuse: int,
+        seed: int,
+        first_scene: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        buffer: int = 48,
+    ) -> None:
+        self.source, self.frames, self.view_counts, self.heights = source, frames, view_counts, heights
+        self.queries, self.reuse, self.seed, self.first_scene = queries, reuse, seed, first_scene
+        self.rank, self.ranks, self.buffer = rank, ranks, buffer
+
+    def __iter__(self) -> Iterator[Batch]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        lane, lanes = self.rank * workers + worker, self.ranks * workers
+        rng = np.random.default_rng([self.seed, lane, self.first_scene])
+        index, pool, credit = self.first_scene + lane, [], 0
+        while True:
+            if credit <= 0:
+                pool = [*pool[-(self.buffer - 1) :], self.source(index)]
+                index, credit = index + lanes, self.reuse
+            count, height = int(rng.choice(self.view_counts)), int(rng.choice(self.heights))
+            size = max(1, self.frames // count)
+            credit -= size
+            chosen = [self._subset(pool[rng.integers(len(pool))], count, height, rng) for _ in range(size)]
+            if all((v.depth > 0).any() for v in chosen):
+                yield make_batch(chosen, self.queries, rng)
+
+    def _subset(self, views: Views, count: int, height: int, rng: np.random.Generator) -> Views:
+        pick = rng.permutation(len(views.images))[:count]
+        part = Views(views.images[pick], views.depth[pick], views.intrinsics[pick], views.c2w[pick])
+        return jitter_colour(crop_rows(part, height), rng)

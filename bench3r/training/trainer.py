@@ -1,0 +1,246 @@
+"""Training loop of any scale: AdamW, warm-up and cosine, clipping, checkpoints that survive kill -9, several processes."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bench3r.training.config import TrainConfig
+from bench3r.training.losses import Batch, losses
+
+CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "gradient_norm", "scenes"]
+
+
+class TrainStep(nn.Module):
+    """Model and loss as one module, so that gradient synchronisation sees a single forward."""
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
+        """The weighted total and its parts; dense losses on ``views``."""
+        out, layout = self.model.run_trunk(batch.images)
+        queries = batch.queries if self.config.loss_weights.get("track") else None
+        result = self.model.run_heads(out, layout, batch.images, queries, views)
+        parts = losses(result, batch, views)
+        parts["total"] = sum(self.config.loss_weights[k] * v for k, v in parts.items())
+        for name, extra in out.extras.get("losses", {}).items():  # a schedule's own losses, already weighted
+            parts["total"] = parts["total"] + extra
+            parts[name] = extra
+        return parts
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then cosine from ``lr`` to ``final_lr``."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    progress = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay on matrices and kernels; none on vectors, tokens and tables."""
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    decay = [p for n, p in trained if p.dim() >= 2 and n.endswith("weight")]
+    rest = [p for n, p in trained if not (p.dim() >= 2 and n.endswith("weight"))]
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def initialise(model: nn.Module) -> None:
+    """Small random weights for training from scratch: truncated normal 0.02 for linear layers, tokens and tables."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("pos_embed", "_token", "register_tokens", "empty_pose_tokens")):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+
+class Ema:
+    """Exponential moving average of the parameters, with a warm-up so that early weights are forgotten."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move the average towards ``model`` after ``step`` steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.weights[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.weights[name].copy_(value)
+
+
+class Trainer:
+    """One training run in ``folder``: checkpoint.pt (resume), curve.csv.
+
+    ``batches(first_scene)`` gives endless batches starting from that scene number. The run resumes from the last
+    checkpoint in ``folder`` when there is one, so a kill loses at most ``checkpoint_every`` steps.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainConfig,
+        folder: Path,
+        batches: Callable[[int], Iterator[Batch]],
+        device: str = "cpu",
+    ) -> None:
+        self.config, self.folder, self.batches = config, folder, batches
+        self.rank, self.ranks = _rank(), _ranks()
+        self.device = torch.device(device)
+        self.model = model.to(self.device).train()
+        if config.precision == "bf16":
+            self.model.trunk_dtype = torch.bfloat16
+        if config.activation_checkpointing:
+            checkpoint_blocks(self.model)
+        self.step, self.scenes, self.seconds = 0, 0, 0.0
+        self.module = self._wrap(TrainStep(self.model, config))
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config.weight_decay), betas=(0.9, 0.95))
+        self.ema = Ema(self.model, config.ema)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    def _wrap(self, step: TrainStep) -> nn.Module:
+        if self.ranks == 1:
+            return step
+        if self.config.sharding == "fsdp":
+            from torch.distributed.fsdp import fully_shard
+
+            for block in [*self.model.trunk.frame_blocks, *self.model.trunk.global_blocks]:
+                fully_shard(block)
+            return fully_shard(step)
+        return DistributedDataParallel(step, find_unused_parameters=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The resumable state."""
+        return self.folder / "checkpoint.pt"
+
+    def _resume(self) -> None:
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.weights = state["ema"]
+        self.step, self.scenes, self.seconds = state["step"], state["scenes"], state["seconds"]
+
+    def save(self) -> None:
+        """Write the checkpoint atomically and drop curve rows that a killed run wrote after it."""
+        state = {
+            "model": self.model.state_dict(), "ema": self.ema.weights, "optimizer": self.optimizer.state_dict(),
+            "step": self.step, "scenes": self.scenes, "seconds": self.seconds,
+        }  # fmt: skip
+        if self.rank == 0:
+            partial = self.checkpoint.with_suffix(f".tmp{os.getpid()}")
+            torch.save(state, partial)
+            os.replace(partial, self.checkpoint)
+
+    def _forward_backward(self, batch: Batch, last: bool) -> dict[str, float]:
+        count = batch.images.shape[1]
+        views = torch.randperm(count)[: max(1, round(self.config.dense_share * count))].to(self.device)
+        quiet = nullcontext() if last or not hasattr(self.module, "no_sync") else self.module.no_sync()
+        with quiet:
+            parts = self.module(batch.to(self.device), views)
+            (parts["total"] / self.config.accumulate).backward()
+        return {k: float(v.detach()) for k, v in parts.items()}
+
+    def train_step(self, stream: Iterator[Batch]) -> dict[str, float]:
+        """One optimiser step on ``accumulate`` batches; returns loss parts, gradient norm and learning rate.
+
+        Raises FloatingPointError when the loss is not finite: the last checkpoint stays as it was.
+        """
+        lr = learning_rate(self.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        for micro in range(self.config.accumulate):
+            batch = next(stream)
+            row = self._forward_backward(batch, micro == self.config.accumulate - 1)
+            self.scenes += len(batch.images) * self.ranks
+        if not math.isfinite(row["total"]):
+            raise FloatingPointError(f"loss is {row['total']} at step {self.step}: {row}")
+        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.ema.update(self.model, self.step)
+        return {**row, "gradient_norm": float(norm), "lr": lr}
+
+    def run(self, max_seconds: float = math.inf) -> None:
+        """Train to ``config.steps`` or until ``max_seconds`` of this call are over, then save."""
+        stream, begin, before = self.batches(self.scenes), time.monotonic(), self.seconds
+        torch.manual_seed(self.config.seed + self.step)
+        curve = Curve(self.folder / "curve.csv", self.step) if self.rank == 0 else None
+        with self._progress() as bar:
+            task = bar.add_task("train", total=self.config.steps, completed=self.step, losses="")
+            while self.step < self.config.steps and time.monotonic() - begin < max_seconds:
+                row = self.train_step(stream)
+                self.seconds = before + time.monotonic() - begin
+                if self.step % self.config.log_every == 0 and curve:
+                    curve.add({**row, "step": self.step, "seconds": self.seconds, "scenes": self.scenes})
+                shown = " ".join(f"{k} {row[k]:.3f}" for k in ("total", "camera", "depth", "track") if k in row)
+                bar.update(task, completed=self.step, losses=shown)
+                if self.step % self.config.checkpoint_every == 0:
+                    self.save()
+        self.save()
+
+    def _progress(self) -> Progress:
+        columns = (TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        return Progress(*columns, TextColumn("{task.fields[losses]}"), disable=self.rank != 0)
+
+
+class Curve:
+    """Training curve as CSV; rows after ``step`` (written by a run that was killed) are dropped on opening."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        rows = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = [r for r in csv.DictReader(file) if r.get("step") and int(r["step"]) <= step]
+        partial = path.with_suffix(".tmp")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, CURVE, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(partial, path)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append one row; columns that ``row`` lacks stay empty."""
+        shown = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, CURVE, extrasaction="ignore").writerow(shown)
+
+
+def checkpoint_blocks(model: nn.Module) -> None:
+    """Recompute the trunk's blocks in the backward pass instead of keeping their activations."""
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
+
+    from bench3r.models.layers import Block
+
+    apply_activation_checkpointing(model, check_fn=lambda m: isinstance(m, Block))
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def _ranks() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1

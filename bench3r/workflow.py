@@ -1,0 +1,77 @@
+"""What the Snakefile needs of a plan. Light: imports neither plug-ins nor torch nor pydantic.
+
+The plan is made in a subprocess, and again only when the configuration, methods/, datasets/ or the library change.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench3r.files import digest, tree_digest, write_text
+
+CACHE = Path(".bench3r")
+LIBRARY = Path(__file__).resolve().parent
+ROOT = LIBRARY.parent
+DEFAULT = ROOT / "config" / "default.yaml"
+
+
+class WorkflowPlan:
+    """A plan file, read as plain JSON."""
+
+    def __init__(self, plan: Mapping[str, Any]) -> None:
+        self.plan = plan
+        self.name = str(plan["config"]["name"])
+        self.device = str(plan["config"]["device"])
+        self.score_key = str(plan["score_key"])
+        self.report_key = tree_digest([LIBRARY / "report", LIBRARY / "stages" / "report.py"])
+        self._entries = {k: {e["id"]: e for e in plan[k]} for k in ("datasets", "trainings", "cells", "profiles")}
+
+    def names(self, kind: str) -> list[str]:
+        """Ids of all entries of ``kind``: datasets, trainings, cells or profiles."""
+        return list(self._entries[kind])
+
+    def key(self, kind: str, name: str) -> str:
+        """Hash of all that defines an entry; a change makes its files stale."""
+        return str(self._entries[kind][name]["key"])
+
+    def cell(self, name: str) -> dict[str, Any]:
+        """One cell."""
+        return self._entries["cells"][name]
+
+    def trainings_of(self, cell: str) -> list[str]:
+        """Trainings whose weights a cell needs."""
+        return [t for t in (self.cell(cell)["base"], self.cell(cell)["trained"]) if t]
+
+
+def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's configuration: Snakemake's own when it names methods, else config/default.yaml with its overrides."""
+    if "methods" in config:
+        return dict(config)
+    return {**yaml.safe_load(DEFAULT.read_text()), **config}
+
+
+def load_plan(config: Mapping[str, Any]) -> tuple[Path, WorkflowPlan]:
+    """The plan file of ``config`` and what the rules read of it. Exits with the planner's message when it refuses."""
+    resolved = resolve(config)
+    sources = tree_digest([ROOT / "methods", ROOT / "datasets", LIBRARY])
+    path = CACHE / f"plan-{digest([resolved, sources, weights_state()])}.json"
+    if not path.exists():
+        source = path.with_suffix(".yaml")
+        write_text(source, yaml.safe_dump(resolved, sort_keys=False))
+        command = [sys.executable, "-m", "bench3r", "plan", "--config", str(source), "--out", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"planning failed\n{done.stderr.strip() or done.stdout.strip()}")
+    return path, WorkflowPlan(json.loads(path.read_text()))
+
+
+def weights_state() -> list[Any]:
+    """Size and time of the shipped weights: cheap, and enough to notice new ones."""
+    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted((LIBRARY / "weights").glob("*.safetensors"))]

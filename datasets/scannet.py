@@ -1,0 +1,76 @@
+"""ScanNet v2 (Dai et al. 2017), the exported layout: SCENE/{color,depth,pose,intrinsic}."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from PIL import Image
+
+from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix
+from bench3r.errors import Bench3RError
+
+
+class ScanNet(Dataset):
+    """Indoor RGB-D. Depth in millimetres (0 = none), camera-to-world poses (-inf = tracking lost)."""
+
+    name = "scannet"
+    label = "ScanNet"
+    scene_type = "indoor"
+    licence = "ScanNet Terms of Use (non-commercial research, no redistribution)"
+    obtain = "Sign the Terms of Use at http://www.scan-net.org and export the .sens files to color/, depth/, pose/."
+    procedural_style = "room"
+
+    def scenes(self) -> list[str]:
+        return sorted(p.name for p in self.root.iterdir() if (p / "pose").is_dir())
+
+    def frames(self, scene: str) -> list[str]:
+        stems = sorted((p.stem for p in (self.root / scene / "pose").glob("*.txt") if p.stem.isdigit()), key=int)
+        return [s for s in stems if np.isfinite(self._pose(scene, s)).all()]
+
+    def _pose(self, scene: str, frame: str) -> np.ndarray:
+        return read_matrix(self.root / scene / "pose" / f"{frame}.txt", (4, 4))
+
+    def _intrinsics(self, scene: str) -> np.ndarray:
+        folder = self.root / scene / "intrinsic"
+        for name in ("extrinsic_color.txt", "extrinsic_depth.txt"):
+            if np.abs(read_matrix(folder / name, (4, 4)) - np.eye(4)).max() > 1e-4:
+                raise Bench3RError(f"{folder / name}: expected the identity; colour and depth cameras differ")
+        return read_matrix(folder / "intrinsic_depth.txt", (3, 3))
+
+    def read(self, scene: str, frame: str) -> Frame:
+        """Colour resized to the depth map, which is used with the depth intrinsics as CUT3R and Pi3 do."""
+        folder = self.root / scene
+        depth = read_depth_png(folder / "depth" / f"{frame}.png", 1000)
+        image = Image.fromarray(read_image(folder / "color" / f"{frame}.jpg"))
+        if image.size != depth.shape[::-1]:
+            image = image.resize(depth.shape[::-1], Image.Resampling.LANCZOS)
+        pose = self._pose(scene, frame)
+        check_rotation(pose, str(folder / "pose" / f"{frame}.txt"))
+        return Frame(np.asarray(image), self._intrinsics(scene), pose, depth)
+
+    @classmethod
+    def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
+        from bench3r.procedural import layout
+
+        scene_data, folder = layout.generate("room", seed, frames, (120, 160)), root / scene
+        for i, (image, depth, pose) in enumerate(
+            zip(scene_data.views.images, scene_data.views.depth, scene_data.views.c2w, strict=True)
+        ):
+            layout.save_image(folder / "color" / f"{i}.jpg", image)
+            layout.save_depth_png(folder / "depth" / f"{i}.png", depth)
+            layout.save_matrix(folder / "pose" / f"{i}.txt", pose)
+        k = np.eye(4)
+        k[:3, :3] = scene_data.views.intrinsics[0]
+        for name, matrix in (("intrinsic", k), ("extrinsic", np.eye(4))):
+            for camera in ("color", "depth"):
+                layout.save_matrix(folder / "intrinsic" / f"{name}_{camera}.txt", matrix)
+        mesh = scene_data.mesh
+        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=np.full((len(mesh.vertices), 4), 200, np.uint8))
+        mesh.export(folder / f"{scene}_vh_clean_2.ply")
+
+    @staticmethod
+    def procedural_scene_name(index: int) -> str:
+        """Official-looking names above the range of the real scans."""
+        return f"scene{9000 + index:04d}_00"

@@ -1,0 +1,13 @@
+"""VGGT as published: every pair on every token, dense attention. The reference of every comparison."""
+
+from bench3r.method import Method
+
+
+class VGGTMethod(Method):
+    """The unchanged backbone."""
+
+    name = "vggt"
+    label = "VGGT"
+    kind = "backbone"
+    backbones = ("vggt",)
+    source = "Wang et al., VGGT: Visual Geometry Grounded Transformer, CVPR 2025"
