@@ -44,6 +44,8 @@ onsuccess:
 
 onerror:
     shell(
-        "bench3r collect --plan {PLAN_FILE} && bench3r report --plan {PLAN_FILE} || true"
+        "python -m bench3r collect --plan {PLAN_FILE} && python -m bench3r report --plan {PLAN_FILE} || true"
     )
-    print(f"\nSome jobs were lost; reports/{RUN}/index.md names every hole. Run again to fill them.")
+    print(
+        f"\nSome jobs were lost; reports/{RUN}/index.md names every hole. Run again to fill them."
+    )

@@ -1,0 +1,1 @@
+"""Benchmark and ablation harness for efficient feed-forward 3D reconstruction."""

@@ -23,7 +23,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="output file; the usual 
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads")]
 
 
-def _plan(path: Path):  # noqa: ANN202 - the type would import pydantic models on every --help
+def _plan(path: Path):
     from bench3r.files import read_json
     from bench3r.plan import Plan
 
@@ -80,7 +80,7 @@ def prepare(
     dataset: Annotated[str, typer.Argument(help="dataset name, or its id in --plan")],
     root: Annotated[str, typer.Option(help="data root, or `procedural`")] = "procedural",
     scenes: Annotated[int, typer.Option(min=1)] = 10,
-    frames: Annotated[list[int], typer.Option(min=1)] = [4],  # noqa: B006 - typer needs the list itself
+    frames: Annotated[list[int], typer.Option(min=1)] = [4],
     views: Annotated[int, typer.Option(min=2, help="frames rendered per procedural scene")] = 8,
     plan: Annotated[Path | None, typer.Option("--plan")] = None,
     out: Out = None,

@@ -12,7 +12,6 @@ from bench3r.errors import Bench3RError, describe
 from bench3r.training.config import TrainConfig
 
 
-
 class Strict(BaseModel):
     """Base of all sections."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from bench3r.errors import Bench3RError, Unsupported
-from bench3r.method import BuildContext, Method, Options
+from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.scales import SCALES
 from bench3r.models.weights import save_safetensors
 from bench3r.registry import load_module, plugin_class
@@ -23,10 +23,12 @@ def check_method(file: Path) -> Iterator[str]:
     for attribute in ("name", "label"):
         if not isinstance(getattr(cls, attribute, None), str):
             raise Bench3RError(f"{file}: {cls.__name__}.{attribute} must be a text")
-    if not issubclass(cls.Options, Options):
-        raise Bench3RError(f"{file}: {cls.__name__}.Options must derive from bench3r.method.Options")
+    if not issubclass(cls.Options, MethodOptions):
+        raise Bench3RError(f"{file}: {cls.__name__}.Options must derive from bench3r.method.MethodOptions")
     yield f"loads: {cls.name} ({cls.label}), kind {cls.kind}, options {list(cls.Options.model_fields) or 'none'}"
-    backbones = ["none"] if cls.kind in ("control", "model") else [b for b in SCALES if cls.backbones is None or b in cls.backbones]
+    backbones = (
+        ["none"] if cls.kind in ("control", "model") else [b for b in SCALES if cls.backbones is None or b in cls.backbones]
+    )
     if not backbones:
         raise Bench3RError(f"{file}: {cls.name} names no known backbone ({cls.backbones})")
     for backbone in backbones:

@@ -174,11 +174,12 @@ def load_scene(dataset: Dataset, scene: str, frames: list[str], model_width: int
 
     raw = [dataset.read(scene, frame) for frame in frames]
     gate.check(raw, f"{dataset.name} {scene}")
-    views = [resize_frame(v, target_size(*v.image.shape[:2], model_width, patch)) for v in raw]
+    views = [resize_frame(v, target_size(v.image.shape[0], v.image.shape[1], model_width, patch)) for v in raw]
     sizes = {v.image.shape for v in views}
     if len(sizes) > 1:
         raise Bench3RError(f"{dataset.name} {scene}: frames have different sizes after resizing: {sorted(sizes)}")
-    depth = None if any(v.depth is None for v in views) else np.stack([v.depth for v in views])
+    maps = [v.depth for v in views if v.depth is not None]
+    depth = np.stack(maps) if len(maps) == len(views) else None
     return SceneData(
         scene, tuple(frames), np.stack([v.image for v in views]), np.stack([v.intrinsics for v in views]),
         np.stack([v.c2w for v in views]), depth, dataset.unit, dataset.scene_type, dataset.icp_distance,

@@ -21,7 +21,7 @@ class Unsupported(Bench3RError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """" (did you mean 'x'?)" for the closest of ``known``, or an empty string."""
+    """ " (did you mean 'x'?)" for the closest of ``known``, or an empty string."""
     close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

@@ -31,7 +31,8 @@ class GateResult:
 
 def pair_error(source: Frame, target: Frame) -> tuple[float, float]:
     """Median relative error and overlap of ``source``'s depth moved into ``target``. Error is nan without overlap."""
-    assert source.depth is not None and target.depth is not None
+    assert source.depth is not None
+    assert target.depth is not None
     rows, columns = np.nonzero(source.depth > 0)
     if not len(rows):
         return float("nan"), 0.0
@@ -44,23 +45,45 @@ def pair_error(source: Frame, target: Frame) -> tuple[float, float]:
     moved = relative[:3, :3] @ camera + relative[:3, 3:]
     front = moved[2] > 1e-6
     pixel = (target.intrinsics @ moved[:, front])[:2] / moved[2, front]
-    u, v = np.round(pixel).astype(np.int64).clip(-1, 10**6)
-    h, w = target.depth.shape
-    inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
-    measured = target.depth[v[inside], u[inside]]
+    measured = sample_depth(target.depth, *pixel)
     known = measured > 0
     overlap = known.sum() / len(rows)
     if not known.any():
         return float("nan"), 0.0
-    error = np.abs(moved[2, front][inside][known] - measured[known]) / measured[known]
+    error = np.abs(moved[2, front][known] - measured[known]) / measured[known]
     return float(np.median(error)), float(overlap)
 
 
+def sample_depth(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Depth [H, W] at real-valued pixels [N]; 0 outside and where one of the four neighbours is unknown.
+
+    Inverse depth is interpolated, which is exact on planes, so slanted floors do not look like disagreement.
+    """
+    h, w = depth.shape
+    inside = (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
+    out = np.zeros(len(u))
+    column, row = u[inside].astype(int).clip(0, w - 2), v[inside].astype(int).clip(0, h - 2)
+    a, b = u[inside] - column, v[inside] - row
+    corners = np.stack([depth[row, column], depth[row, column + 1], depth[row + 1, column], depth[row + 1, column + 1]])
+    weights = np.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
+    good = (corners > 0).all(0)
+    inverse = (weights / np.where(corners > 0, corners, 1)).sum(0)
+    out[inside] = np.where(good, 1 / inverse, 0)
+    return out
+
+
 def measure(frames: list[Frame]) -> GateResult:
-    """Median error over all neighbouring pairs that overlap enough."""
-    pairs = [(i, j) for i in range(len(frames)) for j in range(i + 1, min(len(frames), i + 1 + NEIGHBOURS))]
-    tested = [pair_error(frames[i], frames[j]) for i, j in pairs]
-    errors = [e for e, overlap in tested if overlap > MIN_OVERLAP]
+    """Median error over all neighbouring pairs that overlap enough.
+
+    Of the two directions of a pair the better counts: a near object in one view hides what the other sees, but not
+    the other way round, while a wrong convention is wrong both ways.
+    """
+    errors = []
+    for i in range(len(frames)):
+        for j in range(i + 1, min(len(frames), i + 1 + NEIGHBOURS)):
+            both = (pair_error(frames[i], frames[j]), pair_error(frames[j], frames[i]))
+            overlapping = [e for e, overlap in both if overlap > MIN_OVERLAP]
+            errors += [min(overlapping)] if overlapping else []
     if not errors:
         return GateResult(None, 0, "not checked: no two neighbouring frames overlap by more than 30 %")
     return GateResult(float(np.median(errors)), len(errors))

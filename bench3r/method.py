@@ -16,13 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from bench3r.dataset import SceneData
     from bench3r.models.reconstruction import Reconstruction
 
 
-class Options(BaseModel):
+class MethodOptions(BaseModel):
     """Typed settings of a method; unknown keys are refused. Subclass it and give every field a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,15 +55,15 @@ class Method(ABC):
     kind: ClassVar[Literal["backbone", "plugin", "model", "control"]] = "plugin"
     backbones: ClassVar[tuple[str, ...] | None] = None  # None: every backbone (plug-ins); () for models and controls
     source: ClassVar[str] = ""  # paper or URL
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options if options is not None else self.Options()
+    def __init__(self, options: Any = None) -> None:
+        self.options: Any = options if options is not None else self.Options()
 
-    def check(self, backbone: str, scale: str) -> None:
+    def check(self, backbone: str, scale: str) -> None:  # noqa: B027 - optional to override
         """Raise Unsupported when the method cannot run on ``backbone`` at ``scale``; called at planning."""
 
-    def apply(self, model: nn.Module) -> None:
+    def apply(self, model: Any) -> None:  # noqa: B027 - optional to override
         """Change ``model`` in place through its seams; the default leaves it as it is."""
 
     def build(self, context: BuildContext) -> Predictor:

@@ -125,7 +125,7 @@ def judge(ours: np.ndarray, truth: np.ndarray, gate: dict[str, Any]) -> tuple[fl
         return float(np.mean(ours != truth)), bool(np.array_equal(ours, truth))
     a, b = ours.astype(np.float64), truth.astype(np.float64)
     if metric == "relnorm":
-        error = float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300))
+        error = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), 1e-300))
         return error, error <= gate["tol"]
     if metric == "log_close":
         error = float(np.abs(np.log(a) - np.log(b)).max())

@@ -17,13 +17,13 @@ from bench3r.config import RunConfig
 from bench3r.dataset import Dataset
 from bench3r.errors import Bench3RError, Unsupported, describe, unknown
 from bench3r.files import digest, file_digest, tree_digest
-from bench3r.method import Method, Options
+from bench3r.method import Method, MethodOptions
 from bench3r.models.scales import NO_BACKBONE, SCALES
 from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
+from bench3r.procedural.seeds import TEST_SEEDS
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.provenance import stage_hash
 from bench3r.registry import ROOT, load_all, plugin_files
-from bench3r.procedural.seeds import TEST_SEEDS
 
 
 class Entry(BaseModel):
@@ -139,7 +139,7 @@ def is_sequence_type(annotation: Any) -> bool:
     return any(is_sequence_type(a) for a in typing.get_args(annotation)) if origin is typing.Union else False
 
 
-def expand_options(raw: dict[str, Any] | None, options: type[Options], where: str) -> list[Options]:
+def expand_options(raw: dict[str, Any] | None, options: type[MethodOptions], where: str) -> list[MethodOptions]:
     """Every combination of the axes in ``raw``. Raises Bench3RError for unknown options and values out of range."""
     raw = raw or {}
     fields = options.model_fields
@@ -268,7 +268,7 @@ class Planner:
         return ""
 
     def _cell(
-        self, cls: type[Method], option: Options, backbone: str, seed: int, dataset: DatasetEntry, frames: int,
+        self, cls: type[Method], option: MethodOptions, backbone: str, seed: int, dataset: DatasetEntry, frames: int,
         trained: str | None, base: str | None, unsupported: str,
     ) -> Cell:  # fmt: skip
         config = self.config
@@ -287,12 +287,13 @@ class Planner:
             trained=trained, base=base, key=key, unsupported=unsupported,
         )  # fmt: skip
 
-    def _profiles(self, cls: type[Method], option: Options, backbone: str) -> None:
+    def _profiles(self, cls: type[Method], option: MethodOptions, backbone: str) -> None:
         values = option.model_dump(mode="json")
         for frames in self.config.profile.frames:
             spec = {"options": values, "method": method_key(cls.name), "backbone": backbone, "frames": frames,
                     "scale": self.config.scale, "code": stage_hash("profile"), "device": self.config.device,
-                    "precision": self.config.precision, "how": self.config.profile.model_dump(exclude={"frames"})}  # fmt: skip
+                    "precision": self.config.precision,
+                    "how": self.config.profile.model_dump(exclude={"frames"})}  # fmt: skip
             changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
             name = f"{cls.name}.{backbone}.{self.config.scale}.f{frames}.{changed}"
             self.profiles[name] = ProfileEntry(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
-STATUSES: tuple[str, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
+STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
 
 
 class Record(BaseModel):

@@ -57,19 +57,24 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**yaml.safe_load(DEFAULT.read_text()), **config}
 
 
-def load_plan(config: Mapping[str, Any]) -> tuple[Path, WorkflowPlan]:
-    """The plan file of ``config`` and what the rules read of it. Exits with the planner's message when it refuses."""
+def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
+    """The plan file of ``config`` and what the rules read of it. Exits with the planner's message when it refuses.
+
+    The file is named after the run, and made again when what it was made from (``.made_from``) changed.
+    """
     resolved = resolve(config)
-    sources = tree_digest([ROOT / "methods", ROOT / "datasets", LIBRARY])
-    path = CACHE / f"plan-{digest([resolved, sources, weights_state()])}.json"
-    if not path.exists():
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(resolved.get("name", "unnamed")))
+    path, stamp = CACHE / f"{name}.json", CACHE / f"{name}.made_from"
+    made_from = digest([resolved, tree_digest([ROOT / "methods", ROOT / "datasets", LIBRARY]), weights_state()])
+    if not (path.exists() and stamp.exists() and stamp.read_text() == made_from):
         source = path.with_suffix(".yaml")
         write_text(source, yaml.safe_dump(resolved, sort_keys=False))
         command = [sys.executable, "-m", "bench3r", "plan", "--config", str(source), "--out", str(path)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"planning failed\n{done.stderr.strip() or done.stdout.strip()}")
-    return path, WorkflowPlan(json.loads(path.read_text()))
+        write_text(stamp, made_from)
+    return str(path), WorkflowPlan(json.loads(path.read_text()))
 
 
 def weights_state() -> list[Any]:

@@ -84,7 +84,7 @@ class MipNeRF360(Dataset):
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
         from bench3r.procedural import layout
 
-        data, folder = layout.generate("outdoor", seed, frames, (240, 320)), root / scene
+        data, folder = layout.generate("outdoor", seed, frames, (240, 320), samples=1), root / scene
         names = [f"_DSC{i + 1:04d}.JPG" for i in range(frames)]
         (folder / "truth" / "depth").mkdir(parents=True, exist_ok=True)
         for i, name in enumerate(names):

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from bench3r.dataset import SceneData
 from bench3r.errors import Unsupported
-from bench3r.method import BuildContext, Method, Options, Predictor
+from bench3r.method import BuildContext, Method, MethodOptions, Predictor
 from bench3r.models.reconstruction import Reconstruction
 
 
@@ -18,7 +18,7 @@ class Oracle(Method):
     label = "oracle (truth + noise)"
     kind = "control"
 
-    class Options(Options):
+    class Options(MethodOptions):
         depth_noise: float = Field(0.05, ge=0, description="standard deviation of the log depth")
         rotation_deg: float = Field(2.0, ge=0, description="rotation error of every view but the first")
         translation: float = Field(0.02, ge=0, description="positional error as a share of the median depth")
@@ -40,5 +40,14 @@ class Oracle(Method):
         axis[0] = 0
         w2c[:, :3, :3] = Rotation.from_rotvec(axis).as_matrix() @ w2c[:, :3, :3]
         w2c[1:, :3, 3] += self.options.translation * np.median(filled) * rng.normal(size=(len(w2c) - 1, 3))
-        t = [torch.from_numpy(a).float()[None] for a in (w2c[:, :3], scene.intrinsics, depth, np.ones_like(depth))]
-        return Reconstruction(*t)
+        return Reconstruction(
+            extrinsics=_batch(w2c[:, :3]),
+            intrinsics=_batch(scene.intrinsics),
+            depth=_batch(depth),
+            depth_conf=_batch(np.ones_like(depth)),
+        )
+
+
+def _batch(array: np.ndarray) -> torch.Tensor:
+    """Float32 tensor with a leading batch dimension."""
+    return torch.from_numpy(array).float()[None]

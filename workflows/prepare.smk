@@ -2,9 +2,12 @@ rule prepare:
     """Render or check one dataset and write its frame lists."""
     output:
         str(paths.prepared("{dataset}")),
-    params:
-        key=lambda w: PLAN.key("datasets", w.dataset),
+    conda:
+        "../environment.yml"
     log:
         "results/logs/prepare/{dataset}.log",
+    params:
+        plan=PLAN_FILE,
+        key=lambda w: PLAN.key("datasets", w.dataset),
     shell:
-        "bench3r prepare {wildcards.dataset} --plan {PLAN_FILE} --out {output} > {log} 2>&1"
+        "python -m bench3r prepare {wildcards.dataset} --plan {params.plan} --out {output} > {log} 2>&1"

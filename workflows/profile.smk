@@ -2,12 +2,15 @@ rule profile:
     """Measure what one forward pass costs. Takes every core, so that nothing runs beside it."""
     output:
         str(paths.profiled(RUN, "{profile}")),
-    params:
-        key=lambda w: PLAN.key("profiles", w.profile),
+    conda:
+        "../environment.yml"
     log:
         f"results/logs/{RUN}/profile/{{profile}}.log",
     threads: workflow.cores
     resources:
         gpu=GPU,
+    params:
+        plan=PLAN_FILE,
+        key=lambda w: PLAN.key("profiles", w.profile),
     shell:
-        "bench3r profile {wildcards.profile:q} --plan {PLAN_FILE} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r profile {wildcards.profile:q} --plan {params.plan} --out {output:q} > {log:q} 2>&1"

@@ -5,12 +5,15 @@ rule collect:
         profiles=[str(paths.profiled(RUN, p)) for p in PLAN.names("profiles")],
     output:
         str(paths.collected(RUN)),
-    params:
-        cells=PLAN.names("cells"),
+    conda:
+        "../environment.yml"
     log:
         f"results/logs/{RUN}/collect.log",
+    params:
+        plan=PLAN_FILE,
+        cells=PLAN.names("cells"),
     shell:
-        "bench3r collect --plan {PLAN_FILE} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r collect --plan {params.plan} --out {output:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -19,9 +22,12 @@ rule report:
         str(paths.collected(RUN)),
     output:
         f"reports/{RUN}/index.md",
-    params:
-        key=PLAN.report_key,
+    conda:
+        "../environment.yml"
     log:
         f"results/logs/{RUN}/report.log",
+    params:
+        plan=PLAN_FILE,
+        key=PLAN.report_key,
     shell:
-        "bench3r report --plan {PLAN_FILE} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r report --plan {params.plan} --out {output:q} > {log:q} 2>&1"

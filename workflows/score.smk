@@ -5,9 +5,12 @@ rule score:
         predicted=str(paths.predicted(RUN, "{cell}")),
     output:
         str(paths.scored(RUN, "{cell}")),
-    params:
-        key=PLAN.score_key,
+    conda:
+        "../environment.yml"
     log:
         f"results/logs/{RUN}/score/{{cell}}.log",
+    params:
+        plan=PLAN_FILE,
+        key=PLAN.score_key,
     shell:
-        "bench3r score {wildcards.cell:q} --plan {PLAN_FILE} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r score {wildcards.cell:q} --plan {params.plan} --out {output:q} > {log:q} 2>&1"

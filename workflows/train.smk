@@ -2,11 +2,14 @@ rule train:
     """Train a base, or what a method learns from training scenes."""
     output:
         str(paths.trained(RUN, "{training}")),
-    params:
-        key=lambda w: PLAN.key("trainings", w.training),
+    conda:
+        "../environment.yml"
     log:
         f"results/logs/{RUN}/train/{{training}}.log",
     resources:
         gpu=GPU,
+    params:
+        plan=PLAN_FILE,
+        key=lambda w: PLAN.key("trainings", w.training),
     shell:
-        "bench3r train {wildcards.training:q} --plan {PLAN_FILE} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r train {wildcards.training:q} --plan {params.plan} --out {output:q} > {log:q} 2>&1"

@@ -18,7 +18,7 @@ def dpt_macs(dpt: DPTConfig, grid: tuple[int, int], size: tuple[int, int], outpu
     f, patches = dpt.features, h * w
     half = math.ceil(h / 2) * math.ceil(w / 2)
     pixels = (16 * patches, 4 * patches, patches, half)  # of the four levels
-    c0, c1, c2, c3 = dpt.out_channels
+    c0, c1, _, c3 = dpt.out_channels
     total = sum(dpt.dim_in * c for c in dpt.out_channels) * patches
     total += c0 * c0 * 16 * patches + c1 * c1 * 4 * patches + c3 * c3 * 9 * half
     total += sum(9 * c * f * p for c, p in zip(dpt.out_channels, pixels, strict=True))
@@ -41,8 +41,9 @@ def vggt_macs(config: VGGTConfig, frames: int, size: tuple[int, int]) -> dict[st
     camera_dim = config.camera.dim_in
     step = frames * (9 * camera_dim + 3 * camera_dim**2 + camera_dim**2 // 2 + 9 * (camera_dim // 2))
     step += config.camera.trunk_depth * block_macs(frames, frames, camera_dim)
+    encoder = depth * block_macs(encoder_tokens, encoder_tokens, dim)
     return {
-        "patch_embed": frames * (3 * a.patch_size**2 * dim * patches + depth * block_macs(encoder_tokens, encoder_tokens, dim)),
+        "patch_embed": frames * (3 * a.patch_size**2 * dim * patches + encoder),
         "frame_blocks": a.depth * frames * block_macs(trunk_tokens, trunk_tokens, a.embed_dim, a.mlp_ratio),
         "global_blocks": a.depth * block_macs(every, every, a.embed_dim, a.mlp_ratio),
         "camera_head": 4 * step,

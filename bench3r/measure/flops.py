@@ -24,20 +24,19 @@ from bench3r.errors import Bench3RError
 ATTENTION = "aten::scaled_dot_product_attention"
 
 # operators that move or combine elements without multiply-adds worth counting
-FREE = {
-    "aten::" + name for name in (
-        "abs abs_ add add_ addcmul arange argmax argsort atan bitwise_not broadcast_tensors cat ceil chunk clamp "
-        "clamp_min clone contiguous copy_ cos cumsum detach div div_ eq exp exp_ expand expand_as expm1 fill_ flatten "
-        "flip floor floor_divide full full_like gather ge gelu gt index index_add index_add_ index_copy index_put "
-        "index_put_ index_select layer_norm le lerp lift_fresh linspace log logical_and logical_not lt masked_fill "
-        "masked_scatter max maximum mean meshgrid min minimum movedim mul mul_ ne neg new_zeros nonzero numpy_T norm one_hot "
-        "ones ones_like permute pow prod rand randn reciprocal relu relu_ remainder repeat repeat_interleave reshape "
-        "resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort "
-        "split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose "
-        "tril triu type_as unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d "
-        "_upsample_bicubic2d_aa upsample_nearest2d view view_as where zeros zeros_like"
-    ).split()
-} | {"prim::PythonOp.CheckpointFunction"}  # fmt: skip
+FREE_NAMES = """
+_upsample_bicubic2d_aa abs abs_ add add_ addcmul arange argmax argsort atan bitwise_not broadcast_tensors cat ceil
+chunk clamp clamp_min clone contiguous copy_ cos cumsum detach div div_ eq exp exp_ expand expand_as expm1 fill_
+flatten flip floor floor_divide full full_like gather ge gelu gt index index_add index_add_ index_copy index_put
+index_put_ index_select layer_norm le lerp lift_fresh linspace log logical_and logical_not lt masked_fill
+masked_scatter max maximum mean meshgrid min minimum movedim mul mul_ ne neg new_zeros nonzero norm numpy_T
+one_hot ones ones_like permute pow prod rand randn reciprocal relu relu_ remainder repeat repeat_interleave
+reshape resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort
+split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose tril
+triu type_as unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d
+view view_as where zeros zeros_like
+"""
+FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 
 
 def attention_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -10,7 +10,8 @@ from scipy.spatial import cKDTree
 NORMAL_NEIGHBOURS = 30
 
 
-class Nearest(NamedTuple):
+@dataclass(frozen=True)
+class Nearest:
     """For every point of one cloud its nearest point of the other."""
 
     distance: np.ndarray

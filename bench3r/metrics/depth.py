@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 
-def median_ratio(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """median(truth) / median(predicted). Raises ValueError when nothing is valid or the median is not positive."""
+def lower_median(values: np.ndarray) -> float:
+    """The lower of the two middle values, as ``torch.median`` gives it."""
+    middle = (values.size - 1) // 2
+    return float(np.partition(values, middle, axis=None)[middle])
+
+
+def median_ratio(predicted: np.ndarray, truth: np.ndarray, lower: bool = False) -> float:
+    """median(truth) / median(predicted); ``lower``: with lower middle values, as CUT3R's code.
+
+    Raises ValueError when nothing is valid or the median is not positive.
+    """
     if not truth.size:
         raise ValueError("no pixel with valid depth")
+    if lower:
+        return lower_median(truth) / lower_median(predicted)
     middle = float(np.median(predicted))
     if not np.isfinite(middle) or middle <= 0:
         raise ValueError(f"the median predicted depth is {middle}, it must be positive")

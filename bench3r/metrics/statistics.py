@@ -20,9 +20,7 @@ class Interval(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
-def paired_bootstrap(
-    a: np.ndarray, b: np.ndarray, level: float = 0.95, samples: int = 10_000, seed: int = 0
-) -> Interval:
+def paired_bootstrap(a: np.ndarray, b: np.ndarray, level: float = 0.95, samples: int = 10_000, seed: int = 0) -> Interval:
     """Percentile interval of mean(a - b) over scenes: ``a`` and ``b`` [N] are the same scenes in the same order.
 
     Raises ValueError for different lengths or fewer than two scenes.

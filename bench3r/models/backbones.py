@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BUILDERS: dict[str, Callable[[Any], nn.Module]] = {"vggt": VGGT}
 
 
-def build_backbone(backbone: str, scale: str) -> nn.Module:
+def build_backbone(backbone: str, scale: str) -> Any:
     """An untrained backbone."""
     config = scale_config(backbone, scale)
     return BUILDERS[backbone](config)
@@ -31,7 +31,7 @@ class BackbonePredictor:
 
     def __init__(self, method: Method, context: BuildContext) -> None:
         torch.manual_seed(context.seed)
-        self.model = build_backbone(context.backbone, context.scale)
+        self.model: Any = build_backbone(context.backbone, context.scale)
         if context.weights is not None:
             load_strict(self.model, read_state_dict(context.weights), str(context.weights))
         method.apply(self.model)

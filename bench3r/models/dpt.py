@@ -7,6 +7,7 @@ Same numbers as the official head with less work: the 1x1 convolution of each fu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +37,10 @@ def sincos_grid(channels: int, height: int, width: int, aspect: float) -> Tensor
 
 def add_position(x: Tensor, aspect: float) -> Tensor:
     """``x`` [N, C, h, w] plus the cached sine-cosine grid of its size."""
-    key = (*map(int, x.shape[1:]), round(aspect, 9))
-    grid = _GRIDS.get(key, x.device, lambda: sincos_grid(*key[:3], aspect)).to(x.dtype)
-    return x + grid if torch.is_grad_enabled() else x.add_(grid.contiguous(memory_format=torch.channels_last))
+    channels, height, width = (int(n) for n in x.shape[1:])
+    key = (channels, height, width, round(aspect, 9))
+    grid = _GRIDS.get(key, x.device, lambda: sincos_grid(channels, height, width, aspect)).to(x.dtype)
+    return x + grid if torch.is_grad_enabled() else x.add_(grid)
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -111,11 +113,11 @@ class DPTHead(nn.Module):
                 nn.Conv2d(out_channels[3], out_channels[3], 3, 2, 1),
             ]
         )
-        self.scratch = self._scratch(features, out_channels, output_dim)
+        self.scratch: Any = self._scratch(features, out_channels, output_dim)
 
     @staticmethod
     def _scratch(features: int, out_channels: Sequence[int], output_dim: int | None) -> nn.Module:
-        scratch = nn.Module()
+        scratch: Any = nn.Module()
         for level, channels in enumerate(out_channels, 1):
             setattr(scratch, f"layer{level}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
             setattr(scratch, f"refinenet{level}", FusionBlock(features, lateral=level != 4))
@@ -145,7 +147,7 @@ class DPTHead(nn.Module):
         for level in (3, 2, 1, 0):
             size = maps[level - 1].shape[-2:] if level else [2 * n for n in x.shape[-2:]]
             lateral = None if level == 3 else maps[level]
-            x = getattr(self.scratch, f"refinenet{level + 1}")(x, lateral, tuple(map(int, size)))
+            x = getattr(self.scratch, f"refinenet{level + 1}")(x, lateral, (int(size[0]), int(size[1])))
         return self.scratch.output_conv1(x)
 
     def dense(self, taps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:

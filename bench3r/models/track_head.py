@@ -72,9 +72,7 @@ class TrackCrossBlock(nn.Module):
 class UpdateFormer(nn.Module):
     """Attention over time per track, then over tracks per frame through learned virtual tracks."""
 
-    def __init__(
-        self, dim_in: int, hidden: int, dim_out: int, depth: int = 6, heads: int = 8, virtual: int = 64
-    ) -> None:
+    def __init__(self, dim_in: int, hidden: int, dim_out: int, depth: int = 6, heads: int = 8, virtual: int = 64) -> None:
         super().__init__()
         self.input_norm = nn.LayerNorm(dim_in)
         self.input_transform = nn.Linear(dim_in, hidden)
@@ -194,12 +192,12 @@ class Tracker(nn.Module):
 
         Returns the tracks [B, S, N, 2] after each iteration (pixels), visibility and confidence [B, S, N] in [0, 1].
         """
-        s, size, scale = fmaps.shape[1], fmaps.shape[-2:], float(self.stride)
+        s, size, scale = fmaps.shape[1], (fmaps.shape[-2], fmaps.shape[-1]), float(self.stride)
         fmaps = self.fmap_norm(fmaps.movedim(2, -1)).movedim(-1, 2)
         start = queries / scale
         coords = start[:, None].expand(-1, s, -1, -1).clone()
         feats = sample_map(fmaps[:, 0], start, "border")[:, None].expand(-1, s, -1, -1)  # [B, S, N, C]
-        position = grid_embedding(start, 3 * self.latent + 4, tuple(size))
+        position = grid_embedding(start, 3 * self.latent + 4, size)
         maps, tracks = self.pyramid(fmaps), []
         for _ in range(iters):
             coords = coords.detach()

@@ -42,9 +42,10 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.depth, self.heads, self.head_dim, self.rope_freq = depth, heads, dim // heads, rope_freq
-        options = {"mlp_ratio": mlp_ratio, "qk_norm": qk_norm, "init_values": init_values}
-        self.frame_blocks = nn.ModuleList(Block(dim, heads, **options, role="frame") for _ in range(depth))
-        self.global_blocks = nn.ModuleList(Block(dim, heads, **options, role="global") for _ in range(depth))
+        self.frame_blocks, self.global_blocks = (
+            nn.ModuleList(Block(dim, heads, mlp_ratio, qk_norm, init_values, role=role) for _ in range(depth))
+            for role in ("frame", "global")
+        )
         self._ropes = TableCache()
 
     def rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:

@@ -27,6 +27,9 @@ IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Aggregator(Trunk):
     """Patch embed, camera and register tokens, and the alternating trunk."""
 
+    image_mean: Tensor
+    image_std: Tensor
+
     def __init__(self, config: AggregatorConfig) -> None:
         super().__init__(
             config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.qk_norm, config.init_values,
@@ -58,6 +61,7 @@ class VGGT(nn.Module):
     """
 
     name = "vggt"
+    trunk_dtype: torch.dtype | None = None
 
     def __init__(self, config: VGGTConfig | None = None) -> None:
         super().__init__()
@@ -72,14 +76,11 @@ class VGGT(nn.Module):
         if config.track is not None:
             self.track_head = self._track_head(config.track, config.track_dpt, patch)
         self.schedule: Schedule = Schedule()
-        self.trunk_dtype: torch.dtype | None = None
         self.head_chunk: int | None = None
 
     @staticmethod
     def _track_head(track: TrackConfig, dpt: TrackDPTConfig, patch: int) -> TrackHead:
-        extractor = DPTHead(
-            track.dim_in, patch, None, track.features, pos_embed=False, down_ratio=2, **dpt.model_dump()
-        )
+        extractor = DPTHead(track.dim_in, patch, None, track.features, pos_embed=False, down_ratio=2, **dpt.model_dump())
         tracker = Tracker(
             track.features, track.hidden_size, track.corr_levels, track.corr_radius, track.depth, track.virtual
         )
@@ -138,7 +139,7 @@ class VGGT(nn.Module):
         """
         grid, special, chunk = (layout.height, layout.width), layout.special, self._chunk(images)
         poses = self.camera_head(out.taps[self.aggregator.depth - 1][:, :, 0])
-        extrinsics, intrinsics = decode_pose(poses[-1], tuple(images.shape[-2:]))
+        extrinsics, intrinsics = decode_pose(poses[-1], (images.shape[-2], images.shape[-1]))
         dense = out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
         depth, depth_conf = self.depth_head(dense, special, grid, chunk, depth_activation)
         points, points_conf = self.point_head(dense, special, grid, chunk, point_activation)

@@ -49,12 +49,16 @@ class AggregatorConfig(Section):
 
 
 class CameraConfig(Section):
+    """Camera head."""
+
     dim_in: int = 2048
     trunk_depth: int = 4
     num_heads: int = 16
 
 
 class DPTConfig(Section):
+    """Depth and point heads."""
+
     dim_in: int = 2048
     features: int = 256
     out_channels: tuple[int, int, int, int] = (256, 512, 1024, 1024)
@@ -75,6 +79,8 @@ class TrackConfig(Section):
 
 
 class TrackDPTConfig(Section):
+    """Feature extractor of the track head."""
+
     intermediate_layer_idx: tuple[int, int, int, int] = (4, 11, 17, 23)
     out_channels: tuple[int, int, int, int] = (256, 512, 1024, 1024)
 

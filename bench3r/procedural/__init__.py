@@ -1,0 +1,1 @@
+"""Procedural scenes: worlds, rendering, and writing them in official layouts."""

@@ -23,16 +23,19 @@ class ProceduralScene:
     mesh: trimesh.Trimesh
 
 
-def generate(style: str, seed: int, frames: int, size: tuple[int, int]) -> ProceduralScene:
-    """One scene of ``style``: the same for the same arguments and :data:`VERSION`."""
-    world, views = make_scene(style, seed, frames, size)
+def generate(style: str, seed: int, frames: int, size: tuple[int, int], samples: int = 2) -> ProceduralScene:
+    """One scene of ``style``, ``samples`` x ``samples`` rays a pixel: the same for the same arguments and VERSION."""
+    world, views = make_scene(style, seed, frames, size, samples)
     return ProceduralScene(views, world.merged())
 
 
 def save_image(path: Path, image: np.ndarray) -> None:
     """Write RGB [H, W, 3]; JPEG at quality 95."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, **({"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        Image.fromarray(image).save(path, quality=95)
+    else:
+        Image.fromarray(image).save(path)
 
 
 def save_depth_png(path: Path, depth: np.ndarray) -> None:

@@ -126,7 +126,7 @@ def make_scene(style: str, seed: int, count: int, size: tuple[int, int], samples
     caster = Caster(world)
     for _ in range(30):
         k, poses = make_intrinsics(size, rng.uniform(50, 70)), camera_path(world, rng, count)
-        small = tuple(max(8, s // 4) for s in size)
+        small = (max(8, size[0] // 4), max(8, size[1] // 4))
         scaled = np.diag([small[1] / size[1], small[0] / size[0], 1]) @ k
         rays = pixel_rays(scaled, small, 0, 0)
         depth = np.stack([_depth(caster, rays @ p[:3, :3].T, p[:3, 3]).reshape(small) for p in poses])

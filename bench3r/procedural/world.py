@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -39,8 +40,8 @@ class World:
         self.meshes.append(mesh)
         self.textures.append(texture)
 
-    def merged(self) -> trimesh.Trimesh:
-        """All parts as one mesh."""
+    def merged(self) -> Any:
+        """All parts as one mesh (trimesh.Trimesh)."""
         return trimesh.util.concatenate(self.meshes)
 
 
@@ -62,7 +63,7 @@ def _blob(rng: np.random.Generator, radius: float, roughness: float, subdivision
     return mesh
 
 
-def _legs(world: World, rng, texture: Texture, at: np.ndarray, size: tuple[float, float, float], turn: float) -> None:
+def _legs(world: World, texture: Texture, at: np.ndarray, size: tuple[float, float, float], turn: float) -> None:
     """Four legs of height size[2] under a size[0] x size[1] plate."""
     c, s = np.cos(turn), np.sin(turn)
     for sx in (-1, 1):
@@ -75,7 +76,7 @@ def _table(world: World, rng: np.random.Generator, at: np.ndarray, turn: float) 
     x, y, z = rng.uniform(0.8, 1.6), rng.uniform(0.6, 0.9), rng.uniform(0.45, 0.8)
     texture = Texture.random(rng, ("noise", "stripes"))
     world.add(_box(x, y, 0.05), texture, (at[0], at[1], z), turn)
-    _legs(world, rng, texture, np.array([at[0], at[1], 0.0]), (x, y, z), turn)
+    _legs(world, texture, np.array([at[0], at[1], 0.0]), (x, y, z), turn)
     for _ in range(rng.integers(2, 6)):
         offset = rng.uniform(-0.35, 0.35, 2) * (x, y)
         world.add(_small(rng), Texture.random(rng, scale=(0.03, 0.15)), (*(at[:2] + offset), z + 0.05))
@@ -102,7 +103,7 @@ def _chair(world: World, rng: np.random.Generator, at: np.ndarray, turn: float) 
     width, height = rng.uniform(0.4, 0.55), rng.uniform(0.4, 0.5)
     texture = Texture.random(rng, scale=(0.05, 0.3))
     world.add(_box(width, width, 0.06), texture, (at[0], at[1], height), turn)
-    _legs(world, rng, texture, np.array([at[0], at[1], 0.0]), (width, width, height), turn)
+    _legs(world, texture, np.array([at[0], at[1], 0.0]), (width, width, height), turn)
     back = np.array([np.cos(turn), np.sin(turn)]) * (width / 2 - 0.03)
     world.add(_box(0.05, width, 0.5), texture, (at[0] + back[0], at[1] + back[1], height), turn)
 
@@ -169,8 +170,8 @@ def room(rng: np.random.Generator) -> World:
         else:
             world.add(_box(w, 0.04, h), texture, (along, sign * (y / 2 - 0.06), height))
     for _ in range(rng.integers(4, 10)):
-        at = rng.uniform(-0.42, 0.42, 2) * (x, y)
-        FURNITURE[rng.integers(len(FURNITURE))](world, rng, at, rng.uniform(0, 2 * np.pi))
+        spot = rng.uniform(-0.42, 0.42, 2) * (x, y)
+        FURNITURE[rng.integers(len(FURNITURE))](world, rng, spot, rng.uniform(0, 2 * np.pi))
     world.target = np.array([*rng.uniform(-0.15, 0.15, 2) * (x, y), rng.uniform(0.6, 1.0)])
     world.bounds = np.array([[-x / 2 + 0.35, -y / 2 + 0.35, 0.9], [x / 2 - 0.35, y / 2 - 0.35, min(2.0, z - 0.3)]])
     return world
@@ -231,7 +232,7 @@ def _bench(world: World, rng: np.random.Generator, at: np.ndarray) -> None:
     c, s = np.cos(turn), np.sin(turn)
     world.add(_box(0.5, 1.5, 0.06), texture, (*at, 0.45), turn)
     world.add(_box(0.06, 1.5, 0.5), texture, (at[0] - 0.25 * c, at[1] - 0.25 * s, 0.5), turn)
-    _legs(world, rng, texture, np.array([*at, 0.0]), (0.5, 1.5, 0.45), turn)
+    _legs(world, texture, np.array([*at, 0.0]), (0.5, 1.5, 0.45), turn)
 
 
 def _centre_piece(world: World, rng: np.random.Generator) -> None:
@@ -267,7 +268,7 @@ def outdoor(rng: np.random.Generator) -> World:
     for _ in range(rng.integers(2, 6)):
         angle, radius = rng.uniform(0, 6.28), rng.uniform(8, 17)
         at = radius * np.array([np.cos(angle), np.sin(angle)])
-        house = _box(*rng.uniform(2, 6, 2), rng.uniform(2, 6))
+        house = _box(*rng.uniform(2, 6, 3))
         world.add(house, Texture.random(rng, ("bricks", "checker", "stripes", "noise"), (0.4, 1.6)), (*at, -0.5), angle)
     world.target = np.array([0, 0, 0.5])
     return world

@@ -40,8 +40,9 @@ class Scored:
     @cached_property
     def true_depth(self) -> np.ndarray:
         """True depth of the valid pixels [N]."""
-        assert self.valid is not None and self.scene.depth is not None
-        return self.scene.depth[self.valid].astype(np.float64)
+        valid = self.valid
+        assert self.scene.depth is not None
+        return self.scene.depth[valid].astype(np.float64)
 
     @cached_property
     def predicted_depth(self) -> np.ndarray:
@@ -51,9 +52,10 @@ class Scored:
     @cached_property
     def true_points(self) -> np.ndarray:
         """True world points of the valid pixels [N, 3]."""
-        assert self.valid is not None and self.scene.depth is not None
+        valid = self.valid
+        assert self.scene.depth is not None
         w2c = np.linalg.inv(self.scene.c2w)[:, :3]
-        return unproject(self.scene.depth.astype(np.float64), w2c, self.scene.intrinsics)[self.valid]
+        return unproject(self.scene.depth.astype(np.float64), w2c, self.scene.intrinsics)[valid]
 
     @cached_property
     def predicted_points(self) -> np.ndarray:

@@ -77,7 +77,11 @@ def panel(scene: SceneData, predictions: dict[str, np.ndarray], folder: Path, na
             error = np.abs(scaled - scene.depth) / np.where(valid, scene.depth, np.nan)
             shown += [scaled[column], error[column]]
         for row, (picture, label) in enumerate(zip(shown, labels, strict=True)):
-            style = {"cmap": "magma", "vmin": 0, "vmax": 0.5} if label.endswith("error") else {"cmap": "viridis", "vmin": 0, "vmax": top}
+            style = (
+                {"cmap": "magma", "vmin": 0, "vmax": 0.5}
+                if label.endswith("error")
+                else {"cmap": "viridis", "vmin": 0, "vmax": top}
+            )
             axes[row, column].imshow(picture, **({} if row == 0 else style))
             axes[row, column].set(xticks=[], yticks=[])
             if column == 0:

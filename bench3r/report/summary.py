@@ -39,7 +39,7 @@ def settings(table: pd.DataFrame) -> pd.DataFrame:
     return table[SETTING].drop_duplicates().reset_index(drop=True)
 
 
-def common_scenes(table: pd.DataFrame, columns: list[Column]) -> pd.Index:
+def common_scenes(table: pd.DataFrame) -> pd.Index:
     """Scenes on which every setting that finished any scene has a record with status ok."""
     state = table.pivot_table(index=SCENE, columns=SETTING, values="status", dropna=False,
                               aggfunc=lambda s: bool((s == "ok").all()))  # fmt: skip

@@ -49,7 +49,8 @@ class Table:
         plain = self.shown.map(_plain).rename(columns=_plain)
         body = plain.to_latex(index=False, escape=True, column_format="l" + "r" * (plain.shape[1] - 1))
         notes = " ".join(_plain(n) for n in self.notes)
-        return f"\\begin{{table}}\n\\caption{{{_escape(_plain(self.caption))} {_escape(notes)}}}\n\\small\n{body}\\end{{table}}\n"
+        caption = f"{_escape(_plain(self.caption))} {_escape(notes)}"
+        return f"\\begin{{table}}\n\\caption{{{caption}}}\n\\small\n{body}\\end{{table}}\n"
 
     def write(self, folder: Path) -> None:
         """Write NAME.md, NAME.csv (raw values) and NAME.tex."""
@@ -94,7 +95,8 @@ def quality_cells(
     stats = {k: interval(values[k]) for k in keys if k in values.columns}
     contenders = {k: s.mean for k, s in stats.items() if s and k[2] != "control"}
     best, second = ranks(contenders, column.better)
-    shown, raw = {}, {}
+    shown: dict[tuple[str, ...], str] = {}
+    raw: dict[tuple[str, ...], dict[str, float]] = {}
     for key in keys:
         s = stats.get(key)
         if s is None:
@@ -139,7 +141,7 @@ def comparison(
 ) -> Table:  # fmt: skip
     """Methods against columns; means over the scenes that all compared methods finished, n/N beside them."""
     rows = settings(table)
-    common = common_scenes(table, list(columns))
+    common = common_scenes(table)
     shown = pd.DataFrame({"method": [name_of(r, table) for _, r in rows.iterrows()]})
     raw = rows.copy()
     for column in columns:

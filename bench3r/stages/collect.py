@@ -85,7 +85,7 @@ def collect_profiles(plan: Plan) -> pd.DataFrame:
     rows = []
     for entry in plan.profiles:
         path = paths.profiled(str(plan.config["name"]), entry.id)
-        record = read_json(path) if path.exists() else {"status": "error", "reason": LOST}
+        record: dict[str, Any] = read_json(path) if path.exists() else {"status": "error", "reason": LOST}
         where = record.pop("provenance", {})
         rows.append({
             "method": entry.method, "label": entry.label, "backbone": entry.backbone, "scale": entry.scale,

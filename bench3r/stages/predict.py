@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, file_digest, read_json, read_jsonl, write_json, write_jsonl
 from bench3r.plan import Cell, Plan
-from bench3r.records import PredictRecord
+from bench3r.records import STATUSES, PredictRecord, Status
 
 LOST_INFRASTRUCTURE = 75
 POLL = 0.1  # seconds
@@ -47,9 +47,9 @@ class Supervisor:
         path = self.folder / str(row["prediction"])
         return path.is_file() and file_digest(path) == row["prediction_sha256"]
 
-    def record(self, scene: str, status: str, reason: str) -> None:
+    def record(self, scene: str, status: Status, reason: str) -> None:
         """Append a record for a scene that the worker could not record itself."""
-        row = PredictRecord(cell=self.cell.id, key=self.cell.key, scene=scene, status=status, reason=reason)  # type: ignore[arg-type]
+        row = PredictRecord(cell=self.cell.id, key=self.cell.key, scene=scene, status=status, reason=reason)
         append_jsonl(self.progress, row.model_dump(mode="json"))
 
     def run(self, prepared: Path, base: Path | None, fitted: Path | None) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Supervisor:
                 _kill(process)
         self._settle(process.returncode, verdict, job["items"], before)
 
-    def _watch(self, process: subprocess.Popen[bytes], bar: Progress) -> tuple[str, str] | None:
+    def _watch(self, process: subprocess.Popen[bytes], bar: Progress) -> tuple[Status, str] | None:
         """Wait for the worker; status and reason when it had to be stopped."""
         start, scene = time.monotonic(), None
         while process.poll() is None:
@@ -117,9 +117,7 @@ class Supervisor:
             return (self.folder / "current").read_text()
         return None
 
-    def _settle(
-        self, code: int, verdict: tuple[str, str] | None, items: list[dict[str, Any]], before: int
-    ) -> None:
+    def _settle(self, code: int, verdict: tuple[Status, str] | None, items: list[dict[str, Any]], before: int) -> None:
         """Record what the worker left open. A worker that never reached a scene fails all of its scenes."""
         if verdict is None and code == 0:
             return
@@ -136,10 +134,10 @@ class Supervisor:
                 if item["id"] not in done:
                     self.record(item["id"], status, reason)
 
-    def _reason(self, code: int, log: str) -> tuple[str, str]:
+    def _reason(self, code: int, log: str) -> tuple[Status, str]:
         with contextlib.suppress(OSError):
             status, _, reason = (self.folder / "failed").read_text().partition("\n")
-            return status, reason
+            return next(s for s in STATUSES if s == status), reason
         if code == -9:
             return "oom", "the worker was killed by signal 9, most likely by the system for lack of memory"
         last = log.splitlines()[-1] if log else ""

@@ -48,7 +48,7 @@ def measure(entry: ProfileEntry, config: RunConfig, images: torch.Tensor) -> Pro
     context = BuildContext(entry.backbone, entry.scale, config.device, config.precision)
     predictor = cls(cls.Options.model_validate(entry.options)).build(context)
     record = ProfileRecord(
-        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, image_size=tuple(images.shape[-2:]),
+        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, image_size=(images.shape[-2], images.shape[-1]),
         warmup=how.warmup, provenance=provenance(config.device),
     )  # fmt: skip
     with torch.inference_mode():

@@ -121,7 +121,17 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     for one in tables:
         one.write(out.parent / "tables")
     pictures = build_figures(plan, table, out.parent / "figures")
-    shown = [f"### {text}\n\n![{text}]({path.relative_to(out.parent)})\n" if path.name else f"{text}\n" for text, path in pictures]
-    head = f"# Bench3R report: {plan.config['name']}\n\nTables as CSV and LaTeX lie in `tables/`, figures as PDF in `figures/`.\n"
-    body = [t.markdown() for t in tables[:2]] + [hole_text(table)] + ["## Figures\n", *shown] + [t.markdown() for t in tables[2:]]
+    shown = [
+        f"### {text}\n\n![{text}]({path.relative_to(out.parent)})\n" if path.name else f"{text}\n" for text, path in pictures
+    ]
+    head = (
+        f"# Bench3R report: {plan.config['name']}\n\n"
+        "Tables as CSV and LaTeX lie in `tables/`, figures as PDF in `figures/`.\n"
+    )
+    body = (
+        [t.markdown() for t in tables[:2]]
+        + [hole_text(table)]
+        + ["## Figures\n", *shown]
+        + [t.markdown() for t in tables[2:]]
+    )
     write_text(out, "\n".join([head, *body]))

@@ -25,7 +25,7 @@ from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import resolve_base
 from bench3r.plan import Cell, Plan
 from bench3r.provenance import provenance
-from bench3r.records import Efficiency, PredictRecord
+from bench3r.records import Efficiency, PredictRecord, Status
 from bench3r.registry import load_one
 
 LOST_INFRASTRUCTURE = 75  # exit code: the disk is full or gone; not a result
@@ -79,7 +79,7 @@ def predict_scene(predictor: Predictor, scene: SceneData, config: RunConfig) -> 
     return out, Efficiency(seconds=timer.seconds, peak_rss_bytes=memory.peak_rss, peak_gpu_bytes=memory.peak_gpu)
 
 
-def failure(error: BaseException) -> tuple[str, str]:
+def failure(error: BaseException) -> tuple[Status, str]:
     """Status and reason of an exception."""
     if isinstance(error, InvalidPrediction):
         return "invalid", str(error)
@@ -116,7 +116,7 @@ class CellRun:
         common = {"cell": self.cell.id, "key": self.cell.key, "scene": item["id"], "frames": len(item["frames"]),
                   "weights": weights, "provenance": self.provenance}  # fmt: skip
         try:
-            height, width, patch = input_size(self.cell.backbone, self.cell.scale)
+            _, width, patch = input_size(self.cell.backbone, self.cell.scale)
             scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
             scene.name = item["id"]
             out, efficiency = predict_scene(predictor, scene, self.config)
@@ -129,7 +129,7 @@ class CellRun:
             return PredictRecord(**common, status=status, reason=reason)
         return PredictRecord(
             **common, status="ok", efficiency=efficiency, prediction=path.name, prediction_sha256=file_digest(path),
-            image_size=scene.images.shape[1:3], extras=plain_extras(out.extras),
+            image_size=(scene.images.shape[1], scene.images.shape[2]), extras=plain_extras(out.extras),
         )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Losses, samples and the training loop."""

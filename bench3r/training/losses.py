@@ -12,6 +12,7 @@ from bench3r.models.geometry import encode_pose, unproject
 from bench3r.models.reconstruction import Reconstruction
 
 CONFIDENCE_ALPHA = 0.2  # weight of -log(confidence)
+TRACK_WIDTH = 518.0  # pixels
 
 
 @dataclass
@@ -55,7 +56,7 @@ def normalise(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> tuple[Te
 
 def camera_loss(poses: list[Tensor], batch: Batch, gamma: float = 0.6) -> Tensor:
     """Huber distance of every refinement step's pose encoding to the truth; earlier steps weigh ``gamma`` less."""
-    truth = encode_pose(batch.extrinsics, batch.intrinsics, tuple(batch.images.shape[-2:]))
+    truth = encode_pose(batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1]))
     total = poses[0].new_zeros(())
     for k, pose in enumerate(poses):
         error = F.huber_loss(pose, truth, reduction="none", delta=0.1) / 0.1
@@ -82,27 +83,37 @@ def dense_loss(predicted: Tensor, confidence: Tensor, truth: Tensor, valid: Tens
 
 
 def track_loss(tracks: list[Tensor], visibility: Tensor, confidence: Tensor, batch: Batch, gamma: float = 0.8) -> Tensor:
-    """L1 distance of the tracks (pixels) where the truth is visible, and cross-entropy of visibility and confidence."""
+    """L1 distance of the tracks where the truth is visible, and cross-entropy of visibility and confidence.
+
+    Distances are in pixels of a 518-px wide image, VGGT's resolution, so that its weight of 0.05 means the same here.
+    """
     known = batch.visible & batch.tracked
-    count = known.sum().clamp(min=1)
+    count, unit = known.sum().clamp(min=1), TRACK_WIDTH / batch.images.shape[-1]
     total = visibility.new_zeros(())
     for k, track in enumerate(tracks):
-        distance = torch.where(known, (track - batch.tracks).abs().mean(-1), 0).sum() / count
+        distance = unit * torch.where(known, (track - batch.tracks).abs().mean(-1), 0).sum() / count
         total = total + gamma ** (len(tracks) - 1 - k) * distance
     close = ((tracks[-1].detach() - batch.tracks).norm(dim=-1) < 2.0) & known
-    visible = F.binary_cross_entropy(visibility.clamp(1e-6, 1 - 1e-6), known.float())
-    return total / len(tracks) + visible + F.binary_cross_entropy(confidence.clamp(1e-6, 1 - 1e-6), close.float())
+    return total / len(tracks) + cross_entropy(visibility, known) + cross_entropy(confidence, close)
+
+
+def cross_entropy(probability: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy of probabilities in [0, 1] with boolean ``truth``; NaN stays NaN."""
+    p = probability.clamp(1e-6, 1 - 1e-6)
+    return -torch.where(truth, p.log(), (1 - p).log()).mean()
 
 
 def losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
     """The parts of the multi-task loss; dense parts on the views ``views`` [V] that ``out`` has maps for."""
     depth, points = batch.depth[:, views], batch.points[:, views]
     valid = depth > 0
+    assert out.world_points is not None, "VGGT's loss needs a point head"
+    assert out.world_points_conf is not None
     parts = {
         "camera": camera_loss(out.extras["pose_encodings"], batch),
         "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], valid),
         "point": dense_loss(out.world_points, out.world_points_conf, points, valid),
     }
-    if out.tracks is not None:
+    if out.visibility is not None and out.track_conf is not None:
         parts["track"] = track_loss(out.extras["tracks"], out.visibility, out.track_conf, batch)
     return parts

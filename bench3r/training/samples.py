@@ -37,15 +37,13 @@ class ProceduralSource:
                 index += 300_000_000
 
 
-def make_tracks(
-    depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def make_tracks(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Project the surface points under integer ``queries`` [B, N, 2] of view 0 into all views.
 
     Returns tracks [B, S, N, 2] in pixels, visible and in-front masks [B, S, N]. A point is visible when the depth at
     its pixel agrees with its own within 3 %.
     """
-    b, s, h, w = depth.shape
+    h, w = depth.shape[-2:]
     index = (queries[..., 1] * w + queries[..., 0]).long()
     first = unproject(depth[:, :1], extrinsics[:, :1], intrinsics[:, :1]).flatten(1, 3)
     start = first.gather(1, index[..., None].expand(-1, -1, 3))  # [B, N, 3]
@@ -96,9 +94,21 @@ def crop_rows(views: Views, height: int) -> Views:
 
 def jitter_colour(views: Views, rng: np.random.Generator) -> Views:
     """One random gain, gamma and channel balance for the whole scene, and a small gain per view."""
-    gain = np.exp(rng.normal(0, 0.12, (1, 1, 1, 3)) + rng.normal(0, 0.15) + rng.normal(0, 0.05, (len(views.images), 1, 1, 1)))
+    gain = np.exp(
+        rng.normal(0, 0.12, (1, 1, 1, 3)) + rng.normal(0, 0.15) + rng.normal(0, 0.05, (len(views.images), 1, 1, 1))
+    )
     image = (views.images / 255.0) ** np.exp(rng.normal(0, 0.15)) * gain
     return Views(np.round(255 * image.clip(0, 1)).astype(np.uint8), views.depth, views.intrinsics, views.c2w)
+
+
+def pick_views(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` of ``available`` views along a path, in random order, from a stretch of random length.
+
+    Short stretches give neighbouring views, from which matching is learned first; long ones give wide baselines.
+    """
+    span = int(rng.integers(count, available + 1)) if available > count else available
+    start = int(rng.integers(available - span + 1))
+    return start + rng.permutation(span)[:count]
 
 
 class BatchStream(IterableDataset):
@@ -131,7 +141,8 @@ class BatchStream(IterableDataset):
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         lane, lanes = self.rank * workers + worker, self.ranks * workers
         rng = np.random.default_rng([self.seed, lane, self.first_scene])
-        index, pool, credit = self.first_scene + lane, [], 0
+        index, credit = self.first_scene + lane, 0
+        pool: list[Views] = []
         while True:
             if credit <= 0:
                 pool = [*pool[-(self.buffer - 1) :], self.source(index)]
@@ -144,6 +155,6 @@ class BatchStream(IterableDataset):
                 yield make_batch(chosen, self.queries, rng)
 
     def _subset(self, views: Views, count: int, height: int, rng: np.random.Generator) -> Views:
-        pick = rng.permutation(len(views.images))[:count]
+        pick = pick_views(len(views.images), count, rng)
         part = Views(views.images[pick], views.depth[pick], views.intrinsics[pick], views.c2w[pick])
         return jitter_colour(crop_rows(part, height), rng)

@@ -28,7 +28,8 @@ class TrainStep(nn.Module):
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         super().__init__()
-        self.model, self.config = model, config
+        self.config = config
+        self.model: Any = model
 
     def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
         """The weighted total and its parts; dense losses on ``views``."""
@@ -36,7 +37,7 @@ class TrainStep(nn.Module):
         queries = batch.queries if self.config.loss_weights.get("track") else None
         result = self.model.run_heads(out, layout, batch.images, queries, views)
         parts = losses(result, batch, views)
-        parts["total"] = sum(self.config.loss_weights[k] * v for k, v in parts.items())
+        parts["total"] = torch.stack([self.config.loss_weights[k] * v for k, v in parts.items()]).sum()
         for name, extra in out.extras.get("losses", {}).items():  # a schedule's own losses, already weighted
             parts["total"] = parts["total"] + extra
             parts[name] = extra
@@ -61,13 +62,16 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 def initialise(model: nn.Module) -> None:
     """Small random weights for training from scratch: truncated normal 0.02 for linear layers, tokens and tables."""
-    for name, module in model.named_modules():
+    for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
     for name, parameter in model.named_parameters():
         if name.endswith(("pos_embed", "_token", "register_tokens", "empty_pose_tokens")):
             nn.init.trunc_normal_(parameter, std=0.02)
+        if name.endswith("pose_branch.fc2.bias"):  # four steps of a quarter: identity rotation, 1 rad field of view
+            with torch.no_grad():
+                parameter.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 0.25, 0.25, 0.25]))
 
 
 class Ema:
@@ -96,7 +100,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         config: TrainConfig,
         folder: Path,
         batches: Callable[[int], Iterator[Batch]],
@@ -105,7 +109,7 @@ class Trainer:
         self.config, self.folder, self.batches = config, folder, batches
         self.rank, self.ranks = _rank(), _ranks()
         self.device = torch.device(device)
-        self.model = model.to(self.device).train()
+        self.model: Any = model.to(self.device).train()
         if config.precision == "bf16":
             self.model.trunk_dtype = torch.bfloat16
         if config.activation_checkpointing:
@@ -125,7 +129,8 @@ class Trainer:
 
             for block in [*self.model.trunk.frame_blocks, *self.model.trunk.global_blocks]:
                 fully_shard(block)
-            return fully_shard(step)
+            fully_shard(step)
+            return step
         return DistributedDataParallel(step, find_unused_parameters=True)
 
     @property
@@ -156,7 +161,7 @@ class Trainer:
     def _forward_backward(self, batch: Batch, last: bool) -> dict[str, float]:
         count = batch.images.shape[1]
         views = torch.randperm(count)[: max(1, round(self.config.dense_share * count))].to(self.device)
-        quiet = nullcontext() if last or not hasattr(self.module, "no_sync") else self.module.no_sync()
+        quiet = nullcontext() if last or not isinstance(self.module, DistributedDataParallel) else self.module.no_sync()
         with quiet:
             parts = self.module(batch.to(self.device), views)
             (parts["total"] / self.config.accumulate).backward()

@@ -1,0 +1,47 @@
+"""FLOPs counted three ways, and the refusal to count what has no price."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bench3r.errors import Bench3RError
+from bench3r.measure import flops
+from bench3r.measure.closed_form import vggt_macs
+from bench3r.measure.trackers import MemoryTracker, Timer, time_calls
+from bench3r.models.reconstruction import Reconstruction
+
+
+@pytest.mark.parametrize(("frames", "size"), [(1, (72, 96)), (3, (96, 96)), (4, (56, 96))])
+def test_fvcore_torch_and_closed_form_agree_exactly(tiny, frames, size):
+    images = torch.rand(1, frames, 3, *size)
+    counted = flops.count(tiny, images)
+    closed = vggt_macs(tiny.config, frames, size)
+    assert counted.macs == flops.count_torch(tiny, images) == sum(closed.values())
+    assert flops.parts(counted.by_module) == closed
+    assert counted.flops == 2 * counted.macs
+
+
+class Odd(nn.Module):
+    def forward(self, images):
+        b, s, _, h, w = images.shape
+        depth = torch.special.bessel_j0(images[:, :, 0]).abs()
+        return Reconstruction(torch.zeros(b, s, 3, 4), torch.zeros(b, s, 3, 3), depth, depth)
+
+
+def test_an_operator_without_a_price_is_an_error():
+    with pytest.raises(Bench3RError, match=r"bessel_j0.*HANDLERS"):
+        flops.count(Odd(), torch.rand(1, 2, 3, 8, 8))
+
+
+def test_trackers_see_time_and_memory():
+    kept = []
+    with MemoryTracker() as memory, Timer() as timer:
+        kept.append(torch.ones(250_000_000))
+        sum(range(1_000_000))
+    assert timer.seconds > 0
+    assert memory.peak_rss - memory.baseline_rss > 400e6
+    calls = []
+    assert len(time_calls(lambda: calls.append(1), "cpu", 2, 5)) == 5
+    assert len(calls) == 7

@@ -1,0 +1,145 @@
+"""Metrics against official evaluation code, closed forms and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from bench3r.metrics import clouds, depth, pose, statistics
+from bench3r.metrics.alignment import icp, move, umeyama
+
+
+@pytest.mark.parametrize("name", ["p1_pi3_room", "p1_pi3_dtu_mm"])
+def test_pi3_point_maps_equal_the_official_code(golden, name):
+    _, z = golden(name)
+    valid = z["in_valid"]
+    truth, predicted = (z[k][valid].astype(np.float64) for k in ("in_gt_pts", "in_pred_pts"))
+    similarity = umeyama(predicted, truth)
+    np.testing.assert_allclose(similarity.scale, z["out_umeyama_scale"], rtol=1e-9)
+    np.testing.assert_allclose(similarity.rotation, z["out_umeyama_R"], atol=1e-9)
+    aligned = similarity.apply(predicted)
+    before = clouds.accuracy_completeness(aligned, truth)
+    for key in ("acc_mean", "acc_median", "comp_mean", "comp_median"):
+        np.testing.assert_allclose(before[key], z[f"out_noicp_{key}"], rtol=1e-7)
+    result = icp(aligned, truth, float(z["in_icp_max_dist"]))
+    np.testing.assert_allclose(result.transform, z["out_icp_T"], atol=1e-6)
+    assert result.correspondences == z["out_icp_num_corr"]
+    np.testing.assert_allclose(result.fitness, z["out_icp_fitness"], rtol=1e-9)
+    final = move(result.transform, aligned)
+    after = {**clouds.accuracy_completeness(final, truth), **clouds.normal_consistency(final, truth)}
+    np.testing.assert_allclose(after.pop("chamfer"), z["out_cd_half_sum"], rtol=1e-7)
+    for key, value in after.items():
+        np.testing.assert_allclose(value, z[f"out_{key}"], rtol=1e-7, atol=1e-6 if key.startswith("nc") else 0)
+
+
+@pytest.mark.parametrize("convention", ["pi3", "vggt", "da3"])
+@pytest.mark.parametrize("sequence", [0, 1, 2])
+def test_relative_pose_equals_the_official_code(golden, sequence, convention):
+    _, z = golden("p4_relpose")
+    prefix = f"out_seq{sequence}_{convention}"
+    rotation, translation = pose.relative_pose_errors(
+        z[f"in_seq{sequence}_pred_w2c"], z[f"in_seq{sequence}_gt_w2c"], convention
+    )
+    np.testing.assert_allclose(rotation, z[f"{prefix}_rot_deg"], atol=5e-5)
+    np.testing.assert_allclose(translation, z[f"{prefix}_trans_deg"], atol=5e-5)
+    for threshold in (3, 5, 15, 30):
+        value = pose.pose_auc(rotation, translation, threshold)
+        np.testing.assert_allclose(value, z[f"{prefix}_auc{threshold}"], atol=1e-9)
+
+
+def test_trajectory_equals_the_official_code(golden):
+    _, z = golden("p5_traj")
+    errors = pose.trajectory_errors(z["in_pred_c2w"], z["in_gt_c2w"])
+    for key, value in errors.items():
+        np.testing.assert_allclose(value, z[f"out_{key}"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["p6_depth", "p6_depth_clip"])
+def test_depth_equals_the_official_code(golden, name):
+    _, z = golden(name)
+    truth, predicted = z["in_gt_depth"].astype(np.float64), z["out_pred_resized"].astype(np.float64)
+    valid = (truth > 0) & (truth < (z["in_max_depth"] if z["in_max_depth"] > 0 else np.inf))
+    truth, predicted = truth[valid], predicted[valid]
+    own = depth.depth_mse(predicted, truth)
+    np.testing.assert_allclose(own["mse"], z["out_own_dmse"], rtol=1e-9)
+    np.testing.assert_allclose(own["mse_norm"], z["out_own_dmse_norm"], rtol=1e-9)
+    for key, value in depth.depth_errors(predicted, truth).items():
+        np.testing.assert_allclose(value, z[f"out_metric_f64_{key}"], rtol=1e-7, atol=1e-6 if "delta" in key else 0)
+    scaled = predicted * depth.median_ratio(predicted, truth, lower=True)
+    for key, value in depth.depth_errors(scaled, truth).items():
+        np.testing.assert_allclose(value, z[f"out_median_f64_{key}"], rtol=1e-7, atol=1e-6 if "delta" in key else 0)
+
+
+def test_fscore_equals_the_official_code(golden):
+    _, z = golden("p9_fscore")
+    predicted, truth = z["in_pred_points"].astype(np.float64), z["in_gt_points"].astype(np.float64)
+    np.testing.assert_allclose(clouds.diagonal(truth), z["out_gt_bbox_diagonal"], rtol=1e-9)
+    for name, threshold in (("t002", 0.02), ("t005", 0.05), ("t010", 0.1), ("d1pct", 0.01 * clouds.diagonal(truth))):
+        for key, value in clouds.fscore(predicted, truth, threshold).items():
+            np.testing.assert_allclose(value, z[f"out_{name}_{key}"], rtol=1e-9)
+    np.testing.assert_allclose(
+        clouds.accuracy_completeness(predicted, truth)["chamfer"], z["out_chamfer_half_sum"], rtol=1e-9
+    )
+
+
+def test_umeyama_recovers_a_similarity_and_never_mirrors(rng):
+    points = rng.normal(size=(100, 3))
+    rotation = Rotation.random(random_state=0).as_matrix()
+    found = umeyama(points, 2.5 * points @ rotation.T + [1, 2, 3])
+    np.testing.assert_allclose(found.scale, 2.5)
+    np.testing.assert_allclose(found.rotation, rotation, atol=1e-12)
+    mirrored = umeyama(points, points * [1, 1, -1])
+    np.testing.assert_allclose(np.linalg.det(mirrored.rotation), 1)
+    flat = rng.normal(size=(50, 3)) * [1, 1, 0]
+    np.testing.assert_allclose(np.linalg.det(umeyama(flat, flat @ rotation.T).rotation), 1)
+
+
+@pytest.mark.parametrize("points", [np.zeros((2, 3)), np.ones((10, 3)), np.full((5, 3), np.nan)])
+def test_umeyama_refuses_what_cannot_be_aligned(points):
+    with pytest.raises(ValueError, match="alignment needs"):
+        umeyama(points, np.random.default_rng(0).normal(size=points.shape))
+
+
+def test_parallel_planes():
+    x, y = np.mgrid[:20, :20].reshape(2, -1) / 10.0
+    plane = np.stack([x, y, 0 * x], 1)
+    result = clouds.accuracy_completeness(plane + [0, 0, 0.3], plane)
+    assert result["acc_mean"] == pytest.approx(0.3)
+    assert result["chamfer"] == pytest.approx(0.3)
+    assert clouds.normal_consistency(plane + [0, 0, 0.3], plane)["nc_mean"] == pytest.approx(1)
+    assert clouds.fscore(plane + [0, 0, 0.3], plane, 0.3)["fscore"] == 0  # strict
+
+
+def test_icp_converges_inside_its_radius_only(rng):
+    cloud = rng.normal(size=(400, 3))
+    near = icp(cloud + [0.05, 0, 0], cloud, 0.1)
+    np.testing.assert_allclose(near.transform[:3, 3], [-0.05, 0, 0], atol=1e-3)
+    far = icp(cloud + [100.0, 0, 0], cloud, 0.1)
+    np.testing.assert_allclose(far.transform, np.eye(4))
+    assert far.fitness == 0
+
+
+def test_auc_edges():
+    zero = np.zeros(10)
+    assert pose.pose_auc(zero, zero, 30) == 1
+    assert pose.pose_auc(np.full(10, 29.5), zero, 30) == pytest.approx(1 / 30)
+    assert pose.pose_auc(np.full(10, 31.0), zero, 30) == 0
+
+
+def test_paired_bootstrap_matches_scipy_and_closed_form(rng):
+    from scipy.stats import bootstrap
+
+    a, b = rng.normal(1.0, 0.3, 60), rng.normal(0.8, 0.3, 60)
+    ours = statistics.paired_bootstrap(a, b)
+    theirs = bootstrap((a - b,), np.mean, method="percentile", n_resamples=10000, random_state=1).confidence_interval
+    assert ours.mean == pytest.approx((a - b).mean())
+    assert ours.low == pytest.approx(theirs.low, abs=0.01)
+    assert ours.high == pytest.approx(theirs.high, abs=0.01)
+    error = (a - b).std(ddof=1) / np.sqrt(60)
+    assert (ours.high - ours.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+    assert ours.excludes_zero
+    with pytest.raises(ValueError, match="equally long"):
+        statistics.paired_bootstrap(a, b[:3])
+    with pytest.raises(ValueError, match="at least 2"):
+        statistics.paired_bootstrap(a[:1], b[:1])

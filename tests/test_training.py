@@ -1,0 +1,178 @@
+"""Training learns, survives kill -9, and runs in several processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench3r.models.vggt import VGGT
+from bench3r.models.vggt_config import VGGT_SCALES
+from bench3r.stages.train import train_base
+from bench3r.training.config import TrainConfig
+from bench3r.training.losses import losses, normalise
+from bench3r.training.samples import BatchStream, ProceduralSource
+from bench3r.training.trainer import Trainer, TrainStep, initialise, learning_rate, parameter_groups
+from tests.conftest import ROOT
+
+QUICK = {"frames_per_batch": 4, "view_counts": (2,), "heights": (96,), "reuse": 8, "queries": 8, "warmup": 2}
+
+
+def stream(frames: int, views: int, buffer: int = 1):
+    return iter(
+        BatchStream(ProceduralSource((96, 96), views, samples=1), frames, (views,), (96,), 16, 1000, 0, buffer=buffer)
+    )
+
+
+def test_one_batch_can_be_overfitted_pose_included(tiny):
+    """Two scenes of two views, by heart: cameras, depth and points all fall to a fraction."""
+    batch = next(stream(4, 2, buffer=2))
+    step = TrainStep(tiny.train(), TrainConfig())
+    optimiser = torch.optim.AdamW(parameter_groups(tiny, 0.0), lr=1e-3, betas=(0.9, 0.95))
+    history = []
+    for _ in range(110):
+        parts = step(batch, torch.arange(2))
+        parts["total"].backward()
+        torch.nn.utils.clip_grad_norm_(tiny.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        history.append({k: float(v.detach()) for k, v in parts.items()})
+    assert history[-1]["camera"] < 0.05 * history[0]["camera"]
+    assert history[-1]["depth"] < 0.35 * history[0]["depth"]
+    assert history[-1]["point"] < 0.35 * history[0]["point"]
+    assert history[-1]["track"] < 0.7 * history[0]["track"]
+
+
+def test_the_loss_of_the_truth_is_the_confidence_term_alone(tiny):
+    from bench3r.models.geometry import encode_pose
+    from bench3r.models.reconstruction import Reconstruction
+
+    batch = next(stream(3, 3))
+    truth = encode_pose(batch.extrinsics, batch.intrinsics, (96, 96))
+    conf = torch.ones_like(batch.depth)
+    perfect = Reconstruction(
+        batch.extrinsics, batch.intrinsics, batch.depth, conf, batch.points, conf, extras={"pose_encodings": [truth]}
+    )
+    parts = losses(perfect, batch, torch.arange(3))
+    assert all(abs(float(v)) < 1e-6 for v in parts.values())
+
+
+def test_scenes_without_depth_are_refused():
+    eye = torch.eye(4)[None, None, :3]
+    with pytest.raises(ValueError, match="no pixel with valid depth"):
+        normalise(torch.zeros(1, 1, 4, 4), eye, torch.eye(3)[None, None])
+
+
+def test_learning_rate_warms_up_and_falls():
+    config = TrainConfig(steps=100, warmup=10, lr=1.0, final_lr=0.01)
+    rates = [learning_rate(s, config) for s in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(0.01)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from bench3r.stages.train import train_base
+from bench3r.training.config import TrainConfig
+if __name__ == "__main__":
+    config = TrainConfig(steps={steps}, checkpoint_every=4, log_every=1, **{quick})
+    trainer = train_base("vggt", "tiny", config, Path(sys.argv[1]))
+    print("steps", trainer.step)
+"""
+
+
+def test_training_resumes_after_kill_9(tmp_path):
+    script = tmp_path / "go.py"
+    script.write_text(SCRIPT.format(steps=10_000, quick=QUICK))
+    run = subprocess.Popen([sys.executable, script, tmp_path / "run"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    curve, checkpoint = tmp_path / "run/curve.csv", tmp_path / "run/checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (checkpoint.exists() and curve.read_text().count("\n") > 7):
+        time.sleep(0.1)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    steps = [int(r["step"]) for r in csv.DictReader(curve.open())]
+    saved = torch.load(checkpoint, weights_only=True)["step"]
+    assert saved >= 4
+    assert steps[-1] - saved <= 4  # nothing older than one checkpoint interval is lost
+    config = TrainConfig(steps=saved + 2, checkpoint_every=4, log_every=1, **QUICK)
+    trainer = train_base("vggt", "tiny", config, tmp_path / "run")
+    assert trainer.step == saved + 2
+    steps = [int(r["step"]) for r in csv.DictReader(curve.open())]
+    assert steps == list(range(1, saved + 3))  # every step once: rows after the checkpoint were dropped
+
+
+def test_two_gloo_processes_stay_equal(tmp_path):
+    script = tmp_path / "go.py"
+    script.write_text(SCRIPT.format(steps=3, quick=QUICK) + CHECK)
+    torchrun = str(Path(sys.executable).with_name("torchrun"))
+    command = [torchrun, "--standalone", "--nproc-per-node", "2", str(script), str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("equal weights") == 2
+    assert (tmp_path / "run/checkpoint.pt").exists()
+
+
+CHECK = """
+    import torch.distributed as dist
+    mine = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+    other = [torch.zeros_like(mine) for _ in range(2)]
+    dist.all_gather(other, mine)
+    assert torch.equal(other[0], other[1])
+    print("equal weights")
+    dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("settings", [{"activation_checkpointing": True}, {"precision": "bf16"}, {"accumulate": 2}])
+def test_settings_for_large_scales_train(tmp_path, settings):
+    torch.manual_seed(0)
+    model = VGGT(VGGT_SCALES["tiny"]())
+    initialise(model)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    config = TrainConfig(steps=2, **QUICK, **settings)
+    trainer = Trainer(model, config, tmp_path, lambda first: stream(4, 2))
+    trainer.run()
+    after = trainer.model.state_dict()
+    assert after.keys() == before.keys()  # checkpointing blocks must not rename parameters
+    moved = [k for k in before if not torch.equal(before[k], after[k])]
+    assert len(moved) > 100
+
+
+def test_checkpointing_does_not_change_gradients(tiny):
+    from bench3r.training.trainer import checkpoint_blocks
+
+    batch = next(stream(4, 2))
+    gradients = []
+    for wrap in (False, True):
+        if wrap:
+            checkpoint_blocks(tiny)
+        tiny.zero_grad()
+        TrainStep(tiny.train(), TrainConfig())(batch, torch.arange(2))["total"].backward()
+        gradients.append([p.grad.clone() for p in tiny.parameters() if p.grad is not None])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_checkpoint(tmp_path, tiny):
+    config = TrainConfig(steps=5, **QUICK)
+    batch = next(stream(4, 2))
+    batch.depth = batch.depth * float("nan")
+    batch.points = batch.points * float("nan")
+    batch.images = batch.images * float("nan")
+    trainer = Trainer(tiny, config, tmp_path, lambda first: iter([batch] * 5))
+    with pytest.raises(FloatingPointError, match="loss is nan"):
+        trainer.run()
+    assert not (tmp_path / "checkpoint.pt").exists()
