@@ -11,7 +11,7 @@ import torch
 from bench3r.errors import Bench3RError, Unsupported
 from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.scales import SCALES
-from bench3r.models.weights import save_safetensors
+from bench3r.models.weights import SHIPPED, save_safetensors
 from bench3r.registry import load_module, plugin_class
 
 
@@ -52,7 +52,9 @@ def _run(cls: type[Method], backbone: str) -> Iterator[str]:
             learned = method.fit(fit_scenes(3, (72, 96), 3), BuildContext(backbone, "tiny"))
             fitted = Path(folder) / "fitted.safetensors"
             save_safetensors(fitted, learned or {})
-        predictor = method.build(BuildContext(backbone, "tiny", fitted=fitted))
+        weights = SHIPPED / f"{backbone}-tiny.safetensors"
+        context = BuildContext(backbone, "tiny", weights=weights if weights.exists() else None, fitted=fitted)
+        predictor = method.build(context)
         images = torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float() / 255
         with torch.inference_mode():
             out = check_prediction(predictor(images, scene), images)

@@ -6,6 +6,7 @@ The plan is made in a subprocess, and again only when the configuration, methods
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -62,6 +63,7 @@ def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
 
     The file is named after the run, and made again when what it was made from (``.made_from``) changed.
     """
+    use_this_python()
     resolved = resolve(config)
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(resolved.get("name", "unnamed")))
     path, stamp = CACHE / f"{name}.json", CACHE / f"{name}.made_from"
@@ -75,6 +77,13 @@ def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
             sys.exit(f"planning failed\n{done.stderr.strip() or done.stdout.strip()}")
         write_text(stamp, made_from)
     return str(path), WorkflowPlan(json.loads(path.read_text()))
+
+
+def use_this_python() -> None:
+    """Make the rules' ``python`` the one that runs Snakemake, also when its environment is not activated."""
+    folder = str(Path(sys.executable).parent)
+    if os.environ.get("PATH", "").split(os.pathsep)[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
 
 
 def weights_state() -> list[Any]:

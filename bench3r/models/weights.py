@@ -72,13 +72,11 @@ def save_safetensors(path: Path, state: dict[str, Tensor], metadata: dict[str, s
     write_atomic(path, lambda f: f.write(data))
 
 
-def resolve_base(base: str, backbone: str, scale: str, trained: Path | None) -> Path | None:
-    """The weights file that ``base`` stands for: shipped | train | random | a file | hub:REPOSITORY@REVISION.
+def resolve_base(base: str, backbone: str, scale: str, trained: Path | None) -> Path:
+    """The weights file that ``base`` stands for: shipped | train | a file | hub:REPOSITORY@REVISION.
 
-    None means random weights. Raises Bench3RError that says how to get the weights.
+    Raises Bench3RError that says how to get the weights.
     """
-    if base == "random":
-        return None
     if base == "train":
         if trained is None:
             raise Bench3RError("base: train, but no trained checkpoint was handed over (run the train stage first)")

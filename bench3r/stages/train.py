@@ -21,7 +21,7 @@ from bench3r.files import digest, file_digest, write_json
 from bench3r.method import BuildContext, Method
 from bench3r.models.backbones import build_backbone
 from bench3r.models.scales import input_size
-from bench3r.models.weights import save_safetensors
+from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.plan import Plan, TrainEntry
 from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
 from bench3r.procedural.render import make_scene
@@ -47,11 +47,14 @@ def start_processes() -> tuple[int, int]:
 def train_base(
     backbone: str, scale: str, config: TrainConfig, folder: Path, device: str = "cpu", max_seconds: float = float("inf")
 ) -> Trainer:
-    """Train ``backbone`` at ``scale`` from scratch on procedural scenes in ``folder``, or go on where it stopped."""
+    """Train ``backbone`` at ``scale`` on procedural scenes in ``folder``, or go on where it stopped there."""
     rank, ranks = start_processes()
     torch.manual_seed(config.seed)
     model = build_backbone(backbone, scale)
     initialise(model)
+    if config.start != "scratch":
+        weights = resolve_base(config.start, backbone, scale, None)
+        load_strict(model, read_state_dict(weights), str(weights))
     size = input_size(backbone, scale)
     source = ProceduralSource((size[1], size[1]), VIEWS_PER_SCENE, TRAIN_SEEDS)
 

@@ -14,6 +14,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    start: str = "scratch"  # or a weights file to go on from, or "shipped"
     steps: int = Field(1000, gt=0)
     lr: float = Field(1e-3, gt=0)
     final_lr: float = Field(1e-5, ge=0)

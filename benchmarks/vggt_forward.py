@@ -1,0 +1,106 @@
+"""Time, split by module, arithmetic floor and activation peak of VGGT's forward pass.
+
+    python benchmarks/vggt_forward.py                        # the golden vggt-small configuration, 8 views, 140 x 154
+    python benchmarks/vggt_forward.py --views 16 --memory    # peak activation memory in a fresh process
+
+The floor is the counted FLOPs over the GEMM rate measured in the same run, so the ratio says how much of the time is
+arithmetic. Everything runs in float32 on one thread with random weights, without tracks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+
+import torch
+from torch import nn
+
+from bench3r.measure import flops
+from bench3r.measure.trackers import MemoryTracker
+from bench3r.models.vggt import VGGT
+from bench3r.models.vggt_config import VGGTConfig
+
+SMALL = {
+    "aggregator": {"embed_dim": 384, "depth": 24, "num_heads": 6, "patch_embed": "dinov2_vits14_reg"},
+    "camera": {"dim_in": 768}, "dpt": {"dim_in": 768}, "track": {"dim_in": 768},
+}  # fmt: skip
+# CPU-seconds of the official code at this configuration, one thread, 8 views, as stated by its measurer on another day
+# on a loaded machine: a point of orientation, not a comparison made here.
+STATED_OFFICIAL = {"patch_embed": 0.6, "frame_blocks": 1.2, "global_blocks": 1.5, "camera_head": 0.09,
+                   "depth_head": 2.6, "point_head": 2.6}  # fmt: skip
+
+
+def gemm_rate(seconds: float = 1.0) -> float:
+    """FLOP/s of a float32 matrix product of 1024 x 1024 x 1024 on this thread, best of several."""
+    a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best
+
+
+def timed(model: nn.Module, images: torch.Tensor, repeats: int) -> tuple[float, dict[str, float]]:
+    """Best total of ``repeats`` calls, and the seconds of each part in that call."""
+    parts = {"patch_embed": [model.aggregator.patch_embed], "frame_blocks": list(model.aggregator.frame_blocks),
+             "global_blocks": list(model.aggregator.global_blocks), "camera_head": [model.camera_head],
+             "depth_head": [model.depth_head], "point_head": [model.point_head]}  # fmt: skip
+    spent: dict[str, float] = defaultdict(float)
+    for name, modules in parts.items():
+        for module in modules:
+            module.register_forward_pre_hook(lambda m, _: setattr(m, "_begin", time.perf_counter()))
+            module.register_forward_hook(_adder(spent, name))
+    best, split = float("inf"), {}
+    for _ in range(repeats + 1):
+        spent.clear()
+        start = time.perf_counter()
+        model(images)
+        total = time.perf_counter() - start
+        if total < best:
+            best, split = total, dict(spent)
+    return best, split
+
+
+def _adder(spent: dict[str, float], name: str):
+    def add(module: nn.Module, *_: object) -> None:
+        spent[name] += time.perf_counter() - module._begin
+
+    return add
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--views", type=int, default=8)
+    parser.add_argument("--size", type=int, nargs=2, default=(140, 154), metavar=("H", "W"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="measure the activation peak of one call and stop")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = VGGT(VGGTConfig.model_validate(SMALL)).eval()
+    images = torch.rand(1, options.views, 3, *options.size)
+    with torch.inference_mode():
+        if options.memory:
+            with MemoryTracker(interval=0.001) as memory:
+                model(images)
+            print(f"activation peak: {(memory.peak_rss - memory.baseline_rss) / 1e6:.0f} MB, {options.views} views")
+            return
+        counted = flops.parts(flops.count(model, images).by_module)
+        rate = gemm_rate()
+        total, split = timed(model, images, options.repeats)
+        rate = max(rate, gemm_rate())
+    print(f"{options.views} views of {options.size[0]} x {options.size[1]}, one thread, {rate / 1e9:.1f} GFLOP/s in GEMM")
+    print(f"{'part':15} {'seconds':>8} {'floor':>8} {'ratio':>6} {'stated official':>16}")
+    for name, seconds in split.items():
+        floor = 2 * counted[name] / rate
+        print(
+            f"{name:15} {seconds:8.3f} {floor:8.3f} {seconds / floor:6.2f} {STATED_OFFICIAL.get(name, float('nan')):16.2f}"
+        )
+    floor = 2 * sum(counted.values()) / rate
+    print(f"{'total':15} {total:8.3f} {floor:8.3f} {total / floor:6.2f} {sum(STATED_OFFICIAL.values()):16.2f}")
+
+
+if __name__ == "__main__":
+    main()

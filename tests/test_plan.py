@@ -1,0 +1,184 @@
+"""Configuration, registry and plan: every bad input is one clear error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from bench3r.config import load_config, parse_config
+from bench3r.errors import Bench3RError
+from bench3r.plan import expand_options, make_plan
+from tests.conftest import ROOT
+
+GOOD = {"name": "t", "methods": {"vggt": {}, "oracle": {}}, "datasets": {"scannet": {"root": "procedural", "scenes": 2}}}
+
+
+def changed(**changes):
+    return {**GOOD, **changes}
+
+
+BAD_KEYS = {
+    "unknown key": (changed(metods={}), r"unknown key 'metods' \(did you mean 'methods'\?\)"),
+    "nested unknown key": (changed(datasets={"scannet": {"root": "x", "scene": 3}}), r"datasets\.scannet\.scene.*did you mean 'scenes'"),
+    "missing key": ({"name": "t"}, r"methods: field required"),
+    "out of range": (changed(profile={"repeats": 0}), r"profile\.repeats: .*greater than or equal to 1, got 0"),
+    "frames 0": (changed(frames=[0]), r"frames: every frame count must be at least 1"),
+    "no frames": (changed(frames=[]), r"frames: .*at least 1 item"),
+    "wrong choice": (changed(scale="tinny"), r"scale: .*'tiny', 'paper' or 'full', got 'tinny'"),
+    "wrong type": (changed(seeds="zero"), r"seeds: .*valid list"),
+    "bad name": (changed(name="a/b; rm"), r"name: .*pattern"),
+    "no method": (changed(methods={}), r"methods: at least one"),
+    "not a mapping": (["x"], r"expected a mapping"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_KEYS)
+def test_bad_configuration_names_the_key(case):
+    raw, message = BAD_KEYS[case]
+    with pytest.raises(Bench3RError, match=message):
+        parse_config(raw, "file.yaml")
+
+
+BAD_PLANS = {
+    "method": (changed(methods={"vgtt": {}}), r"unknown method 'vgtt' \(did you mean 'vggt'\?\)"),
+    "option": (changed(methods={"oracle": {"depth_nois": 1}}), r"methods\.oracle: unknown option 'depth_nois' \(did you mean 'depth_noise'"),
+    "option range": (changed(methods={"oracle": {"depth_noise": -1}}), r"depth_noise: .*greater than or equal to 0, got -1"),
+    "dataset": (changed(datasets={"scanet": {"root": "procedural"}}), r"unknown dataset 'scanet' \(did you mean 'scannet'"),
+    "backbone": (changed(backbones=["vgg"]), r"unknown backbone 'vgg' \(did you mean 'vggt'"),
+    "protocol": (changed(protocols=["fscor"]), r"unknown protocol 'fscor' \(did you mean 'fscore'"),
+    "no stand-in": (changed(datasets={"seven_scenes": {"root": "procedural"}}), r"seven_scenes has no procedural stand-in"),
+    "too few views": (changed(frames=[12]), r"views is 8, fewer than frames 12"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_PLANS)
+def test_bad_names_get_a_suggestion(case):
+    raw, message = BAD_PLANS[case]
+    with pytest.raises(Bench3RError, match=message):
+        make_plan(parse_config(raw, "file.yaml"))
+
+
+def test_yaml_errors_name_the_line(tmp_path):
+    (tmp_path / "x.yaml").write_text("name: t\nmethods: [")
+    with pytest.raises(Bench3RError, match=r"x\.yaml: not valid YAML.*line 2"):
+        load_config(tmp_path / "x.yaml")
+    with pytest.raises(Bench3RError, match="no such configuration"):
+        load_config(tmp_path / "y.yaml")
+
+
+def test_lists_among_options_are_axes():
+    raw = changed(methods={"oracle": {"depth_noise": [0.01, 0.05], "rotation_deg": [1, 2, 3]}}, seeds=[0, 1], frames=[2, 4])
+    plan = make_plan(parse_config(raw, "x"))
+    assert len(plan.cells) == 2 * 3 * 2 * 2
+    assert len({c.id for c in plan.cells}) == len(plan.cells)
+    assert len({c.key for c in plan.cells}) == len(plan.cells)
+
+
+def test_options_whose_type_is_a_list_are_no_axes():
+    from bench3r.method import MethodOptions
+
+    class Options(MethodOptions):
+        layers: tuple[int, ...] = (1,)
+
+    assert [o.layers for o in expand_options({"layers": [1, 2]}, Options, "x")] == [(1, 2)]
+    assert [o.layers for o in expand_options({"layers": [[1], [2, 3]]}, Options, "x")] == [(1,), (2, 3)]
+
+
+def test_keys_depend_on_what_matters():
+    base = {c.method: c.key for c in make_plan(parse_config(GOOD, "x")).cells}
+    assert base == {c.method: c.key for c in make_plan(parse_config(changed(limits={"memory_gb": 3}), "x")).cells}
+    for change in (
+        {"precision": "bf16"},
+        {"seeds": [1]},
+        {"frames": [3]},
+        {"datasets": {"scannet": {"root": "procedural", "scenes": 3}}},
+    ):
+        other = {c.method: c.key for c in make_plan(parse_config(changed(**change), "x")).cells}
+        assert all(base[m] != other[m] for m in base), change
+
+
+def test_every_configuration_in_the_repository_can_be_planned():
+    for path in sorted((ROOT / "config").glob("*.yaml")):
+        plan = make_plan(load_config(path))
+        assert plan.cells
+        json.dumps(plan.model_dump(mode="json"), allow_nan=False)
+
+
+def test_a_plugin_that_raises_on_import_is_named_with_its_line(plugins):
+    from bench3r.method import Method
+    from bench3r.registry import load_all
+
+    (plugins / "methods" / "broken.py").write_text("import os\n\nvalue = 1 / 0\n")
+    with pytest.raises(Bench3RError, match=r"broken\.py, line 3: .*ZeroDivisionError"):
+        load_all("methods", Method)
+    (plugins / "methods" / "broken.py").write_text("def f(:\n")
+    with pytest.raises(Bench3RError, match=r"broken\.py, line 1: .*SyntaxError"):
+        load_all("methods", Method)
+
+
+def test_two_plugins_with_one_name_are_refused(plugins):
+    from bench3r.method import Method
+    from bench3r.registry import load_all
+
+    text = (plugins / "methods" / "vggt.py").read_text()
+    (plugins / "methods" / "second.py").write_text(text)
+    with pytest.raises(Bench3RError, match=r"the name 'vggt' is already taken by .*second\.py"):
+        load_all("methods", Method)
+
+
+def test_a_file_without_a_method_is_refused(plugins):
+    from bench3r.method import Method
+    from bench3r.registry import load_all
+
+    (plugins / "methods" / "empty.py").write_text("x = 1\n")
+    with pytest.raises(Bench3RError, match=r"empty\.py: expected exactly one Method subclass, found none"):
+        load_all("methods", Method)
+
+
+def test_plugins_shadow_no_installed_package(plugins):
+    from bench3r.dataset import Dataset
+    from bench3r.registry import load_all
+
+    load_all("datasets", Dataset)
+    assert "datasets" not in sys.modules or "bench3r" not in str(sys.modules["datasets"])
+    assert "bench3r_datasets.scannet" in sys.modules
+
+
+def test_the_command_line_prints_one_line_and_exits_2(tmp_path):
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(changed(methods={"vgtt": {}})))
+    command = [
+        sys.executable,
+        "-m",
+        "bench3r",
+        "plan",
+        "--config",
+        str(tmp_path / "x.yaml"),
+        "--out",
+        str(tmp_path / "p.json"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_the_contract_test_accepts_ours_and_refuses_the_broken(tmp_path):
+    from bench3r.contract import check_method
+
+    for name in ("vggt", "oracle", "trivial"):
+        lines = list(check_method(ROOT / "methods" / f"{name}.py"))
+        assert "reconstructs 3 views" in lines[-1]
+    bad = tmp_path / "nan_method.py"
+    bad.write_text(
+        "import torch\nfrom bench3r.method import Method\n\n\nclass Nan(Method):\n    name = 'nan_method'\n    label = 'NaN'\n"
+        "    kind = 'control'\n\n    def build(self, context):\n        from bench3r.models.reconstruction import Reconstruction\n\n"
+        "        return lambda images, scene: Reconstruction(*[torch.full((1, 3, *s), float('nan')) for s in "
+        "[(3, 4), (3, 3), (72, 96), (72, 96)]])\n"
+    )
+    with pytest.raises(Bench3RError, match="NaN or infinity"):
+        list(check_method(bad))
