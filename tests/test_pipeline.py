@@ -53,7 +53,7 @@ WORSE = {
     "returns_nan": "out.depth[:] = float('nan')",
     "wrong_shape": "out.depth = out.depth[:, :1]",
     "hangs": "import time; time.sleep(1000)",
-    "eats_memory": "kept = [torch.ones(50_000_000) + i for i in range(100)]; out.depth *= kept[0][0]",
+    "eats_memory": "kept = [torch.ones(200_000_000) for i in range(4)]; out.depth *= kept[0][0]",
     "dies": "import os; os.kill(os.getpid(), 9)",
     "unsupported_here": "from bench3r.errors import Unsupported; raise Unsupported('needs a larger machine')",
 }
@@ -112,6 +112,13 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 def table(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "results/small/records.parquet")
+
+
+def unfinish(folder: Path, output: Path) -> None:
+    """Take away ``output`` and all that follows from it, as if its job had not ended."""
+    score = folder / "results/small/score" / output.name
+    for path in (output, score, folder / "results/small/records.parquet", folder / "reports/small/index.md"):
+        path.unlink(missing_ok=True)
 
 
 def jobs(done: subprocess.CompletedProcess) -> set[str]:
@@ -191,7 +198,7 @@ def test_misbehaving_methods_become_typed_holes_and_harm_no_other(project):
     for name, line in WORSE.items():
         (project / "methods" / f"{name}.py").write_text(misbehaving(name, line))
     datasets = {"scannet": CONFIG["datasets"]["scannet"]}
-    limits = {"seconds_per_scene": 6, "memory_gb": 3}
+    limits = {"seconds_per_scene": 15, "memory_gb": 1.6}
     methods = {"oracle": {}, **{name: {} for name in WORSE}}
     write(project, {**CONFIG, "methods": methods, "datasets": datasets, "limits": limits})
     done = snakemake(project)
@@ -211,7 +218,7 @@ def test_a_killed_cell_resumes_where_it_was(project):
     finished = next((project / "results/small/predict").glob("oracle*scannet*.jsonl"))
     folder = finished.with_suffix("")
     rows = [json.loads(line) for line in finished.read_text().splitlines()]
-    finished.unlink()
+    unfinish(project, finished)
     (folder / "progress.jsonl").write_text(json.dumps(rows[0]) + "\n" + '{"cell": "half a li')
     kept = (folder / rows[0]["prediction"]).stat().st_mtime_ns
     (folder / rows[1]["prediction"]).unlink()
@@ -229,7 +236,7 @@ def test_a_truncated_prediction_is_an_error_of_that_scene_alone(project):
     prediction = next((project / "results/small/predict").glob("oracle*scannet*/scene9000*.npz"))
     whole = prediction.read_bytes()
     prediction.write_bytes(whole[: len(whole) // 2])
-    scored.unlink()
+    unfinish(project, scored)
     assert snakemake(project).returncode == 0
     state = {r["scene"]: r for r in map(json.loads, scored.read_text().splitlines())}
     assert state["scene9000_00"]["status"] == "error"

@@ -55,8 +55,8 @@ def train_base(
     if config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))
-    size = input_size(backbone, scale)
-    source = ProceduralSource((size[1], size[1]), VIEWS_PER_SCENE, TRAIN_SEEDS)
+    width = config.width or input_size(backbone, scale)[1]
+    source = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
 
     def batches(seen: int) -> Iterator[Batch]:
         stream = BatchStream(

@@ -23,7 +23,8 @@ class TrainConfig(BaseModel):
     clip: float = Field(1.0, gt=0)
     frames_per_batch: int = Field(12, gt=0)
     view_counts: tuple[int, ...] = (2, 3, 4, 6)
-    heights: tuple[int, ...] = (96, 72)  # image heights drawn from; the width is the scale's
+    width: int | None = None  # image width; None: the scale's. Smaller images see more scenes in the same time
+    heights: tuple[int, ...] = (96, 72)  # image heights drawn from, at most the width
     dense_share: float = Field(0.5, gt=0, le=1)  # share of the views that get dense losses in a step
     queries: int = Field(24, gt=0)  # tracked points per scene
     reuse: int = Field(6, gt=0)  # samples drawn per rendered scene
