@@ -113,24 +113,33 @@ def test_training_resumes_after_kill_9(tmp_path):
     assert steps == list(range(1, saved + 3))  # every step once: rows after the checkpoint were dropped
 
 
-def test_two_gloo_processes_stay_equal(tmp_path):
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_two_gloo_processes_stay_equal_and_resume(tmp_path, sharding):
     script = tmp_path / "go.py"
-    script.write_text(SCRIPT.format(steps=3, quick=QUICK) + CHECK)
+    for steps in (2, 3):
+        script.write_text(SCRIPT.format(steps=steps, quick={**QUICK, "sharding": sharding}) + CHECK)
+        run_twice(script, tmp_path)
+        assert torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["step"] == steps
+
+
+def run_twice(script: Path, tmp_path: Path) -> None:
     torchrun = str(Path(sys.executable).with_name("torchrun"))
     command = [torchrun, "--standalone", "--nproc-per-node", "2", str(script), str(tmp_path / "run")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300,
                           env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("equal weights") == 2
-    assert (tmp_path / "run/checkpoint.pt").exists()
 
 
 CHECK = """
     import torch.distributed as dist
-    mine = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+    whole = [p.full_tensor() if trainer.sharded else p for p in trainer.model.parameters()]
+    mine = torch.cat([p.detach().flatten() for p in whole])
     other = [torch.zeros_like(mine) for _ in range(2)]
     dist.all_gather(other, mine)
     assert torch.equal(other[0], other[1])
+    if trainer.sharded:
+        assert sum(p.to_local().numel() for p in trainer.model.parameters()) < 0.7 * mine.numel()
     print("equal weights")
     dist.destroy_process_group()
 """

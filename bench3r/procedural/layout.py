@@ -12,7 +12,7 @@ from PIL import Image
 from bench3r.files import write_json
 from bench3r.procedural.render import Views, make_scene
 
-VERSION = 1  # of the generator; part of every data specification
+VERSION = 2  # of the generator; part of every data specification
 
 
 @dataclass

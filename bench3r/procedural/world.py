@@ -298,19 +298,27 @@ PATHS = {
 }
 
 
+SLOWEST = 0.1  # smallest share of the full arc that a path covers
+
+
 def camera_path(world: World, rng: np.random.Generator, count: int) -> np.ndarray:
-    """``count`` camera-to-world poses [count, 4, 4]: a jittered arc round the target, looking near it."""
+    """``count`` camera-to-world poses [count, 4, 4]: a jittered arc round the target, looking near it.
+
+    The pace of a path, log-uniform in [SLOWEST, 1], scales its arc and its jitter: some paths are like a few frames of
+    a video, others like photographs from all around.
+    """
     (near, far), (low, high), (narrow, wide) = PATHS[world.style]
-    start, arc = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(narrow, wide)) * rng.choice([-1, 1])
+    pace = np.exp(rng.uniform(np.log(SLOWEST), 0))
+    start, arc = rng.uniform(0, 2 * np.pi), pace * np.radians(rng.uniform(narrow, wide)) * rng.choice([-1, 1])
     radius, elevation = rng.uniform(near, far), np.radians(rng.uniform(low, high))
     poses = []
     for step in np.linspace(0, 1, count):
-        azimuth = start + arc * step + rng.normal(0, 0.03)
-        e = elevation + rng.normal(0, 0.06)
-        r = radius * np.exp(rng.normal(0, 0.07))
+        azimuth = start + arc * step + pace * rng.normal(0, 0.03)
+        e = elevation + pace * rng.normal(0, 0.06)
+        r = radius * np.exp(pace * rng.normal(0, 0.07))
         eye = world.target + r * np.array([np.cos(e) * np.cos(azimuth), np.cos(e) * np.sin(azimuth), np.sin(e)])
         if world.bounds is not None:
             eye = np.clip(eye, *world.bounds)
-        aim = world.target + rng.normal(0, 0.12, 3) * radius * np.array([1, 1, 0.6])
-        poses.append(look_at(eye, aim, rng.normal(0, 0.05)))
+        aim = world.target + pace * rng.normal(0, 0.12, 3) * radius * np.array([1, 1, 0.6])
+        poses.append(look_at(eye, aim, pace * rng.normal(0, 0.05)))
     return np.stack(poses)

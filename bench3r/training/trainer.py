@@ -15,11 +15,20 @@ import torch
 import torch.distributed as dist
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_model_state_dict,
+    set_state_dict,
+)
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from bench3r.training.config import TrainConfig
 from bench3r.training.losses import Batch, losses
 
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "gradient_norm", "scenes"]
 
 
@@ -115,6 +124,7 @@ class Trainer:
         if config.activation_checkpointing:
             checkpoint_blocks(self.model)
         self.step, self.scenes, self.seconds = 0, 0, 0.0
+        self.sharded = self.ranks > 1 and config.sharding == "fsdp"
         self.module = self._wrap(TrainStep(self.model, config))
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config.weight_decay), betas=(0.9, 0.95))
         self.ema = Ema(self.model, config.ema)
@@ -124,9 +134,7 @@ class Trainer:
     def _wrap(self, step: TrainStep) -> nn.Module:
         if self.ranks == 1:
             return step
-        if self.config.sharding == "fsdp":
-            from torch.distributed.fsdp import fully_shard
-
+        if self.sharded:
             for block in [*self.model.trunk.frame_blocks, *self.model.trunk.global_blocks]:
                 fully_shard(block)
             fully_shard(step)
@@ -142,17 +150,35 @@ class Trainer:
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.weights = state["ema"]
+        if self.sharded:
+            set_model_state_dict(self.model, state["ema"], options=WHOLE)
+            self.ema = Ema(self.model, self.config.ema)
+            set_state_dict(
+                self.model,
+                self.optimizer,
+                model_state_dict=state["model"],
+                optim_state_dict=state["optimizer"],
+                options=WHOLE,
+            )
+        else:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.ema.weights = state["ema"]
         self.step, self.scenes, self.seconds = state["step"], state["scenes"], state["seconds"]
 
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs; whole tensors also where parameters are sharded (a collective call then)."""
+        if self.sharded:
+            model, optimizer = get_state_dict(self.model, self.optimizer, options=WHOLE)
+            ema: dict[str, Any] = {k: v.full_tensor() if isinstance(v, DTensor) else v for k, v in self.ema.weights.items()}
+        else:
+            model, optimizer, ema = self.model.state_dict(), self.optimizer.state_dict(), self.ema.weights
+        progress = {"step": self.step, "scenes": self.scenes, "seconds": self.seconds}
+        return {"model": model, "ema": ema, "optimizer": optimizer, **progress}
+
     def save(self) -> None:
-        """Write the checkpoint atomically and drop curve rows that a killed run wrote after it."""
-        state = {
-            "model": self.model.state_dict(), "ema": self.ema.weights, "optimizer": self.optimizer.state_dict(),
-            "step": self.step, "scenes": self.scenes, "seconds": self.seconds,
-        }  # fmt: skip
+        """Write the checkpoint atomically, on the first process."""
+        state = self.state()
         if self.rank == 0:
             partial = self.checkpoint.with_suffix(f".tmp{os.getpid()}")
             torch.save(state, partial)
@@ -186,6 +212,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.ema.update(self.model, self.step)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         return {**row, "gradient_norm": float(norm), "lr": lr}
 
     def run(self, max_seconds: float = math.inf) -> None:
