@@ -36,7 +36,7 @@ class DinoVisionTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
         self.register_tokens = nn.Parameter(torch.zeros(1, registers, dim))
-        self.mask_token = nn.Parameter(torch.zeros(1, dim))  # in the checkpoints, unused at inference
+        self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)  # in the checkpoints, never used
         self.blocks = nn.ModuleList(Block(dim, heads, init_values=1.0, eps=1e-6, role="encoder") for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self._positions = TableCache()

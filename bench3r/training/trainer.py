@@ -119,6 +119,8 @@ class Trainer:
         self.rank, self.ranks = _rank(), _ranks()
         self.device = torch.device(device)
         self.model: Any = model.to(self.device).train()
+        if not config.loss_weights.get("track") and hasattr(self.model, "track_head"):
+            self.model.track_head.requires_grad_(False)
         if config.precision == "bf16":
             self.model.trunk_dtype = torch.bfloat16
         if config.activation_checkpointing:
