@@ -39,6 +39,7 @@ def quality(table: pd.DataFrame, columns: tuple[Column, ...], folder: Path) -> P
         axis.set(xlabel=column.title, ylabel="")
         if column.better == "lower" and len(rows) and rows["value"].min() > 0:
             axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     legend = np.atleast_1d(axes)[-1].get_legend()
     if legend:
         sns.move_legend(np.atleast_1d(axes)[-1], "upper left", bbox_to_anchor=(1, 1), title="dataset")
@@ -69,7 +70,7 @@ def panel(scene: SceneData, predictions: dict[str, np.ndarray], folder: Path, na
     top = float(np.quantile(scene.depth[valid], 0.98))
     views = range(min(4, len(scene.images)))
     labels = ["image", "true depth", *(t for m in predictions for t in (m, f"{m}: error"))]
-    figure, axes = plt.subplots(len(labels), len(views), figsize=(2 * len(views), 1.6 * len(labels)), squeeze=False)
+    figure, axes = plt.subplots(len(labels), len(views), figsize=(2 * len(views) + 2, 1.5 * len(labels)), squeeze=False)
     for column in views:
         shown = [scene.images[column], np.where(valid[column], scene.depth[column], np.nan)]
         for depth in predictions.values():

@@ -26,32 +26,38 @@ class Column:
     digits: int = 3
 
 
-def wide(table: pd.DataFrame, column: Column) -> pd.DataFrame:
-    """Values of ``column``: one row per scene, one column per setting; NaN where there is none."""
-    rows = table[(table["protocol"] == column.protocol) & (table["metric"] == column.metric)]
-    return rows.pivot_table(index=SCENE, columns=SETTING, values="value", aggfunc="first", dropna=False).dropna(
-        how="all", axis=1
-    )
+def keys_of(table: pd.DataFrame) -> pd.Series:
+    """The setting of every row of ``table`` as one tuple."""
+    return pd.Series(list(table[SETTING].itertuples(index=False, name=None)), index=table.index, dtype=object)
 
 
 def settings(table: pd.DataFrame) -> pd.DataFrame:
-    """The distinct rows a table has, in planned order."""
+    """The distinct settings, in planned order: the rows that a table has."""
     return table[SETTING].drop_duplicates().reset_index(drop=True)
 
 
+def wide(table: pd.DataFrame, column: Column) -> pd.DataFrame:
+    """Values of ``column``: one row per scene, one column per setting; NaN where there is none."""
+    rows = table[(table["protocol"] == column.protocol) & (table["metric"] == column.metric)]
+    return rows.assign(setting=keys_of(rows)).set_index([*SCENE, "setting"])["value"].unstack("setting")
+
+
+def finished(table: pd.DataFrame) -> pd.DataFrame:
+    """Whether a setting (column) finished a scene (row): every record has the status ok."""
+    good = table.assign(setting=keys_of(table), good=table["status"].eq("ok"))
+    return good.groupby([*SCENE, "setting"], sort=False)["good"].all().unstack("setting").eq(True)
+
+
 def common_scenes(table: pd.DataFrame) -> pd.Index:
-    """Scenes on which every setting that finished any scene has a record with status ok."""
-    state = table.pivot_table(index=SCENE, columns=SETTING, values="status", dropna=False,
-                              aggfunc=lambda s: bool((s == "ok").all()))  # fmt: skip
-    finished = state.fillna(False).astype(bool)
-    return finished.index[finished.loc[:, finished.any()].all(axis=1)]
+    """Scenes that every setting finished; a setting that finished none does not take all scenes from the others."""
+    state = finished(table)
+    return state.index[state.loc[:, state.any()].all(axis=1)]
 
 
-def counts(table: pd.DataFrame, setting: pd.Series) -> tuple[int, int]:
+def counts(table: pd.DataFrame, setting: tuple[str, ...]) -> tuple[int, int]:
     """How many of the planned scenes of ``setting`` finished: n, N."""
-    rows = table[(table[SETTING] == setting[SETTING]).all(axis=1)]
-    done = rows.groupby(SCENE)["status"].agg(lambda s: bool((s == "ok").all()))
-    return int(done.sum()), len(done)
+    own = finished(table[keys_of(table) == setting])
+    return int(own.to_numpy().sum()), len(own)
 
 
 def interval(values: pd.Series) -> Interval | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,12 +46,12 @@ class Table:
         return f"## {self.title}\n\n{self.caption}\n\n{self.shown.to_markdown(index=False)}\n{notes}\n"
 
     def latex(self) -> str:
-        """A complete table environment."""
-        plain = self.shown.map(_plain).rename(columns=_plain)
-        body = plain.to_latex(index=False, escape=True, column_format="l" + "r" * (plain.shape[1] - 1))
-        notes = " ".join(_plain(n) for n in self.notes)
-        caption = f"{_escape(_plain(self.caption))} {_escape(notes)}"
-        return f"\\begin{{table}}\n\\caption{{{caption}}}\n\\small\n{body}\\end{{table}}\n"
+        """A complete table environment; needs the package booktabs."""
+        body = self.shown.map(latex_text).rename(columns=latex_text)
+        shape = "l" + "r" * (body.shape[1] - 1)
+        rows = body.to_latex(index=False, escape=False, column_format=shape)
+        caption = " ".join(map(latex_text, [self.caption, *self.notes]))
+        return f"\\begin{{table}}\n\\caption{{{caption}}}\n\\small\n{rows}\\end{{table}}\n"
 
     def write(self, folder: Path) -> None:
         """Write NAME.md, NAME.csv (raw values) and NAME.tex."""
@@ -59,21 +60,16 @@ class Table:
         write_text(folder / f"{self.name}.tex", self.latex())
 
 
-_REPLACED = {"↓": "(down)", "↑": "(up)", "²": "^2", "±": "+/-", "**": "", "_(": "(", ")_": ")", "δ": "delta", "–": "-",
-             "−": "-", "·": "*", "×": "x"}  # fmt: skip
+_ESCAPED = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
+            "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "²": "$^2$",
+            "≈": r"$\approx$", "δ": r"$\delta$", "–": "--", "<": "$<$", ">": "$>$", "`": ""}  # fmt: skip
 
 
-def _plain(text: object) -> str:
-    """ASCII text without Markdown, for LaTeX."""
-    out = str(text)
-    for old, new in _REPLACED.items():
-        out = out.replace(old, new)
-    return out.encode("ascii", "replace").decode()
-
-
-def _escape(text: str) -> str:
-    return "".join({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "$": r"\$", "~": r"\~{}",
-                    "{": r"\{", "}": r"\}", "\\": r"\textbackslash{}"}.get(c, c) for c in text)  # fmt: skip
+def latex_text(text: object) -> str:
+    """Markdown text as LaTeX: bold, underlined second best, escaped characters."""
+    escaped = "".join(_ESCAPED.get(c, c) for c in str(text))
+    escaped = re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", escaped)
+    return re.sub(r"(?<!\w)\\_(\S[^_]*?)\\_(?!\w)", r"\\underline{\1}", escaped)
 
 
 def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
@@ -157,7 +153,7 @@ def comparison(
         shown["FLOPs (G)"] = [c.get("flops_text", "–") for c in costs]
         for part in ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes"):
             raw[part] = [c.get(part) for c in costs]
-    tally = [counts(table, r) for _, r in rows.iterrows()]
+    tally = [counts(table, tuple(r)) for r in rows[SETTING].to_numpy()]
     shown["n/N"] = [f"{n}/{total}" for n, total in tally]
     raw["n"], raw["N"], raw["compared"] = [t[0] for t in tally], [t[1] for t in tally], len(common)
     return Table(name, title, caption, shown, raw)

@@ -35,6 +35,7 @@ class Supervisor:
         self.limits = plan.run_config().limits
         self.folder = out.with_suffix("")
         self.progress = self.folder / "progress.jsonl"
+        self.weights: list[str] = []  # hashes of trained weights that a kept record must have been made with
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """Records of this cell's key whose prediction is still what was written, by scene."""
@@ -45,6 +46,8 @@ class Supervisor:
         if row["status"] != "ok":
             return True
         path = self.folder / str(row["prediction"])
+        if not all(h in row["weights"].split("+") for h in self.weights):
+            return False
         return path.is_file() and file_digest(path) == row["prediction_sha256"]
 
     def record(self, scene: str, status: Status, reason: str) -> None:
@@ -58,6 +61,7 @@ class Supervisor:
         Raises Bench3RError only when the infrastructure is lost.
         """
         items = read_json(prepared)["lists"][str(self.cell.frames)]
+        self.weights = [file_digest(p) for p in (base, fitted) if p is not None]
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.cell.unsupported:
             for item in items:

@@ -32,7 +32,7 @@ def caption(plan: Plan, table: pd.DataFrame) -> str:
     devices = ", ".join(sorted(table["device"].dropna().unique())) or "unknown device"
     return (
         f"Measured by Bench3R. Scale `{config.scale}`, base weights `{config.base}`, {config.precision}. "
-        f"Data: {'; '.join(data)}; {', '.join(map(str, config.frames))} frames a scene. Device: {devices}. "
+        f"Data: {'; '.join(data)}; {', '.join(map(str, table['frames'].unique()))} frames a scene. Device: {devices}. "
         f"Protocols: {', '.join(config.protocols)}. {datetime.now(UTC):%Y-%m-%d}."
     )
 
@@ -49,17 +49,26 @@ NOTES = [
 
 
 def build_tables(plan: Plan, table: pd.DataFrame, profiles: pd.DataFrame) -> list[Table]:
-    """All tables of the report."""
-    frames, about = plan.config["profile"]["frames"][0], caption(plan, table)
-    second = comparison(table, profiles, QUALITY, frames, True, "table2", "Methods compared (SpatialMoR's Table II)", about)
+    """All tables, one set per frame count: scenes of different length are never averaged together."""
+    out = []
+    for frames, rows in table.groupby("frames", sort=False):
+        suffix = f"_f{frames}" if table["frames"].nunique() > 1 else ""
+        out += tables_of(rows, profiles, int(str(frames)), suffix, caption(plan, rows))
+    return sorted(out, key=lambda t: t.name.startswith("dataset_"))
+
+
+def tables_of(rows: pd.DataFrame, profiles: pd.DataFrame, frames: int, suffix: str, about: str) -> list[Table]:
+    """The tables of one frame count: the main comparison, details, and each dataset alone."""
+    second = comparison(
+        rows, profiles, QUALITY, frames, True, f"table2{suffix}", "Methods compared (SpatialMoR's Table II)", about
+    )
     second.notes += NOTES
-    out = [add_reported(second)]
-    detail = comparison(table, profiles, DETAIL, frames, False, "detail", "Depth, normals and camera pose", about)
+    detail = comparison(rows, profiles, DETAIL, frames, False, f"detail{suffix}", "Depth, normals and camera pose", about)
     detail.notes += NOTES[:2]
-    out.append(detail)
-    for name, rows in table.groupby("dataset", sort=False):
-        one = comparison(rows, profiles, (*QUALITY, *DETAIL), frames, False, f"dataset_{name}", f"{name} alone", about)
-        out.append(one)
+    out = [add_reported(second), detail]
+    for name, own in rows.groupby("dataset", sort=False):
+        columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{suffix}"
+        out.append(comparison(own, profiles, columns, frames, False, where, f"{name} alone", about))
     return out
 
 
@@ -129,9 +138,9 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
         "Tables as CSV and LaTeX lie in `tables/`, figures as PDF in `figures/`.\n"
     )
     body = (
-        [t.markdown() for t in tables[:2]]
+        [t.markdown() for t in tables if not t.name.startswith("dataset_")]
         + [hole_text(table)]
         + ["## Figures\n", *shown]
-        + [t.markdown() for t in tables[2:]]
+        + [t.markdown() for t in tables if t.name.startswith("dataset_")]
     )
     write_text(out, "\n".join([head, *body]))

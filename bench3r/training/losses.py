@@ -13,6 +13,7 @@ from bench3r.models.reconstruction import Reconstruction
 
 CONFIDENCE_ALPHA = 0.2  # weight of -log(confidence)
 TRACK_WIDTH = 518.0  # pixels
+HUBER_DELTA = 0.01  # nearly L1: baselines are short beside the scene, and their errors must still count
 
 
 @dataclass
@@ -59,7 +60,7 @@ def camera_loss(poses: list[Tensor], batch: Batch, gamma: float = 0.6) -> Tensor
     truth = encode_pose(batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1]))
     total = poses[0].new_zeros(())
     for k, pose in enumerate(poses):
-        error = F.huber_loss(pose, truth, reduction="none", delta=0.1) / 0.1
+        error = F.huber_loss(pose, truth, reduction="none", delta=HUBER_DELTA) / HUBER_DELTA
         step = error[..., :3].mean() + error[..., 3:7].mean() + 0.5 * error[..., 7:].mean()
         total = total + gamma ** (len(poses) - 1 - k) * step
     return total / len(poses)

@@ -1,0 +1,81 @@
+"""Tables: common scenes, counts, ranks, holes; nothing filled in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench3r.report.summary import Column, common_scenes, counts, holes, keys_of, wide
+from bench3r.report.tables import comparison, latex_text
+from bench3r.stages.collect import COLUMNS
+
+COLUMN = Column("AbsRel ↓", "depth_median", "absrel", "ratio", "lower")
+
+
+def rows(values: dict[str, list[float | None]], status: dict[tuple[str, int], str] | None = None) -> pd.DataFrame:
+    """A tidy table: method -> value per scene; ``status`` overrides (method, scene)."""
+    out = []
+    for method, numbers in values.items():
+        for i, value in enumerate(numbers):
+            state = (status or {}).get((method, i), "ok")
+            out.append({
+                "cell": method, "method": method, "label": method.upper(), "kind": "control" if method == "oracle" else "plugin",
+                "options": "{}", "backbone": "vggt", "dataset": "d", "frames": 4, "seed": 0, "scene": f"s{i}",
+                "protocol": "depth_median", "metric": "absrel", "status": state,
+                "value": value if state == "ok" else np.nan, "reason": "" if state == "ok" else "it broke",
+            })  # fmt: skip
+    return pd.DataFrame(out, columns=COLUMNS)
+
+
+def compare(table: pd.DataFrame):
+    return comparison(table, pd.DataFrame(), (COLUMN,), 4, False, "t", "title", "caption")
+
+
+def test_means_are_over_scenes_that_all_finished():
+    table = rows({"vggt": [0.1, 0.2, 0.9], "fast": [0.2, 0.3, 0.0]}, {("fast", 2): "oom"})
+    assert [s[-1] for s in common_scenes(table)] == ["s0", "s1"]
+    raw = compare(table).raw.set_index("method")
+    assert raw.loc["vggt", "depth_median/absrel/mean"] == pytest.approx(0.15)
+    assert raw.loc["fast", "depth_median/absrel/mean"] == pytest.approx(0.25)
+    assert raw.loc["fast", "depth_median/absrel/delta_vs_vggt"] == pytest.approx(0.1)
+    assert list(compare(table).shown["n/N"]) == ["3/3", "2/3"]
+
+
+def test_a_method_that_finished_nothing_does_not_empty_the_table():
+    table = rows({"vggt": [0.1, 0.2], "dead": [0.0, 0.0]}, {("dead", 0): "error", ("dead", 1): "timeout"})
+    shown = compare(table).shown.set_index("method")
+    assert shown.loc["VGGT", COLUMN.title].startswith("**0.150**")
+    assert shown.loc["DEAD", COLUMN.title] == "–"
+    assert shown.loc["DEAD", "n/N"] == "0/2"
+    missing = holes(table)
+    assert sorted(missing["status"]) == ["error", "timeout"]
+    assert set(missing["reason"]) == {"it broke"}
+
+
+def test_a_missing_metric_stays_missing():
+    table = rows({"vggt": [0.1, None], "fast": [0.2, 0.3]})
+    assert np.isnan(wide(table, COLUMN).to_numpy()).sum() == 1
+    assert compare(table).raw["depth_median/absrel/mean"].tolist() == pytest.approx([0.1, 0.25])
+    assert list(holes(table)["status"]) == ["metric missing"]
+
+
+def test_controls_are_not_ranked_and_ties_are_marked():
+    shown = compare(rows({"vggt": [0.2, 0.3, 0.4], "same": [0.2, 0.31, 0.39], "oracle": [0.0, 0.0, 0.0]})).shown
+    text = shown.set_index("method")[COLUMN.title]
+    assert text["ORACLE"].startswith("0.000")
+    assert text["VGGT"].startswith("**") or text["SAME"].startswith("**")
+    assert text["SAME"].endswith("≈")
+    assert not text["VGGT"].endswith("≈")
+
+
+def test_counts_and_keys():
+    table = rows({"vggt": [0.1, 0.2]})
+    assert counts(table, keys_of(table).iloc[0]) == (2, 2)
+
+
+def test_latex_is_escaped():
+    assert latex_text("**0.1** [0.0, 50 %]") == r"\textbf{0.1} [0.0, 50 \%]"
+    assert latex_text("_0.123_ [0.1, 0.2] ≈") == r"\underline{0.123} [0.1, 0.2] $\approx$"
+    assert latex_text("relpose_pi3 & a_b_c") == r"relpose\_pi3 \& a\_b\_c"
+    assert latex_text("CD ↓ (median depths²)") == r"CD $\downarrow$ (median depths$^2$)"
