@@ -42,7 +42,9 @@ def list_(
 
     asked = {"methods": methods, "backbones": backbones, "datasets": datasets, "protocols": protocols}
     for title, columns, rows in sections([k for k, v in asked.items() if v] or list(asked)):
-        table = Table(*columns, title=title, title_justify="left")
+        table = Table(title=title, title_justify="left")
+        for i, column in enumerate(columns):
+            table.add_column(column, no_wrap=i == 0, overflow="fold")  # names are never cut
         for row in rows:
             table.add_row(*row)
         console.print(table)
@@ -206,7 +208,9 @@ def parity(files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE
     passed = True
     for file in files:
         rows, good = check_file(file)
-        table = Table("array", "largest error", "gate", "", title=str(file), title_justify="left")
+        table = Table(title=str(file), title_justify="left")
+        for i, column in enumerate(("array", "largest error", "gate", "")):
+            table.add_column(column, no_wrap=i == 0, overflow="fold")
         for row in rows:
             table.add_row(*row)
         console.print(table)

@@ -36,9 +36,11 @@ def _backbones() -> Section:
 def _datasets() -> Section:
     rows = []
     for name, cls in load_all("datasets", Dataset).items():
-        stand_in = cls.procedural_style or "none"
-        rows.append([name, cls.label, cls.scene_type, cls.unit, stand_in, cls.licence, cls.obtain])
-    return "datasets", ["name", "label", "scene type", "unit", "procedural stand-in", "licence", "how to get it"], rows
+        stand_in = f"procedural stand-in: {cls.procedural_style}" if cls.procedural_style else "no procedural stand-in"
+        depth = "" if cls.has_depth else "; no true depth"
+        what = f"{cls.label}: {cls.scene_type}, unit {cls.unit}{depth}; {stand_in}"
+        rows.append([name, what, f"{cls.licence}. {cls.obtain}"])
+    return "datasets", ["name", "what", "licence and how to get it"], rows
 
 
 def _protocols() -> Section:

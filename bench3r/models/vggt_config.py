@@ -119,7 +119,7 @@ def _tiny() -> VGGTConfig:
         track=TrackConfig(dim_in=192, features=32, corr_levels=3, corr_radius=2, hidden_size=48, iters=2, depth=2,
                           virtual=8),
         track_dpt=TrackDPTConfig(intermediate_layer_idx=(0, 1, 2, 3), out_channels=(16, 16, 32, 32)),
-        image_size=(96, 96),
+        image_size=(72, 96),
     )  # fmt: skip
 
 

@@ -131,6 +131,15 @@ def cost_cells(profiles: pd.DataFrame, setting: pd.Series, frames: int) -> dict[
     }  # fmt: skip
 
 
+def cost_notes(profiles: pd.DataFrame, frames: int) -> list[str]:
+    """On what input and device time and FLOPs were measured."""
+    rows = profiles[profiles["frames"].eq(frames) & profiles["status"].eq("ok")] if len(profiles) else profiles
+    if not len(rows):
+        return ["Time and FLOPs were not measured at this number of frames."]
+    sizes = sorted({f"{h} x {w}" for h, w in rows["image_size"]})
+    return [f"Time and FLOPs: one forward pass on {frames} images of {' or '.join(sizes)} pixels, {rows.iloc[0]['device']}."]
+
+
 def comparison(
     table: pd.DataFrame, profiles: pd.DataFrame, columns: tuple[Column, ...], frames: int, with_cost: bool, name: str,
     title: str, caption: str,
@@ -138,6 +147,7 @@ def comparison(
     """Methods against columns; means over the scenes that all compared methods finished, n/N beside them."""
     rows = settings(table)
     common = common_scenes(table)
+    notes: list[str] = []
     shown = pd.DataFrame({"method": [name_of(r, table) for _, r in rows.iterrows()]})
     raw = rows.copy()
     for column in columns:
@@ -149,6 +159,7 @@ def comparison(
             raw[f"{column.protocol}/{column.metric}/{part}"] = [numbers[k].get(part) for k in keys]
     if with_cost:
         costs = [cost_cells(profiles, r, frames) for _, r in rows.iterrows()]
+        notes = cost_notes(profiles, frames)
         shown["Time (s)"] = [c.get("time_text", "–") for c in costs]
         shown["FLOPs (G)"] = [c.get("flops_text", "–") for c in costs]
         for part in ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes"):
@@ -156,7 +167,7 @@ def comparison(
     tally = [counts(table, tuple(r)) for r in rows[SETTING].to_numpy()]
     shown["n/N"] = [f"{n}/{total}" for n, total in tally]
     raw["n"], raw["N"], raw["compared"] = [t[0] for t in tally], [t[1] for t in tally], len(common)
-    return Table(name, title, caption, shown, raw)
+    return Table(name, title, caption, shown, raw, notes)
 
 
 def add_reported(table: Table) -> Table:

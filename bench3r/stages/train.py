@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from rich.progress import track
@@ -117,9 +116,8 @@ def fit_method(entry: TrainEntry, config: RunConfig, context: BuildContext) -> d
     """What the method of ``entry`` learns from training scenes."""
     cls = load_one("methods", str(entry.method), Method)
     method = cls(cls.Options.model_validate(entry.options))
-    side = input_size(entry.backbone, entry.scale)[1]
-    size = (int(np.round(side * 0.75 / 8) * 8), side)
-    learned = method.fit(fit_scenes(config.fit_scenes, size, min(config.frames)), context)
+    height, width, _ = input_size(entry.backbone, entry.scale)
+    learned = method.fit(fit_scenes(config.fit_scenes, (height, width), min(config.frames)), context)
     return learned or {}
 
 
