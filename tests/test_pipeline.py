@@ -244,6 +244,22 @@ def test_a_truncated_prediction_is_an_error_of_that_scene_alone(project):
     assert state["scene9001_00"]["status"] == "ok"
 
 
+def test_a_lost_job_is_a_hole_with_its_reason(project):
+    write(project, CONFIG)
+    assert snakemake(project).returncode == 0
+    unfinish(project, next((project / "results/small/predict").glob("oracle*scannet*.jsonl")))
+    environment = {**os.environ, "PYTHONPATH": str(project), "BENCH3R_ROOT": str(project)}
+    for stage in ("collect", "report"):  # what the workflow does when jobs were lost
+        command = [sys.executable, "-m", "bench3r", stage, "--plan", ".bench3r/small.json"]
+        subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
+    text = (project / "reports/small/index.md").read_text()
+    assert "the job was lost or has not run" in text
+    state = table(project).query("method == 'oracle'").groupby("dataset")["status"].agg(set).to_dict()
+    assert state == {"scannet": {"error"}, "mipnerf360": {"ok"}}
+    assert snakemake(project).returncode == 0
+    assert set(table(project)["status"]) == {"ok"}
+
+
 def test_planning_mistakes_stop_the_workflow_with_one_message(project):
     write(project, {**CONFIG, "methods": {"vgtt": {}}})
     done = snakemake(project, "-n")

@@ -182,3 +182,12 @@ def test_the_contract_test_accepts_ours_and_refuses_the_broken(tmp_path):
     )
     with pytest.raises(Bench3RError, match="NaN or infinity"):
         list(check_method(bad))
+
+
+def test_the_method_in_the_readme_works(tmp_path):
+    from bench3r.contract import check_method
+
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "late_global.py").write_text(code)
+    lines = list(check_method(tmp_path / "late_global.py"))
+    assert lines[-1].startswith("vggt: reconstructs 3 views")

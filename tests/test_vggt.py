@@ -231,3 +231,15 @@ def test_official_preprocessing(tmp_path, rng):
     assert (load_and_preprocess([tmp_path / "clear.png"], width=28) == 1).all()
     with pytest.raises(Bench3RError, match="mode"):
         load_and_preprocess([tmp_path / "a.png"], "squash")
+
+
+def test_tracks_of_a_batch_are_independent_and_start_at_the_query(tiny):
+    images, queries = torch.rand(2, 3, 3, 72, 96), torch.rand(2, 5, 2) * torch.tensor([95.0, 71.0])
+    with torch.inference_mode():
+        both, second = tiny(images, queries), tiny(images[1:], queries[1:])
+    torch.testing.assert_close(both.tracks[1:], second.tracks, atol=1e-3, rtol=0)
+    torch.testing.assert_close(both.tracks[:, 0], queries, atol=1e-4, rtol=0)
+    assert both.visibility.shape == (2, 3, 5)
+    tiny.track_head.tracker.levels = 7
+    with pytest.raises(ValueError, match="at least 128 pixels a side, got 72 x 96"):
+        tiny(images, queries)
