@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
 STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
+LOST_INFRASTRUCTURE = 75  # exit code of a worker whose disk is full or gone: no result, the job is run again
 
 
 class Record(BaseModel):

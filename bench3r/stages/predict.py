@@ -20,9 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, file_digest, read_json, read_jsonl, write_json, write_jsonl
 from bench3r.plan import Cell, Plan
-from bench3r.records import STATUSES, PredictRecord, Status
+from bench3r.records import LOST_INFRASTRUCTURE, STATUSES, PredictRecord, Status
 
-LOST_INFRASTRUCTURE = 75
 POLL = 0.1  # seconds
 START_LIMIT = 300.0  # seconds a worker may take to load its model, on top of the limit per scene
 

@@ -25,10 +25,13 @@ from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import resolve_base
 from bench3r.plan import Cell, Plan
 from bench3r.provenance import provenance
-from bench3r.records import Efficiency, PredictRecord, Status
+from bench3r.records import LOST_INFRASTRUCTURE, Efficiency, PredictRecord, Status
 from bench3r.registry import load_one
 
-LOST_INFRASTRUCTURE = 75  # exit code: the disk is full or gone; not a result
+
+def disk_is_lost(error: BaseException) -> bool:
+    """Whether ``error`` says that the disk is full or gone, which is no result of a method."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def build_predictor(cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None) -> tuple[Predictor, str]:
@@ -54,11 +57,16 @@ def arrays(out: Reconstruction, config: RunConfig) -> dict[str, np.ndarray]:
     """What is stored of a prediction (setting ``keep``); points that follow from depth and pose are not."""
     kept = {
         "depth": out.depth[0].float(), "extrinsics": out.extrinsics[0].double(),
-        "intrinsics": out.intrinsics[0].double(), "recursion_depth": out.recursion_depth,
+        "intrinsics": out.intrinsics[0].double(), "recursion_depth": first(out.recursion_depth),
         "depth_conf": out.depth_conf[0].half() if config.keep.depth_conf else None,
-        "world_points": out.world_points[0].float() if config.keep.world_points and out.world_points is not None else None,
+        "world_points": first(out.world_points) if config.keep.world_points else None,
     }  # fmt: skip
     return {k: v.cpu().numpy() for k, v in kept.items() if v is not None}
+
+
+def first(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """The first scene of a batch, if there is a tensor."""
+    return None if tensor is None else tensor[0]
 
 
 def plain_extras(extras: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +131,7 @@ class CellRun:
             path = self.folder / f"{item['id']}.npz"
             write_npz(path, arrays(out, self.config))
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            if disk_is_lost(error):
                 raise
             status, reason = failure(error)
             return PredictRecord(**common, status=status, reason=reason)
@@ -142,10 +150,10 @@ def main(arguments: Path) -> int:
     optional = {k: Path(job[k]) if job[k] else None for k in ("base", "fitted")}
     try:
         run.run(job["items"], optional["base"], optional["fitted"])
-    except OSError as error:
-        print(f"{error}", file=sys.stderr)
-        return LOST_INFRASTRUCTURE
     except Exception as error:
+        if disk_is_lost(error):
+            print(f"{error}", file=sys.stderr)
+            return LOST_INFRASTRUCTURE
         status, reason = failure(error)
         write_text(Path(job["folder"]) / "failed", f"{status}\n{reason}")
         print(reason, file=sys.stderr)
