@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench3r.files import digest
+
 Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
 STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
 LOST_INFRASTRUCTURE = 75  # exit code of a worker whose disk is full or gone: no result, the job is run again
@@ -48,6 +50,11 @@ class PredictRecord(Record):
     weights: str = ""  # hash of the weights, "" when the method has none
     extras: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+def score_key(predicted: dict[str, Any], rules: str) -> str:
+    """What a score depends on: the very prediction (a PredictRecord as JSON) and the hash of the scoring rules."""
+    return digest([predicted["key"], predicted.get("prediction_sha256"), predicted["weights"], rules])
 
 
 class ScoreRecord(Record):

@@ -51,11 +51,10 @@ class DinoVisionTransformer(nn.Module):
 
     def positions(self, height: int, width: int) -> Tensor:
         """As :meth:`resized_positions`, computed once per size and parameter version while gradients are off."""
-        if torch.is_grad_enabled() and self.pos_embed.requires_grad:
+        learning = torch.is_grad_enabled() and self.pos_embed.requires_grad
+        if learning or self.pos_embed.is_meta or self.pos_embed.is_inference():
             return self.resized_positions(height, width)
         key = (height, width, self.pos_embed.dtype, self.pos_embed.data_ptr(), self.pos_embed._version)
-        if self.pos_embed.is_meta:
-            return self.resized_positions(height, width)
         return self._positions.get(key, self.pos_embed.device, lambda: self.resized_positions(height, width).detach())
 
     def forward(self, images: Tensor) -> Tensor:

@@ -186,6 +186,6 @@ def add_reported(table: Table) -> Table:
         rows.append(row)
     if rows:
         table.shown = pd.concat([table.shown, pd.DataFrame(rows)], ignore_index=True)
-        table.notes.append(f"Values in brackets are reported, not measured by us: {SPATIALMOR_SOURCE}. "
+        table.notes.append(f"Values in (parentheses) are reported, not measured by us: {SPATIALMOR_SOURCE}. "
                            "Their units and scale are unknown, so they cannot be compared with the rows above.")  # fmt: skip
     return table

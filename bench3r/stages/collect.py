@@ -11,6 +11,7 @@ import pandas as pd
 from bench3r.files import read_json, read_jsonl, write_atomic
 from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol
+from bench3r.records import score_key
 from bench3r.stages import paths
 
 COLUMNS = [
@@ -49,7 +50,8 @@ def cell_rows(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
     run = str(plan.config["name"])
     common = cell_columns(run, cell)
     predicted = {r["scene"]: r for r in read_jsonl(paths.predicted(run, cell.id)) if r["key"] == cell.key}
-    scored = read_jsonl(paths.scored(run, cell.id)) if predicted else []
+    current = {score_key(r, plan.score_key) for r in predicted.values()}  # scores of other predictions are stale
+    scored = [r for r in read_jsonl(paths.scored(run, cell.id)) if r["key"] in current]
     prepared = paths.prepared(cell.dataset)
     known = read_json(prepared) if prepared.exists() else None
     scenes = [i["id"] for i in known["lists"][str(cell.frames)]] if known else ["?"]

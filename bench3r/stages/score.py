@@ -9,12 +9,12 @@ from rich.progress import track
 
 from bench3r.dataset import Dataset, load_scene
 from bench3r.errors import Bench3RError
-from bench3r.files import append_jsonl, digest, read_json, read_jsonl, read_npz, write_jsonl
+from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol, protocol_hash
 from bench3r.protocols.base import Scored, score
-from bench3r.records import ScoreRecord
+from bench3r.records import ScoreRecord, score_key
 from bench3r.registry import load_one
 
 
@@ -23,17 +23,13 @@ class Scorer:
 
     def __init__(self, plan: Plan, cell: Cell, prepared: dict[str, Any], folder: Path) -> None:
         self.config, self.cell, self.folder = plan.run_config(), cell, folder
-        self.score_key, self.prepared = plan.score_key, prepared
+        self.rules, self.prepared = plan.score_key, prepared
         self.dataset = load_one("datasets", cell.dataset_name, Dataset)(Path(prepared["root"]))
         self.items = {i["id"]: i for i in prepared["lists"][str(cell.frames)]}
 
-    def key(self, row: dict[str, Any]) -> str:
-        """What a score depends on: the very prediction and the scoring rules."""
-        return digest([row["key"], row.get("prediction_sha256"), row["weights"], self.score_key])
-
     def rows(self, predicted: dict[str, Any]) -> list[ScoreRecord]:
         """One record per protocol for a predicted scene; a failed prediction hands its status on."""
-        common = {"cell": self.cell.id, "key": self.key(predicted), "scene": predicted["scene"]}
+        common = {"cell": self.cell.id, "key": score_key(predicted, self.rules), "scene": predicted["scene"]}
         rules = [(p, load_protocol(p)) for p in self.config.protocols]
         named = [{"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)} for p, m in rules]
         if predicted["status"] != "ok":
@@ -68,7 +64,7 @@ def score_cell(plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Pat
     done = {(r["scene"], r["protocol"], r["key"]): r for r in read_jsonl(progress)}
     rows = []
     for row in track(read_jsonl(predicted), f"score {cell.id[:50]}", transient=True):
-        wanted = [(row["scene"], p, scorer.key(row)) for p in plan.run_config().protocols]
+        wanted = [(row["scene"], p, score_key(row, plan.score_key)) for p in plan.run_config().protocols]
         if not all(w in done for w in wanted):
             for record in scorer.rows(row):
                 dumped = record.model_dump(mode="json")

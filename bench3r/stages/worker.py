@@ -58,7 +58,7 @@ def arrays(out: Reconstruction, config: RunConfig) -> dict[str, np.ndarray]:
     kept = {
         "depth": out.depth[0].float(), "extrinsics": out.extrinsics[0].double(),
         "intrinsics": out.intrinsics[0].double(), "recursion_depth": first(out.recursion_depth),
-        "depth_conf": out.depth_conf[0].half() if config.keep.depth_conf else None,
+        "depth_conf": out.depth_conf[0].clamp(max=6e4).half() if config.keep.depth_conf else None,
         "world_points": first(out.world_points) if config.keep.world_points else None,
     }  # fmt: skip
     return {k: v.cpu().numpy() for k, v in kept.items() if v is not None}
