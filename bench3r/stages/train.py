@@ -78,7 +78,8 @@ def train_base(
             source, config.frames_per_batch, config.view_counts, config.heights, config.queries, config.reuse,
             config.seed, seen // config.reuse, rank, ranks,
         )  # fmt: skip
-        return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+        ahead = 4 if config.workers else None
+        return iter(DataLoader(stream, batch_size=None, num_workers=config.workers, prefetch_factor=ahead))
 
     trainer = Trainer(model, config, folder, batches, device)
     trainer.run(max_seconds)

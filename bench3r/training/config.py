@@ -32,6 +32,7 @@ class TrainConfig(BaseModel):
     ema: float = Field(0.999, ge=0, lt=1)
     checkpoint_every: int = Field(250, gt=0)
     log_every: int = Field(25, gt=0)
+    workers: int = Field(1, ge=0)  # processes that render, per training process
     seed: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"
     activation_checkpointing: bool = False
