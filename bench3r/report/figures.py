@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench3r.dataset import SceneData
 from bench3r.report.summary import Column
@@ -39,7 +40,9 @@ def quality(table: pd.DataFrame, columns: tuple[Column, ...], folder: Path) -> P
         axis.set(xlabel=column.title, ylabel="")
         if column.better == "lower" and len(rows) and rows["value"].min() > 0:
             axis.set_xscale("log")
-            axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
     legend = np.atleast_1d(axes)[-1].get_legend()
     if legend:
         sns.move_legend(np.atleast_1d(axes)[-1], "upper left", bbox_to_anchor=(1, 1), title="dataset")
@@ -58,7 +61,7 @@ def training_curve(curve: pd.DataFrame, folder: Path, title: str) -> Path:
         shifted = curve[part] - min(0, curve[part].min()) + 1e-3  # confidence terms can make a part negative
         axis.plot(curve["step"], shifted.rolling(window, min_periods=1).mean(), label=part)
     axis.set(yscale="log", xlabel="step", ylabel="loss part (moving mean)", title=title)
-    axis.legend()
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return save(figure, folder, "training_curve")
 
 
