@@ -22,7 +22,7 @@ CONFIG = {
     "frames": [3],
     "base": "train",
     "train": {"steps": 3, "frames_per_batch": 4, "view_counts": [2], "heights": [96], "queries": 8, "warmup": 1},
-    "profile": {"frames": [2], "warmup": 1, "repeats": 3},
+    "profile": {"frames": [3], "warmup": 1, "repeats": 3},
     "limits": {"seconds_per_scene": 20, "memory_gb": 3},
     "fit_scenes": 3,
 }  # fmt: skip
