@@ -36,6 +36,8 @@ rule all:
     default_target: True
     input:
         f"reports/{RUN}/index.md",
+        [str(paths.scored(RUN, c)) for c in PLAN.names("cells")],
+        [str(paths.profiled(RUN, p)) for p in PLAN.names("profiles")],
 
 
 onsuccess:

@@ -7,10 +7,10 @@ rule predict:
         ],
     output:
         str(paths.predicted(RUN, "{cell}")),
-    conda:
-        "../environment.yml"
     log:
         f"results/logs/{RUN}/predict/{{cell}}.log",
+    conda:
+        "../environment.yml"
     threads: 1
     resources:
         gpu=GPU,

@@ -2,10 +2,10 @@ rule prepare:
     """Render or check one dataset and write its frame lists."""
     output:
         str(paths.prepared("{dataset}")),
-    conda:
-        "../environment.yml"
     log:
         "results/logs/prepare/{dataset}.log",
+    conda:
+        "../environment.yml"
     params:
         plan=PLAN_FILE,
         key=lambda w: PLAN.key("datasets", w.dataset),

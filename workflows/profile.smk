@@ -2,10 +2,10 @@ rule profile:
     """Measure what one forward pass costs. Takes every core, so that nothing runs beside it."""
     output:
         str(paths.profiled(RUN, "{profile}")),
-    conda:
-        "../environment.yml"
     log:
         f"results/logs/{RUN}/profile/{{profile}}.log",
+    conda:
+        "../environment.yml"
     threads: workflow.cores
     resources:
         gpu=GPU,

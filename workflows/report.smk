@@ -5,10 +5,10 @@ rule collect:
         profiles=[str(paths.profiled(RUN, p)) for p in PLAN.names("profiles")],
     output:
         str(paths.collected(RUN)),
-    conda:
-        "../environment.yml"
     log:
         f"results/logs/{RUN}/collect.log",
+    conda:
+        "../environment.yml"
     params:
         plan=PLAN_FILE,
         cells=PLAN.names("cells"),
@@ -22,10 +22,10 @@ rule report:
         str(paths.collected(RUN)),
     output:
         f"reports/{RUN}/index.md",
-    conda:
-        "../environment.yml"
     log:
         f"results/logs/{RUN}/report.log",
+    conda:
+        "../environment.yml"
     params:
         plan=PLAN_FILE,
         key=PLAN.report_key,

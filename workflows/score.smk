@@ -5,10 +5,10 @@ rule score:
         predicted=str(paths.predicted(RUN, "{cell}")),
     output:
         str(paths.scored(RUN, "{cell}")),
-    conda:
-        "../environment.yml"
     log:
         f"results/logs/{RUN}/score/{{cell}}.log",
+    conda:
+        "../environment.yml"
     params:
         plan=PLAN_FILE,
         key=PLAN.score_key,

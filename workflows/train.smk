@@ -2,10 +2,10 @@ rule train:
     """Train a base, or what a method learns from training scenes."""
     output:
         str(paths.trained(RUN, "{training}")),
-    conda:
-        "../environment.yml"
     log:
         f"results/logs/{RUN}/train/{{training}}.log",
+    conda:
+        "../environment.yml"
     resources:
         gpu=GPU,
     params:
