@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -38,7 +38,6 @@ class BuildContext:
     weights: Path | None = None  # None: random weights (profiling only)
     fitted: Path | None = None  # what the train stage produced for this method
     seed: int = 0
-    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class Predictor(Protocol):

@@ -16,14 +16,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bench3r.config import RunConfig
 from bench3r.dataset import Dataset
 from bench3r.errors import Bench3RError, Unsupported, describe, unknown
-from bench3r.files import digest, file_digest, tree_digest
+from bench3r.files import digest, file_digest
 from bench3r.method import Method, MethodOptions
 from bench3r.models.scales import NO_BACKBONE, SCALES
 from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
 from bench3r.procedural.seeds import TEST_SEEDS
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.provenance import stage_hash
-from bench3r.registry import ROOT, load_all, plugin_files
+from bench3r.registry import load_all, plugin_files
 
 
 class Entry(BaseModel):
@@ -325,11 +325,6 @@ class Planner:
 def make_plan(config: RunConfig) -> Plan:
     """The plan of ``config``."""
     return Planner(config).build()
-
-
-def sources_hash() -> str:
-    """Hash of everything a plan depends on besides its configuration."""
-    return tree_digest([ROOT / "methods", ROOT / "datasets", Path(__file__).parent])
 
 
 def adhoc_dataset(name: str, wanted: Any, frames: list[int]) -> DatasetEntry:

@@ -38,6 +38,7 @@ class SevenScenes(Dataset):
         return read_matrix(self.root / scene / f"{frame}.pose.txt", (4, 4))
 
     def read(self, scene: str, frame: str) -> Frame:
+        """Depth with the depth camera's intrinsics, colour cropped and resized to what that camera sees."""
         folder = self.root / scene
         pose = self._pose(scene, frame)
         check_rotation(pose, str(folder / f"{frame}.pose.txt"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 import time
 from collections.abc import Callable
@@ -73,8 +72,3 @@ def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: in
         if timer.seconds > 60 and len(seconds) >= 3:
             break
     return seconds
-
-
-def peak_rss_bytes() -> int:
-    """Peak resident set of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

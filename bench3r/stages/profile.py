@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from bench3r.config import ProfileConfig, RunConfig
+from bench3r.config import RunConfig
 from bench3r.errors import Bench3RError
+from bench3r.files import write_json
 from bench3r.measure import flops
 from bench3r.measure.trackers import MemoryTracker, time_calls
 from bench3r.method import BuildContext, Method
@@ -97,11 +98,6 @@ def profile(entry: ProfileEntry, config: RunConfig, threads: int = 1) -> Profile
 
 def write_profile(entry: ProfileEntry, config: RunConfig, out: Path, threads: int = 1) -> ProfileRecord:
     """Measure and write the record."""
-    from bench3r.files import write_json
-
     record = profile(entry, config, threads)
     write_json(out, record.model_dump(mode="json"))
     return record
-
-
-__all__ = ["ProfileConfig", "measure", "profile", "write_profile"]
