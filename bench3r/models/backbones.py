@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.scales import scale_config
 from bench3r.models.vggt import VGGT
-from bench3r.models.weights import load_strict, read_state_dict
+from bench3r.models.weights import load_part, load_strict, read_state_dict
 
 if TYPE_CHECKING:
     from bench3r.dataset import SceneData
@@ -26,19 +26,25 @@ def build_backbone(backbone: str, scale: str) -> Any:
     return BUILDERS[backbone](config)
 
 
+def load_backbone(context: BuildContext) -> Any:
+    """The backbone of ``context`` with its weights, unchanged by any method. Raises Bench3RError when they do not fit."""
+    torch.manual_seed(context.seed)
+    model = build_backbone(context.backbone, context.scale)
+    if context.weights is not None:
+        load_strict(model, read_state_dict(context.weights), str(context.weights))
+    if context.precision == "bf16":
+        model.trunk_dtype = torch.bfloat16
+    return model.to(context.device).eval()
+
+
 class BackbonePredictor:
     """A backbone with its weights, changed by a method, ready on its device."""
 
     def __init__(self, method: Method, context: BuildContext) -> None:
-        torch.manual_seed(context.seed)
-        self.model: Any = build_backbone(context.backbone, context.scale)
-        if context.weights is not None:
-            load_strict(self.model, read_state_dict(context.weights), str(context.weights))
+        self.model: Any = load_backbone(context)
         method.apply(self.model)
         if context.fitted is not None:
-            load_strict(self.model, read_state_dict(context.fitted), str(context.fitted))
-        if context.precision == "bf16":
-            self.model.trunk_dtype = torch.bfloat16
+            load_part(self.model, read_state_dict(context.fitted), str(context.fitted))
         self.model.to(context.device).eval()
 
     def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:

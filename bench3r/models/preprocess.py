@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from bench3r.dataset import read_image
+from bench3r.dataset import SceneData, read_image
 from bench3r.errors import Bench3RError
 
 
@@ -59,3 +59,8 @@ def _white(image: Tensor, height: int, width: int) -> Tensor:
     """Centre ``image`` [3, h, w] on white; the smaller half of an odd margin goes first."""
     down, right = height - image.shape[1], width - image.shape[2]
     return F.pad(image, (right // 2, right - right // 2, down // 2, down - down // 2), value=1.0)
+
+
+def scene_images(scene: SceneData, device: str = "cpu") -> Tensor:
+    """The images of a loaded scene as models take them: [1, S, 3, H, W] in [0, 1]."""
+    return torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float().div(255).to(device)

@@ -9,6 +9,7 @@ from bench3r.errors import Unsupported, unknown
 from bench3r.models.vggt_config import VGGT_SCALES
 
 SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES}
+SEAMS: dict[str, tuple[str, ...]] = {"vggt": ("schedule", "attention")}  # what a method may change in each
 NO_BACKBONE = "none"  # controls and whole models: they see what VGGT sees at the same scale
 
 
@@ -26,3 +27,8 @@ def input_size(backbone: str, scale: str) -> tuple[int, int, int]:
     """Typical image height, image width and patch size of ``backbone`` at ``scale``, in pixels."""
     config = scale_config(backbone, scale)
     return (*config.image_size, config.aggregator.patch_size)
+
+
+def trunk_pairs(backbone: str, scale: str) -> int:
+    """Frame/global pairs in the trunk of ``backbone`` at ``scale``."""
+    return int(scale_config(backbone, scale).aggregator.depth)

@@ -23,6 +23,7 @@ class TrunkInput:
     rope: Tensor | None  # [2, T, 1, head_dim], the table of one view
     taps: tuple[int, ...]  # pair indices whose outputs the heads read, ascending
     keep_all: bool = False  # keep every pair's output (debugging and tests)
+    images: Tensor | None = None  # [B, S, 3, H, W] in [0, 1], for schedules that look at colours
 
 
 @dataclass
@@ -69,9 +70,15 @@ class Trunk(nn.Module):
         return out.view_as(x)
 
     def forward(
-        self, tokens: Tensor, layout: TokenLayout, taps: tuple[int, ...], schedule: Schedule, keep_all: bool = False
+        self,
+        tokens: Tensor,
+        layout: TokenLayout,
+        taps: tuple[int, ...],
+        schedule: Schedule,
+        keep_all: bool = False,
+        images: Tensor | None = None,
     ) -> TrunkOutput:
-        return schedule(self, TrunkInput(tokens, layout, self.rope(layout, tokens.device), taps, keep_all))
+        return schedule(self, TrunkInput(tokens, layout, self.rope(layout, tokens.device), taps, keep_all, images))
 
 
 class Schedule(nn.Module):
@@ -82,6 +89,9 @@ class Schedule(nn.Module):
     cores what is there), so tokens that are not processed are not computed. Parameters of a schedule live under
     ``schedule.`` in the model's state dict; the plain schedule has none.
     """
+
+    def set_progress(self, model: nn.Module, progress: float) -> None:
+        """Told before every training step how much of the fine-tuning is over (0 to 1): curricula, freezing."""
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
         """Run the trunk.

@@ -92,6 +92,11 @@ class VGGT(nn.Module):
         return self.aggregator
 
     @property
+    def width(self) -> int:
+        """Channels of a trunk token."""
+        return self.config.aggregator.embed_dim
+
+    @property
     def taps(self) -> tuple[int, ...]:
         """Pair indices that the heads read, ascending; the last pair is read by the camera head."""
         used = {*self.depth_head.taps, *self.point_head.taps, self.aggregator.depth - 1}
@@ -117,7 +122,7 @@ class VGGT(nn.Module):
         self.check_images(images)
         with self._autocast(images.device):
             tokens, layout = self.aggregator.embed(images)
-            out = self.aggregator(tokens, layout, self.taps, self.schedule, keep_all)
+            out = self.aggregator(tokens, layout, self.taps, self.schedule, keep_all, images)
         return TrunkOutput({i: t.float() for i, t in out.taps.items()}, out.recursion_depth, out.extras), layout
 
     def _chunk(self, images: Tensor) -> int:

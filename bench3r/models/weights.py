@@ -61,6 +61,11 @@ def load_strict(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
 
 
+def load_part(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
+    """Load tensors that a method learned: some or all of the model's. Raises Bench3RError as :func:`load_strict`."""
+    load_strict(model, {**model.state_dict(), **state}, where)
+
+
 def _some(names: list[str], limit: int = 8) -> str:
     shown = ", ".join(names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,178 @@
+"""Transformer blocks on a subset of the tokens: gather, compute, scatter. Tokens that stopped are not computed.
+
+Tokens of all scenes and views lie in one flat list [N, C], N = B * S * T. A :class:`Subset` picks some of them; views
+may keep different numbers, so linear layers run on the packed list and attention runs view by view (or scene by
+scene), in one call where all have the same length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bench3r.models.layers import Attention, Block, TokenLayout, apply_rope
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some of the tokens of a batch, by ascending position in the flat list."""
+
+    index: Tensor  # [M] int64
+    layout: TokenLayout  # of all tokens
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every token is in it."""
+        return len(self.index) == self.layout.batch * self.layout.views * self.layout.tokens_per_view
+
+    def of(self, full: Tensor, dim: int = 0) -> Tensor:
+        """Its entries of ``full``, whose dimension ``dim`` runs over all tokens."""
+        return full if self.whole else full.index_select(dim, self.index)
+
+    def lengths(self, role: str) -> list[int]:
+        """How many tokens of each view (role "frame") or scene ("global") are in it."""
+        return self._per_view if role == "frame" else self._per_scene
+
+    @cached_property
+    def _per_view(self) -> list[int]:
+        views = self.layout.batch * self.layout.views
+        return torch.bincount(self.index // self.layout.tokens_per_view, minlength=views).tolist()
+
+    @cached_property
+    def _per_scene(self) -> list[int]:
+        s = self.layout.views
+        return [sum(self._per_view[i : i + s]) for i in range(0, len(self._per_view), s)]
+
+    @cached_property
+    def patches(self) -> Tensor:
+        """Which of its tokens are patches [M]; the others are special tokens."""
+        return self.index % self.layout.tokens_per_view >= self.layout.special
+
+    @cached_property
+    def patch_index(self) -> Tensor:
+        """Positions of its patches in the flat list of patches [B * S * h * w]."""
+        where, tokens = self.index[self.patches], self.layout.tokens_per_view
+        return where // tokens * (tokens - self.layout.special) + where % tokens - self.layout.special
+
+
+def everything(layout: TokenLayout, device: torch.device) -> Subset:
+    """All tokens."""
+    return Subset(torch.arange(layout.batch * layout.views * layout.tokens_per_view, device=device), layout)
+
+
+def deeper_than(depth: Tensor, recursion: int, layout: TokenLayout) -> Subset:
+    """Special tokens, and patches whose ``depth`` [B, S, h, w] exceeds ``recursion``."""
+    b, s = layout.batch, layout.views
+    keep = torch.ones(b, s, layout.tokens_per_view, dtype=torch.bool, device=depth.device)
+    keep[:, :, layout.special :] = depth.reshape(b, s, -1) > recursion
+    return Subset(keep.flatten().nonzero().squeeze(1), layout)
+
+
+def flat_rope(rope: Tensor | None, layout: TokenLayout) -> Tensor | None:
+    """The table of one view [2, T, 1, d] for the flat token list [2, N, 1, d]."""
+    return None if rope is None else rope.repeat(1, layout.batch * layout.views, 1, 1)
+
+
+def attend(
+    attention: Attention, q: Tensor, k: Tensor, v: Tensor, queries: list[int], keys: list[int], layout: TokenLayout
+) -> Tensor:
+    """Attention of each segment of ``q`` [M, heads, d] to the same segment of ``k``, ``v`` [Mk, heads, d]."""
+    if len(set(queries)) == 1 and len(set(keys)) == 1:
+        count = len(queries)
+        rows = [x.unflatten(0, (count, -1)).transpose(1, 2) for x in (q, k, v)]
+        return attention.core(*rows, layout).transpose(1, 2).flatten(0, 1)
+    parts = [
+        attention.core(*(x.transpose(0, 1)[None] for x in part), layout)[0].transpose(0, 1)
+        for part in zip(q.split(queries), k.split(keys), v.split(keys), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def run_block(block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep: KeyValues | None = None) -> Tensor:
+    """``block`` on the packed active tokens ``x`` [M, C]; ``rope`` [2, N, 1, d] is the table of all tokens.
+
+    Without ``keep`` active tokens attend to active tokens of their view or scene; with it, to what the cache offers.
+    """
+    attention, role = block.attn, block.attn.role
+    inner = block.norm1(x)
+    if keep is not None and not keep.wants_new:
+        q = attention.query(inner)
+        k, v, present = keep.offer(None, None, active)
+    else:
+        q, k, v = attention.query_key_value(inner)
+        k, v, present = (k, v, active) if keep is None else keep.offer(k, v, active)
+    if rope is not None:
+        q = apply_rope(q, active.of(rope, 1).to(q.dtype))
+        k = apply_rope(k, present.of(rope, 1).to(q.dtype))
+    layout = active.layout if active.whole else active.layout.subset(active.index)
+    out = attend(attention, q, k.to(q.dtype), v.to(q.dtype), active.lengths(role), present.lengths(role), layout)
+    x = torch.addcmul(x, attention.proj(out.flatten(1)), block.ls1.gamma)
+    return torch.addcmul(x, block.mlp(block.norm2(x)), block.ls2.gamma)
+
+
+class KeyValues:
+    """What the keys and values of a block are while its recursions go by. One object per block and forward pass.
+
+    The base keeps nothing: a recursion attends to the tokens that are active in it ("recursion-wise" caching of MoR).
+    Subclasses hold ``stored``, the keys and values [N, 2, heads, d] of all tokens, before rotation.
+    """
+
+    wants_new = True  # whether the next recursion has to compute keys and values
+
+    def offer(self, k: Tensor | None, v: Tensor | None, active: Subset) -> tuple[Tensor, Tensor, Subset]:
+        """Take the new keys and values [M, heads, d] of the ``active`` tokens; return those to attend to, and whose."""
+        assert k is not None
+        assert v is not None
+        return k, v, active
+
+
+class StoredKeyValues(KeyValues):
+    """Base of caches that offer keys and values of all tokens, active or not."""
+
+    def __init__(self) -> None:
+        self.stored: Tensor | None = None
+
+    def update(self, stored: Tensor, new: Tensor, active: Subset) -> Tensor:
+        """The next cache from the last one [N, 2, heads, d] and the active tokens' new entries [M, 2, heads, d]."""
+        return stored.index_copy(0, active.index, new)
+
+    def view(self, stored: Tensor, active: Subset) -> Tensor:
+        """What is attended to, [N, 2, heads, d]; the stored entries themselves unless overridden."""
+        return stored
+
+    def offer(self, k: Tensor | None, v: Tensor | None, active: Subset) -> tuple[Tensor, Tensor, Subset]:
+        if k is not None and v is not None:
+            new = torch.stack([k, v], 1)
+            if self.stored is None and not active.whole:
+                raise ValueError("this cache needs every token in the first recursion")
+            self.stored = new if self.stored is None else self.update(self.stored, new.to(self.stored.dtype), active)
+        assert self.stored is not None
+        keys, values = self.view(self.stored, active).unbind(1)
+        return keys, values, everything(active.layout, active.index.device)
+
+
+class LatestKeyValues(StoredKeyValues):
+    """Every token's keys and values as of its own last recursion."""
+
+
+class FirstKeyValues(StoredKeyValues):
+    """Keys and values of the first recursion, shared by all later ones ("recursive sharing" of MoR)."""
+
+    @property
+    def wants_new(self) -> bool:  # type: ignore[override]
+        return self.stored is None
+
+
+def scatter(full: Tensor, active: Subset, values: Tensor) -> Tensor:
+    """``full`` [N, C] with the rows of ``active`` replaced by ``values`` [M, C]."""
+    return values if active.whole else full.index_copy(0, active.index, values.to(full.dtype))
+
+
+def as_grid(patches: Tensor, layout: TokenLayout) -> Tensor:
+    """Rows of the flat list [N, ...] -> patches as maps [B * S, C, h, w], special tokens left out."""
+    views = layout.batch * layout.views
+    rows = patches.unflatten(0, (views, layout.tokens_per_view))[:, layout.special :].flatten(2)
+    return rows.transpose(1, 2).unflatten(2, (layout.height, layout.width))

@@ -1,0 +1,173 @@
+"""The recursive schedule: a shared group of pairs, applied to every patch as often as its depth says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bench3r.models.layers import Block
+from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
+from bench3r.recursion.depth import statistics
+from bench3r.recursion.packed import KeyValues, Subset, everything, flat_rope, run_block, scatter
+from bench3r.recursion.sharing import Initialisation, Sharing, Step, tie
+
+
+@dataclass
+class Routing:
+    """How one batch is routed. A router that decides step by step fills ``depth`` as it goes."""
+
+    depth: Tensor  # [B, S, h, w] int64, recursions of every patch
+    deepest: int  # recursions that run at all
+    losses: dict[str, Tensor] = field(default_factory=dict)  # weighted
+    facts: dict[str, Any] = field(default_factory=dict)  # for the record
+    gate: Tensor | None = None  # score of the routed patches, for the update
+    entered: Tensor | None = None  # state [N, C] before the first recursion, where the update needs it
+
+
+def straight_through(score: Tensor) -> Tensor:
+    """Ones that carry the gradient of ``score``."""
+    return 1 + score - score.detach()
+
+
+class RecursiveSchedule(Schedule, ABC):
+    """Base of MoR and SpatialMoR: ties the trunk, runs the recursions, keeps taps and caches.
+
+    Subclasses say how tokens are routed (:meth:`route`), which of them a recursion takes (:meth:`select`), how its
+    result is blended in (:meth:`combine`), and which keys and values it sees (:meth:`key_values`).
+    """
+
+    keys_of_all = False  # whether active tokens attend to every token or to active ones, for the predicted saving
+
+    def __init__(self, trunk: Trunk, sharing: Sharing, max_depth: int, how: Initialisation) -> None:
+        super().__init__()
+        self.sharing, self.max_depth = sharing, max_depth
+        trunk.frame_blocks = tie(trunk.frame_blocks, sharing, how)
+        trunk.global_blocks = tie(trunk.global_blocks, sharing, how)
+
+    @abstractmethod
+    def route(self, inputs: TrunkInput) -> Routing:
+        """Decide what can be decided before the first recursion."""
+
+    @abstractmethod
+    def select(self, routing: Routing, recursion: int, x: Tensor, before: Subset) -> Subset:
+        """The tokens that ``recursion`` takes among those of the one ``before``; ``x`` [N, C] is their state."""
+
+    def enter(self, routing: Routing, recursion: int, x: Tensor, active: Subset) -> Tensor:
+        """What a recursion starts from, packed [M, C], given the state ``x`` [N, C] of all tokens; a norm goes here."""
+        return active.of(x)
+
+    def combine(self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor) -> Tensor:
+        """New state of the ``active`` tokens from the packed states ``before`` and ``after`` the recursion [M, C]."""
+        return after
+
+    def settle(self, routing: Routing, before: Tensor, after: Tensor) -> Tensor:
+        """Last word on the full state (or frame output) ``after`` a recursion, given the state ``before`` it, [N, C]."""
+        return after
+
+    def key_values(self, routing: Routing) -> KeyValues | None:
+        """A fresh cache for one block; None: active tokens attend to active tokens."""
+        return None
+
+    def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
+        return _Run(self, trunk, inputs).output()
+
+
+class _Run:
+    """One forward pass."""
+
+    def __init__(self, schedule: RecursiveSchedule, trunk: Trunk, inputs: TrunkInput) -> None:
+        self.schedule, self.trunk, self.inputs = schedule, trunk, inputs
+        self.rope = flat_rope(inputs.rope, inputs.layout)
+        self.x = inputs.tokens.flatten(0, 2)  # [N, C], every token's latest state
+        self.frame = self.x  # every token's latest output of a frame block
+        self.all = everything(inputs.layout, self.x.device)
+        self.caches: dict[tuple[int, str], KeyValues | None] = {}
+
+    def output(self) -> TrunkOutput:
+        """Run all steps."""
+        schedule, inputs = self.schedule, self.inputs
+        self.routing = schedule.route(inputs)
+        steps = schedule.sharing.steps(self.routing.deepest)
+        wanted = schedule.sharing.tap_steps(inputs.taps, self.routing.deepest)
+        done, taps = 0, {}
+        self.chosen: dict[int, Subset] = {}
+        for recursion, run in groupby(steps, key=lambda s: s.recursion):
+            whole = list(run)
+            self.recur(whole, recursion) if recursion >= 0 else self.plain(whole)
+            for tap, at in wanted.items():
+                if done <= at < done + len(whole):
+                    taps[tap] = self.tap()
+            done += len(whole)
+        extras = {**statistics(self.routing.depth, schedule.max_depth), **self.routing.facts}
+        if self.routing.losses:
+            extras["losses"] = self.routing.losses
+        return TrunkOutput(taps, self.routing.depth, extras)
+
+    def tap(self) -> Tensor:
+        """What the heads read: [B, S, T, 2C]."""
+        b, s, t, _ = self.inputs.tokens.shape
+        return torch.cat([self.frame, self.x], 1).unflatten(0, (b, s, t))
+
+    def block(self, role: str, index: int) -> Block:
+        """A block of the tied trunk."""
+        blocks = self.trunk.frame_blocks if role == "frame" else self.trunk.global_blocks
+        return cast(Block, blocks[index])
+
+    def plain(self, steps: list[Step]) -> None:
+        """Unshared pairs, on every token."""
+        for step in steps:
+            self.frame = run_block(self.block("frame", step.block), self.x, self.rope, self.all)
+            self.x = run_block(self.block("global", step.block), self.frame, self.rope, self.all)
+
+    def recur(self, steps: list[Step], recursion: int) -> None:
+        """One recursion (or, in the ``sequence`` pattern, one slot of it) on the tokens that take it."""
+        if recursion not in self.chosen:
+            before = self.chosen.get(recursion - 1, self.all)
+            self.chosen[recursion] = self.schedule.select(self.routing, recursion, self.x, before)
+        active = self.chosen[recursion]
+        entered, state = self.x, self.schedule.enter(self.routing, recursion, self.x, active)
+        for step in steps:
+            frame, state = self.pair(step.block, state, active)
+        state = self.schedule.combine(self.routing, recursion, active, active.of(entered), state)
+        self.frame = self.schedule.settle(self.routing, entered, scatter(self.frame, active, frame))
+        self.x = self.schedule.settle(self.routing, entered, scatter(entered, active, state))
+
+    def pair(self, index: int, state: Tensor, active: Subset) -> tuple[Tensor, Tensor]:
+        """Outputs of a shared frame and global block on the packed active tokens."""
+        frame = run_block(self.block("frame", index), state, self.rope, active, self.cache(index, "frame"))
+        return frame, run_block(self.block("global", index), frame, self.rope, active, self.cache(index, "global"))
+
+    def cache(self, block: int, role: str) -> KeyValues | None:
+        """The cache of a block, made on first use."""
+        if (block, role) not in self.caches:
+            self.caches[block, role] = self.schedule.key_values(self.routing)
+        return self.caches[block, role]
+
+
+class RecursionNorm(nn.Module):
+    """Layer norm before each recursion, one per recursion (SpatialMoR §IV.C).
+
+    A pretrained block expects the scale of its residual stream, so :meth:`calibrate` sets the gain to the spread that
+    tokens had before; training moves it from there.
+    """
+
+    def __init__(self, dim: int, recursions: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(recursions))
+
+    def forward(self, x: Tensor, recursion: int) -> Tensor:
+        """Normalised tokens [M, C]."""
+        return self.norms[recursion](x)
+
+    @torch.no_grad()
+    def calibrate(self, recursion: int, x: Tensor) -> None:
+        """Gain and offset of a recursion from example tokens ``x`` [M, C]."""
+        norm: Any = self.norms[recursion]
+        spread = x.std(-1, correction=0).mean()
+        norm.weight.fill_(float(spread))
+        norm.bias.fill_(float(x.mean()))
