@@ -39,6 +39,12 @@ class BuildContext:
     fitted: Path | None = None  # what the train stage produced for this method
     seed: int = 0
 
+    def backbone_model(self) -> Any:
+        """The unchanged backbone with its weights (random ones without), on its device, in evaluation mode."""
+        from bench3r.models.backbones import load_backbone
+
+        return load_backbone(self)
+
 
 class Predictor(Protocol):
     """Turns a scene into a reconstruction. ``images`` [1, S, 3, H, W] in [0, 1] lie on the device already."""
@@ -53,6 +59,7 @@ class Method(ABC):
     label: ClassVar[str]  # as printed in tables
     kind: ClassVar[Literal["backbone", "plugin", "model", "control"]] = "plugin"
     backbones: ClassVar[tuple[str, ...] | None] = None  # None: every backbone (plug-ins); () for models and controls
+    seams: ClassVar[tuple[str, ...]] = ()  # what a backbone must let it change: "schedule", "attention"
     source: ClassVar[str] = ""  # paper or URL
     Options: ClassVar[type[MethodOptions]] = MethodOptions
 
@@ -60,7 +67,11 @@ class Method(ABC):
         self.options: Any = options if options is not None else self.Options()
 
     def check(self, backbone: str, scale: str) -> None:  # noqa: B027 - optional to override
-        """Raise Unsupported when the method cannot run on ``backbone`` at ``scale``; called at planning."""
+        """Called at planning, before anything runs.
+
+        Raises Unsupported when the method cannot run on ``backbone`` at ``scale`` (the cells are shown as such), and
+        Bench3RError for options that make no sense there (planning stops).
+        """
 
     def apply(self, model: Any) -> None:  # noqa: B027 - optional to override
         """Change ``model`` in place through its seams; the default leaves it as it is."""
@@ -78,4 +89,15 @@ class Method(ABC):
     @property
     def fits(self) -> bool:
         """Whether the train stage has to run for this method."""
-        return type(self).fit is not Method.fit
+        return type(self).fit is not Method.fit or isinstance(self, TrainedMethod)
+
+
+class TrainedMethod(Method):
+    """A plug-in whose changed backbone is fine-tuned from the base's weights (setting ``finetune``) before it is compared.
+
+    Its schedule may hand extra losses to the trainer (``TrunkOutput.extras["losses"]``) and follow the training
+    (``Schedule.set_progress``).
+    """
+
+    def calibrate(self, model: Any, images: torch.Tensor) -> None:
+        """Set what needs example ``images`` [B, S, 3, H, W] before fine-tuning starts (scales of new norms, ...)."""

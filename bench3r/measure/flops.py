@@ -25,16 +25,19 @@ ATTENTION = "aten::scaled_dot_product_attention"
 
 # operators that move or combine elements without multiply-adds worth counting
 FREE_NAMES = """
-_upsample_bicubic2d_aa abs abs_ add add_ addcmul arange argmax argsort atan bitwise_not broadcast_tensors cat ceil
-chunk clamp clamp_min clone contiguous copy_ cos cumsum detach div div_ eq exp exp_ expand expand_as expm1 fill_
-flatten flip floor floor_divide full full_like gather ge gelu gt index index_add index_add_ index_copy index_put
-index_put_ index_select layer_norm le lerp lift_fresh linspace log logical_and logical_not lt masked_fill
-masked_scatter max maximum mean meshgrid min minimum movedim mul mul_ ne neg new_zeros nonzero norm numpy_T
-one_hot ones ones_like permute pow prod rand randn reciprocal relu relu_ remainder repeat repeat_interleave
-reshape resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort
-split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose tril
-triu type_as unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d
-view view_as where zeros zeros_like
+_unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_ addcmul all amax any arange argmax argsort
+as_strided asin atan atan2 atleast_1d avg_pool2d bincount bitwise_and bitwise_not bitwise_or bitwise_xor
+broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone contiguous copy_ cos cosine_similarity cumsum detach
+diagonal div div_ eq exp exp_ expand expand_as expm1 eye fill_ flatten flip floor floor_divide full full_like gather
+ge gelu gt hypot im2col index index_add index_add_ index_copy index_fill index_put index_put_ index_select isfinite
+isnan item layer_norm le lerp lift_fresh linalg_vector_norm linspace log logical_and logical_not logical_xor lt mT
+masked_fill masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median meshgrid min minimum movedim
+mul mul_ nanmedian ne neg new_full new_ones new_zeros nonzero norm numpy_T one_hot ones ones_like pad permute pow prod
+rand randn reciprocal reflection_pad2d relu relu_ remainder repeat repeat_interleave replication_pad2d reshape
+resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort split
+split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose tril triu type_as
+unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d view view_as where
+zeros zeros_like
 """
 FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 
@@ -82,9 +85,12 @@ class Flat(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of the reconstruction of ``images``."""
+        """The tensors of the reconstruction of ``images``, and those that decided what ran (``extras["decided_by"]``).
+
+        The tracer drops what no output depends on; a criterion that was only looked at would go uncounted.
+        """
         out = self.model(images)
-        return tuple(out.tensors().values())
+        return (*out.tensors().values(), *out.extras.get("decided_by", ()))
 
 
 def count(model: nn.Module, images: Tensor) -> Count:
@@ -134,11 +140,23 @@ def count_torch(model: nn.Module, images: Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
+PARTS = {
+    "patch_embed": "aggregator.patch_embed", "router": "schedule.router", "routers": "schedule.routers",
+    "recursion_norms": "schedule.norms", "recoveries": "schedule.recoveries", "probes": "schedule.probes",
+    "frame_blocks": "aggregator.frame_blocks", "global_blocks": "aggregator.global_blocks",
+    "camera_head": "camera_head", "depth_head": "depth_head", "point_head": "point_head", "track_head": "track_head",
+}  # fmt: skip
+
+
 def parts(by_module: dict[str, int]) -> dict[str, int]:
-    """Multiply-adds of a VGGT-like model by part: patch embed, frame and global attention blocks, heads."""
-    names = {
-        "patch_embed": "aggregator.patch_embed", "frame_blocks": "aggregator.frame_blocks",
-        "global_blocks": "aggregator.global_blocks", "camera_head": "camera_head", "depth_head": "depth_head",
-        "point_head": "point_head", "track_head": "track_head",
-    }  # fmt: skip
-    return {part: by_module[module] for part, module in names.items() if by_module.get(module)}
+    """Multiply-adds of a VGGT-like model by part: patch embed, what a schedule adds, frame and global blocks, heads."""
+    return {part: by_module[module] for part, module in PARTS.items() if by_module.get(module)}
+
+
+def parameter_parts(model: nn.Module) -> dict[str, int]:
+    """Parameters of the same parts, and of what belongs to none of them ("tokens")."""
+    found: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        part = next((p for p, module in PARTS.items() if name.startswith(f"{module}.")), "tokens")
+        found[part] += parameter.numel()
+    return dict(found)

@@ -60,15 +60,22 @@ class MemoryTracker:
             self.peak_gpu = torch.cuda.max_memory_allocated()
 
 
-def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: int) -> list[float]:
-    """Seconds of each of ``repeats`` calls after ``warmup`` untimed ones; at least 3 calls when one takes over 60 s."""
+def time_in_turn(calls: list[Callable[[], object]], device: str, warmup: int, repeats: int) -> list[list[float]]:
+    """Seconds of each of ``calls``, one after the other in every round, so that all see the same moments of a machine."""
     for _ in range(warmup):
-        call()
-    seconds: list[float] = []
-    for _ in range(repeats):
-        with Timer(device) as timer:
+        for call in calls:
             call()
-        seconds.append(timer.seconds)
-        if timer.seconds > 60 and len(seconds) >= 3:
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(repeats):
+        for call, times in zip(calls, seconds, strict=True):
+            with Timer(device) as timer:
+                call()
+            times.append(timer.seconds)
+        if sum(times[-1] for times in seconds) > 60 * len(calls) and len(seconds[0]) >= 3:
             break
     return seconds
+
+
+def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: int) -> list[float]:
+    """Seconds of each of ``repeats`` calls after ``warmup`` untimed ones; at least 3 calls when one takes over 60 s."""
+    return time_in_turn([call], device, warmup, repeats)[0]
