@@ -38,3 +38,19 @@ class TrainConfig(BaseModel):
     activation_checkpointing: bool = False
     accumulate: int = Field(1, gt=0)
     sharding: Literal["none", "fsdp"] = "none"
+
+
+class FinetuneConfig(TrainConfig):
+    """Settings for the fine-tuning of methods from the base: the same for all, so that none is better trained."""
+
+    steps: int = Field(60, gt=0)
+    lr: float = Field(5e-4, gt=0)
+    warmup: int = Field(5, ge=0)
+    frames_per_batch: int = Field(8, gt=0)
+    view_counts: tuple[int, ...] = (4,)
+    heights: tuple[int, ...] = (72,)
+    loss_weights: dict[str, float] = {"camera": 5.0, "depth": 1.0, "point": 1.0}
+    ema: float = Field(0.9, ge=0, lt=1)
+    checkpoint_every: int = Field(50, gt=0)
+    log_every: int = Field(1, gt=0)
+    workers: int = Field(0, ge=0)

@@ -27,9 +27,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bench3r.training.config import TrainConfig
 from bench3r.training.losses import Batch, losses
+from bench3r.training.matching import matching_loss, record_middle
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "gradient_norm", "scenes"]
+CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "matching", "gradient_norm", "scenes"]
 
 
 class TrainStep(nn.Module):
@@ -39,6 +40,7 @@ class TrainStep(nn.Module):
         super().__init__()
         self.config = config
         self.model: Any = model
+        self.guided = record_middle(model) if config.loss_weights.get("matching") else []
 
     def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
         """The weighted total and its parts; dense losses on ``views``."""
@@ -46,11 +48,22 @@ class TrainStep(nn.Module):
         queries = batch.queries if self.config.loss_weights.get("track") else None
         result = self.model.run_heads(out, layout, batch.images, queries, views)
         parts = losses(result, batch, views)
+        if self.guided:
+            parts["matching"] = matching_loss(self.guided, layout, batch)
         parts["total"] = torch.stack([self.config.loss_weights[k] * v for k, v in parts.items()]).sum()
         for name, extra in out.extras.get("losses", {}).items():  # a schedule's own losses, already weighted
             parts["total"] = parts["total"] + extra
             parts[name] = extra
-        return parts
+        return parts | depth_facts(out.extras)
+
+
+def depth_facts(extras: dict[str, Any]) -> dict[str, Tensor]:
+    """Mean recursion depth and the share of patches at each depth, for the training curve; empty without recursion."""
+    if "depth_histogram" not in extras:
+        return {}
+    counts = torch.tensor(extras["depth_histogram"], dtype=torch.float32)
+    shares = {f"share_{d}": c / counts.sum() for d, c in enumerate(counts) if d}
+    return {"mean_depth": torch.tensor(extras["mean_depth"]), **shares}
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -119,8 +132,7 @@ class Trainer:
         self.rank, self.ranks = _rank(), _ranks()
         self.device = torch.device(device)
         self.model: Any = model.to(self.device).train()
-        if not config.loss_weights.get("track") and hasattr(self.model, "track_head"):
-            self.model.track_head.requires_grad_(False)
+        self._freeze_unused()
         if config.precision == "bf16":
             self.model.trunk_dtype = torch.bfloat16
         if config.activation_checkpointing:
@@ -132,6 +144,11 @@ class Trainer:
         self.ema = Ema(self.model, config.ema)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
+
+    def _freeze_unused(self) -> None:
+        """No loss reaches the track head when tracks weigh nothing."""
+        if not self.config.loss_weights.get("track") and hasattr(self.model, "track_head"):
+            self.model.track_head.requires_grad_(False)
 
     def _wrap(self, step: TrainStep) -> nn.Module:
         if self.ranks == 1:
@@ -203,6 +220,8 @@ class Trainer:
         lr = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        self.model.schedule.set_progress(self.model, self.step / self.config.steps)
+        self._freeze_unused()
         for micro in range(self.config.accumulate):
             batch = next(stream)
             row = self._forward_backward(batch, micro == self.config.accumulate - 1)
@@ -227,9 +246,9 @@ class Trainer:
             while self.step < self.config.steps and time.monotonic() - begin < max_seconds:
                 row = self.train_step(stream)
                 self.seconds = before + time.monotonic() - begin
-                if self.step % self.config.log_every == 0 and curve:
+                if curve and (self.step % self.config.log_every == 0 or self.step == self.config.steps):
                     curve.add({**row, "step": self.step, "seconds": self.seconds, "scenes": self.scenes})
-                shown = " ".join(f"{k} {row[k]:.3f}" for k in ("total", "camera", "depth", "track") if k in row)
+                shown = " ".join(f"{k} {row[k]:.3f}" for k in ("total", "camera", "depth", "track", "matching") if k in row)
                 bar.update(task, completed=self.step, losses=shown)
                 if self.step % self.config.checkpoint_every == 0:
                     self.save()
@@ -241,26 +260,36 @@ class Trainer:
 
 
 class Curve:
-    """Training curve as CSV; rows after ``step`` (written by a run that was killed) are dropped on opening."""
+    """Training curve as CSV; rows after ``step`` (written by a run that was killed) are dropped on opening.
+
+    The usual columns come first; what a method adds (its losses, depths) follows as the first row names it.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        rows = []
+        self.columns: list[str] = []
         if path.exists():
             with path.open(newline="") as file:
-                rows = [r for r in csv.DictReader(file) if r.get("step") and int(r["step"]) <= step]
-        partial = path.with_suffix(".tmp")
+                reader = csv.DictReader(file)
+                rows = [r for r in reader if r.get("step") and int(r["step"]) <= step]
+                self.columns = list(reader.fieldnames or [])
+            self._write(path.with_suffix(".tmp"), rows)
+
+    def _write(self, partial: Path, rows: list[dict[str, Any]]) -> None:
         with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, CURVE, extrasaction="ignore")
+            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(partial, path)
+        os.replace(partial, self.path)
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row; columns that ``row`` lacks stay empty."""
+        if not self.columns:
+            self.columns = [*CURVE, *(k for k in row if k not in CURVE)]
+            self._write(self.path.with_suffix(".tmp"), [])
         shown = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
         with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, CURVE, extrasaction="ignore").writerow(shown)
+            csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(shown)
 
 
 def checkpoint_blocks(model: nn.Module) -> None:
