@@ -158,7 +158,10 @@ def profile(
 
     made = _plan(plan)
     target = out or paths.profiled(made.config["name"], name)
-    record = write_profile(made.profile(name), made.run_config(), target, threads)
+    entry, run = made.profile(name), str(made.config["name"])
+    base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
+    prepared = paths.prepared(entry.dataset)
+    record = write_profile(entry, made.run_config(), target, prepared, base, fitted, threads)
     console.print(f"{name}: {record.status} {record.reason}")
 
 

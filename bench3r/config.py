@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench3r.errors import Bench3RError, describe
-from bench3r.training.config import TrainConfig
+from bench3r.errors import Bench3RError, describe, unknown
+from bench3r.training.config import FinetuneConfig, TrainConfig
 
 
 class Strict(BaseModel):
@@ -35,6 +35,7 @@ class ProfileConfig(Strict):
     frames: list[int] = [4]
     warmup: int = Field(2, ge=1)
     repeats: int = Field(10, ge=1)
+    scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
 
 
 class Limits(Strict):
@@ -51,13 +52,22 @@ class Keep(Strict):
     world_points: bool = False
 
 
+class Ablation(Strict):
+    """A comparison of one method's options with each other, in a table of its own."""
+
+    method: str
+    options: dict[str, Any] | list[dict[str, Any]]  # a grid, or several
+    datasets: list[str] | None = None  # some of the run's datasets; None: all
+
+
 class RunConfig(Strict):
     """A whole run. Lists among the options of a method are axes: every combination becomes a cell."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     scale: Literal["tiny", "paper", "full"] = "tiny"
     backbones: list[str] = ["vggt"]
-    methods: dict[str, dict[str, Any] | None]
+    methods: dict[str, dict[str, Any] | list[dict[str, Any]] | None]  # options, or a list of grids of options
+    ablations: dict[str, Ablation] = {}
     datasets: dict[str, DatasetConfig]
     frames: list[int] = Field([4], min_length=1)
     seeds: list[int] = Field([0], min_length=1)
@@ -65,12 +75,34 @@ class RunConfig(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     base: str = "shipped"  # shipped | train | a checkpoint file | hub:REPOSITORY@REVISION
     points: Literal["depth_camera", "point_head"] = "depth_camera"
-    protocols: list[str] = ["pi3_pointmap", "depth_median", "relpose_pi3", "trajectory_evo", "fscore"]
-    train: TrainConfig = TrainConfig()
+    protocols: list[str] = [
+        "pi3_pointmap", "depth_median", "relpose_pi3", "trajectory_evo", "fscore", "regions", "recursion",
+    ]  # fmt: skip
+    train: TrainConfig = TrainConfig()  # of the base, when the run trains it
+    finetune: FinetuneConfig = FinetuneConfig()  # of the methods that need it
     profile: ProfileConfig = ProfileConfig()
     limits: Limits = Limits()
     keep: Keep = Keep()
     fit_scenes: int = Field(90, gt=0)  # training scenes that fitted methods (trivial) see
+    smoke: bool = False  # every cell of this configuration, with one scene and two training steps
+
+    @model_validator(mode="after")
+    def _smoke(self) -> RunConfig:
+        return self.model_copy(update=self._shrunk()) if self.smoke else self
+
+    def _shrunk(self) -> dict[str, Any]:
+        """What a smoke run has less of. Procedural datasets keep just the frames that are needed."""
+        few = {"steps": 2, "warmup": 1, "frames_per_batch": 2, "view_counts": (2,), "queries": 4, "workers": 0}
+        datasets = {
+            name: d.model_copy(update={"scenes": 1 if isinstance(d.scenes, int) else d.scenes[:1], "windows": 1,
+                                       "views": max(2, *self.frames)})
+            for name, d in self.datasets.items()
+        }  # fmt: skip
+        return {
+            "datasets": datasets, "train": self.train.model_copy(update=few), "fit_scenes": 3, "seeds": self.seeds[:1],
+            "finetune": self.finetune.model_copy(update=few),
+            "profile": self.profile.model_copy(update={"warmup": 1, "repeats": 1, "scenes": 1}),
+        }  # fmt: skip
 
 
 def parse_config(raw: Any, where: str) -> RunConfig:
@@ -78,7 +110,7 @@ def parse_config(raw: Any, where: str) -> RunConfig:
     if not isinstance(raw, dict):
         raise Bench3RError(f"{where}: expected a mapping of keys, got {type(raw).__name__}")
     known = [*RunConfig.model_fields, *DatasetConfig.model_fields, *TrainConfig.model_fields]
-    known += [*ProfileConfig.model_fields, *Limits.model_fields, *Keep.model_fields]
+    known += [*ProfileConfig.model_fields, *Limits.model_fields, *Keep.model_fields, *Ablation.model_fields]
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
@@ -88,6 +120,10 @@ def parse_config(raw: Any, where: str) -> RunConfig:
             raise Bench3RError(f"{where}: {key}: every frame count must be at least 1, got {min(values)}")
     if not config.methods:
         raise Bench3RError(f"{where}: methods: at least one method is needed")
+    for name, ablation in config.ablations.items():
+        for dataset in ablation.datasets or ():
+            if dataset not in config.datasets:
+                raise unknown("dataset", dataset, config.datasets, f"{where}: ablations.{name}.datasets")
     return config
 
 

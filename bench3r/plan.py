@@ -18,7 +18,7 @@ from bench3r.dataset import Dataset
 from bench3r.errors import Bench3RError, Unsupported, describe, unknown
 from bench3r.files import digest, file_digest
 from bench3r.method import Method, MethodOptions
-from bench3r.models.scales import NO_BACKBONE, SCALES
+from bench3r.models.scales import NO_BACKBONE, SCALES, SEAMS
 from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
 from bench3r.procedural.seeds import TEST_SEEDS
 from bench3r.protocols import PROTOCOLS, protocol_hash
@@ -56,6 +56,7 @@ class TrainEntry(Entry):
     backbone: str
     scale: str
     seed: int
+    base: str | None  # id of the base's training that a method starts from, when the run trains it
     key: str
 
 
@@ -77,6 +78,7 @@ class Cell(Entry):
     base: str | None  # id of the base's training, when the run trains it
     key: str
     unsupported: str = ""
+    tables: list[str]  # where the cell appears: "main", names of ablations
 
 
 class ProfileEntry(Entry):
@@ -89,6 +91,9 @@ class ProfileEntry(Entry):
     backbone: str
     scale: str
     frames: int
+    dataset: str  # whose first scenes are the input
+    trained: str | None
+    base: str | None
     key: str
 
 
@@ -157,6 +162,14 @@ def expand_options(raw: dict[str, Any] | None, options: type[MethodOptions], whe
         raise describe(error, where, fields) from error
 
 
+def expand_grids(raw: Any, options: type[MethodOptions], where: str) -> list[MethodOptions]:
+    """Every combination of one grid of options, or of each of a list of grids; the same options appear once."""
+    grids = raw if isinstance(raw, list) else [raw]
+    wheres = [f"{where}[{i}]" for i in range(len(grids))] if isinstance(raw, list) else [where]
+    found = [o for grid, place in zip(grids, wheres, strict=True) for o in expand_options(grid, options, place)]
+    return list({digest(o.model_dump(mode="json")): o for o in found}.values())
+
+
 def options_text(options: dict[str, Any]) -> str:
     """Readable short form for file names: the values that were set, hashed when long."""
     text = "-".join(f"{k}={v}" for k, v in sorted(options.items()))
@@ -218,6 +231,9 @@ class Planner:
         for name in self.config.methods:
             if name not in self.methods:
                 raise unknown("method", name, self.methods, "config: methods")
+        for name, ablation in self.config.ablations.items():
+            if ablation.method not in self.methods:
+                raise unknown("method", ablation.method, self.methods, f"config: ablations.{name}.method")
         for name in self.config.backbones:
             if name not in SCALES:
                 raise unknown("backbone", name, SCALES, "config: backbones")
@@ -229,35 +245,44 @@ class Planner:
         """The configured backbones that ``cls`` runs on; NO_BACKBONE for controls and whole models."""
         if cls.kind in ("control", "model"):
             return [NO_BACKBONE]
-        return [b for b in self.config.backbones if cls.backbones is None or b in cls.backbones]
+        chosen = [b for b in self.config.backbones if cls.backbones is None or b in cls.backbones]
+        for backbone in chosen:
+            lacking = [s for s in cls.seams if s not in SEAMS[backbone]]
+            if lacking:
+                raise Bench3RError(f"config: methods.{cls.name}: backbone {backbone} has no {' or '.join(lacking)} seam")
+        return chosen
 
-    def add_training(self, method: str | None, options: dict[str, Any], backbone: str, seed: int) -> str:
+    def add_training(
+        self, method: str | None, options: dict[str, Any], backbone: str, seed: int, base: str | None = None
+    ) -> str:
         """Register a training; returns its id."""
         spec = {**base_key(self.config), "method": method, "options": options, "backbone": backbone, "seed": seed}
-        spec |= {"scale": self.config.scale, "code": stage_hash("train"), "fit_scenes": self.config.fit_scenes}
+        spec |= {"scale": self.config.scale, "code": stage_hash("train"), "base_training": base}
         if method:
-            spec["plugin"] = method_key(method)
+            how = {"fit_scenes": self.config.fit_scenes, "finetune": self.config.finetune.model_dump()}
+            spec |= {"plugin": method_key(method), **how}
         key = digest(spec)
         name = f"{method or 'base'}.{backbone}.{self.config.scale}.s{seed}.{key[:8]}"
         self.trainings[name] = TrainEntry(
-            id=name, method=method, options=options, backbone=backbone, scale=self.config.scale, seed=seed, key=key
-        )
+            id=name, method=method, options=options, backbone=backbone, scale=self.config.scale, seed=seed, base=base,
+            key=key,
+        )  # fmt: skip
         return name
 
-    def cells_of(self, name: str, datasets: list[DatasetEntry]) -> list[Cell]:
-        """All cells of one method."""
+    def cells_of(self, name: str, grids: Any, where: str, datasets: list[DatasetEntry], table: str) -> list[Cell]:
+        """The cells of one method for ``grids`` of options, to be shown in ``table``."""
         cls, cells = self.methods[name], []
-        options = expand_options(self.config.methods[name], cls.Options, f"config: methods.{name}")
+        options = expand_grids(grids, cls.Options, where)
         for option, backbone, seed in itertools.product(options, self.backbones_of(cls), self.config.seeds):
             values = option.model_dump(mode="json")
             reason = self._unsupported(cls(option), backbone)
             needs_base = self.config.base == "train" and backbone != NO_BACKBONE
             base = self.add_training(None, {}, backbone, seed) if needs_base else None
-            trained = self.add_training(name, values, backbone, seed) if cls(option).fits else None
+            trained = self.add_training(name, values, backbone, seed, base) if cls(option).fits else None
             for dataset, frames in itertools.product(datasets, self.config.frames):
-                cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason))
-            if cls.kind != "control" and not reason:
-                self._profiles(cls, option, backbone)
+                cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason, table))
+            if cls.kind != "control" and not reason and seed == self.config.seeds[0]:
+                self._profiles(cls, option, backbone, datasets[0], trained, base)
         return cells
 
     def _unsupported(self, method: Method, backbone: str) -> str:
@@ -269,7 +294,7 @@ class Planner:
 
     def _cell(
         self, cls: type[Method], option: MethodOptions, backbone: str, seed: int, dataset: DatasetEntry, frames: int,
-        trained: str | None, base: str | None, unsupported: str,
+        trained: str | None, base: str | None, unsupported: str, table: str,
     ) -> Cell:  # fmt: skip
         config = self.config
         comparable = {
@@ -284,28 +309,49 @@ class Planner:
         return Cell(
             id=name, method=cls.name, label=cls.label, kind=cls.kind, options=comparable["options"], backbone=backbone,
             scale=config.scale, dataset=dataset.id, dataset_name=dataset.name, frames=frames, seed=seed,
-            trained=trained, base=base, key=key, unsupported=unsupported,
+            trained=trained, base=base, key=key, unsupported=unsupported, tables=[table],
         )  # fmt: skip
 
-    def _profiles(self, cls: type[Method], option: MethodOptions, backbone: str) -> None:
+    def _profiles(
+        self, cls: type[Method], option: MethodOptions, backbone: str, dataset: DatasetEntry, trained: str | None,
+        base: str | None,
+    ) -> None:  # fmt: skip
         values = option.model_dump(mode="json")
         for frames in self.config.profile.frames:
             spec = {"options": values, "method": method_key(cls.name), "backbone": backbone, "frames": frames,
                     "scale": self.config.scale, "code": stage_hash("profile"), "device": self.config.device,
-                    "precision": self.config.precision,
+                    "precision": self.config.precision, "data": dataset.key, "trained": trained, **base_key(self.config),
                     "how": self.config.profile.model_dump(exclude={"frames"})}  # fmt: skip
             changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
             name = f"{cls.name}.{backbone}.{self.config.scale}.f{frames}.{changed}"
             self.profiles[name] = ProfileEntry(
                 id=name, method=cls.name, label=cls.label, options=values, backbone=backbone, scale=self.config.scale,
-                frames=frames, key=digest(spec),
+                frames=frames, dataset=dataset.id, trained=trained, base=base, key=digest(spec),
             )  # fmt: skip
+
+    def _all_cells(self, datasets: list[DatasetEntry]) -> list[Cell]:
+        """Cells of the methods, then of the ablations; a cell that several tables show is planned once."""
+        found: dict[str, Cell] = {}
+        planned = [
+            c for name, grids in self.config.methods.items()
+            for c in self.cells_of(name, grids, f"config: methods.{name}", datasets, "main")
+        ]  # fmt: skip
+        for name, ablation in self.config.ablations.items():
+            chosen = [d for d in datasets if ablation.datasets is None or d.name in ablation.datasets]
+            where = f"config: ablations.{name}.options"
+            planned += self.cells_of(ablation.method, ablation.options, where, chosen, name)
+        for cell in planned:
+            if cell.id in found:
+                found[cell.id].tables = sorted({*found[cell.id].tables, *cell.tables})
+            else:
+                found[cell.id] = cell
+        return list(found.values())
 
     def build(self) -> Plan:
         """The whole plan. Raises Bench3RError for anything that cannot be planned."""
         self.check_names()
         datasets = plan_datasets(self.config, self.datasets)
-        cells = [c for name in self.config.methods for c in self.cells_of(name, datasets)]
+        cells = self._all_cells(datasets)
         score_key = digest([protocol_hash(p) for p in self.config.protocols] + [stage_hash("score"), self.config.points])
         return Plan(
             config=self.config.model_dump(mode="json"), datasets=datasets, trainings=list(self.trainings.values()),

@@ -21,9 +21,18 @@ LIBRARY = Path(__file__).resolve().parent
 # sources whose change makes the records of a stage stale
 STAGE_CODE = {
     "prepare": ("dataset.py", "gate.py", "procedural", "stages/prepare.py"),
-    "train": ("models", "training", "procedural", "dataset.py", "method.py", "stages/train.py"),
-    "predict": ("models", "dataset.py", "gate.py", "method.py", "measure", "stages/predict.py", "stages/worker.py"),
-    "profile": ("models", "method.py", "measure", "stages/profile.py"),
+    "train": ("models", "recursion", "training", "procedural", "dataset.py", "method.py", "stages/train.py"),
+    "predict": (
+        "models",
+        "recursion",
+        "dataset.py",
+        "gate.py",
+        "method.py",
+        "measure",
+        "stages/predict.py",
+        "stages/worker.py",
+    ),
+    "profile": ("models", "recursion", "dataset.py", "method.py", "measure", "stages/profile.py"),
     "score": ("metrics", "protocols", "dataset.py", "stages/score.py"),
 }
 

@@ -83,7 +83,9 @@ class ProfileRecord(BaseModel):
     macs: int | None = None
     flops: int | None = None
     flops_by_part: dict[str, int] = Field(default_factory=dict)
+    parameters_by_part: dict[str, int] = Field(default_factory=dict)
     seconds: list[float] = Field(default_factory=list)  # raw timed calls of the whole model
+    reference_seconds: list[float] = Field(default_factory=list)  # of the unchanged backbone, in turn with `seconds`
     trunk_seconds: list[float] = Field(default_factory=list)
     warmup: int = 0
     peak_rss_bytes: int | None = None

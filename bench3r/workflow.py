@@ -42,13 +42,14 @@ class WorkflowPlan:
         """Hash of all that defines an entry; a change makes its files stale."""
         return str(self._entries[kind][name]["key"])
 
-    def cell(self, name: str) -> dict[str, Any]:
-        """One cell."""
-        return self._entries["cells"][name]
+    def entry(self, kind: str, name: str) -> dict[str, Any]:
+        """One entry of ``kind``."""
+        return self._entries[kind][name]
 
-    def trainings_of(self, cell: str) -> list[str]:
-        """Trainings whose weights a cell needs."""
-        return [t for t in (self.cell(cell)["base"], self.cell(cell)["trained"]) if t]
+    def trainings_of(self, kind: str, name: str) -> list[str]:
+        """Trainings whose weights an entry of ``kind`` needs."""
+        entry = self.entry(kind, name)
+        return [t for t in (entry.get("base"), entry.get("trained")) if t]
 
 
 def resolve(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 rule predict:
     """Run one cell under supervision: a reconstruction and an efficiency record per scene."""
     input:
-        data=lambda w: str(paths.prepared(PLAN.cell(w.cell)["dataset"])),
+        data=lambda w: str(paths.prepared(PLAN.entry("cells", w.cell)["dataset"])),
         trained=lambda w: [
-            str(paths.trained(RUN, t)) for t in PLAN.trainings_of(w.cell)
+            str(paths.trained(RUN, t)) for t in PLAN.trainings_of("cells", w.cell)
         ],
     output:
         str(paths.predicted(RUN, "{cell}")),

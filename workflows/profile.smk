@@ -1,5 +1,11 @@
 rule profile:
     """Measure what one forward pass costs. Takes every core, so that nothing runs beside it."""
+    input:
+        data=lambda w: str(paths.prepared(PLAN.entry("profiles", w.profile)["dataset"])),
+        trained=lambda w: [
+            str(paths.trained(RUN, t))
+            for t in PLAN.trainings_of("profiles", w.profile)
+        ],
     output:
         str(paths.profiled(RUN, "{profile}")),
     log:

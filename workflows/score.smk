@@ -1,7 +1,7 @@
 rule score:
     """Score a cell's saved predictions under every protocol."""
     input:
-        data=lambda w: str(paths.prepared(PLAN.cell(w.cell)["dataset"])),
+        data=lambda w: str(paths.prepared(PLAN.entry("cells", w.cell)["dataset"])),
         predicted=str(paths.predicted(RUN, "{cell}")),
     output:
         str(paths.scored(RUN, "{cell}")),

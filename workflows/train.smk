@@ -1,5 +1,10 @@
 rule train:
     """Train a base, or what a method learns from training scenes."""
+    input:
+        lambda w: [
+            str(paths.trained(RUN, t))
+            for t in PLAN.trainings_of("trainings", w.training)
+        ],
     output:
         str(paths.trained(RUN, "{training}")),
     log:

@@ -16,6 +16,10 @@ class NotComputable(ValueError):
     """A metric cannot be computed for this scene; the text says why. The metric stays missing."""
 
 
+class NotApplicable(NotComputable):
+    """The metric has no meaning for this method; its absence is no hole."""
+
+
 @dataclass
 class Scored:
     """A saved prediction beside the truth. All float64, the prediction in its own frame and scale."""
@@ -26,6 +30,8 @@ class Scored:
     intrinsics: np.ndarray  # [S, 3, 3]
     world_points: np.ndarray | None = None  # [S, H, W, 3], when a head predicted them and they were kept
     points_from: str = "depth_camera"
+    recursion_depth: np.ndarray | None = None  # [S, h, w] recursions of every patch, of methods that have them
+    patch: int = 8  # side of a patch in pixels
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -97,11 +103,16 @@ def unproject(depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.
     return (camera @ w2c[:, :, :3]).reshape(s, h, w, 3)
 
 
+NOT_APPLICABLE = "not applicable: "  # how the reason of such a missing metric starts
+
+
 def score(protocol: ModuleType, scored: Scored) -> tuple[dict[str, float], dict[str, str]]:
     """Metrics of one protocol and, for those that cannot be computed, the reasons."""
     try:
         metrics = protocol.score(scored)
     except (NotComputable, ValueError, np.linalg.LinAlgError) as error:
-        return {}, {name: str(error) for name in protocol.METRICS}
+        mark = NOT_APPLICABLE if isinstance(error, NotApplicable) else ""
+        return {}, dict.fromkeys(protocol.METRICS, f"{mark}{error}")
     good = {k: float(v) for k, v in metrics.items() if np.isfinite(v)}
-    return good, {k: "not finite" for k in metrics if k not in good}
+    why = getattr(protocol, "NAN_REASON", "not finite")
+    return good, {k: why for k in protocol.METRICS if k not in good}

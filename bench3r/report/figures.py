@@ -54,7 +54,7 @@ def quality(table: pd.DataFrame, columns: tuple[Column, ...], folder: Path) -> P
 
 def training_curve(curve: pd.DataFrame, folder: Path, title: str) -> Path:
     """Loss parts over steps, smoothed, on a log axis."""
-    parts = [c for c in ("camera", "depth", "point", "track") if curve[c].notna().any()]
+    parts = [c for c in ("camera", "depth", "point", "track", "matching") if c in curve and curve[c].notna().any()]
     figure, axis = plt.subplots(figsize=(6, 3.5))
     window = max(1, len(curve) // 50)
     for part in parts:
@@ -66,30 +66,27 @@ def training_curve(curve: pd.DataFrame, folder: Path, title: str) -> Path:
 
 
 def panel(scene: SceneData, predictions: dict[str, np.ndarray], folder: Path, name: str) -> Path:
-    """Images, true depth and, per method, median-scaled depth and relative error of one scene's views."""
+    """Two views of a scene: image and true depth, then per method its median-scaled depth and relative error."""
     if scene.depth is None:
         raise ValueError("a qualitative panel needs true depth")
     valid = scene.depth > 0
     top = float(np.quantile(scene.depth[valid], 0.98))
-    views = range(min(4, len(scene.images)))
-    labels = ["image", "true depth", *(t for m in predictions for t in (m, f"{m}: error"))]
-    figure, axes = plt.subplots(len(labels), len(views), figsize=(2 * len(views) + 2, 1.5 * len(labels)), squeeze=False)
-    for column in views:
-        shown = [scene.images[column], np.where(valid[column], scene.depth[column], np.nan)]
-        for depth in predictions.values():
-            scaled = depth * np.median(scene.depth[valid]) / np.median(depth[valid])
-            error = np.abs(scaled - scene.depth) / np.where(valid, scene.depth, np.nan)
-            shown += [scaled[column], error[column]]
-        for row, (picture, label) in enumerate(zip(shown, labels, strict=True)):
-            style = (
-                {"cmap": "magma", "vmin": 0, "vmax": 0.5}
-                if label.endswith("error")
-                else {"cmap": "viridis", "vmin": 0, "vmax": top}
-            )
-            axes[row, column].imshow(picture, **({} if row == 0 else style))
+    views = sorted({0, len(scene.images) - 1})
+    truth = np.where(valid, scene.depth, np.nan)
+    rows: list[tuple[str, list[np.ndarray]]] = [("image | true depth", [m[v] for v in views for m in (scene.images, truth)])]
+    for label, depth in predictions.items():
+        scaled = depth * np.median(scene.depth[valid]) / np.median(depth[valid])
+        error = np.abs(scaled - scene.depth) / np.where(valid, scene.depth, np.nan)
+        rows.append((label, [m[v] for v in views for m in (scaled, error)]))
+    size = (4.2 * len(views) + 2, 1.5 * len(rows))
+    figure, axes = plt.subplots(len(rows), 2 * len(views), figsize=size, squeeze=False)
+    for row, (label, pictures) in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            is_error = row > 0 and column % 2 == 1
+            style = {"cmap": "magma", "vmin": 0, "vmax": 0.5} if is_error else {"cmap": "viridis", "vmin": 0, "vmax": top}
+            axes[row, column].imshow(picture, **({} if picture.ndim == 3 else style))
             axes[row, column].set(xticks=[], yticks=[])
-            if column == 0:
-                axes[row, column].set_ylabel(label, rotation=0, ha="right", va="center")
-    figure.suptitle(f"{scene.name}: depth in {scene.unit} (0 to {top:.3g}); relative error 0 to 0.5", y=0.995)
+        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
+    figure.suptitle(f"{scene.name}: depth in {scene.unit} (0 to {top:.3g}) | relative error (0 to 0.5)", y=0.995)
     figure.tight_layout()
     return save(figure, folder, name)

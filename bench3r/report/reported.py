@@ -12,3 +12,16 @@ SPATIALMOR_TABLE_2: dict[str, dict[str, float]] = {
     "spatial_mor": {"CD": 1.69, "F1": 0.70, "dMSE": 0.014, "Time": 0.72, "FLOPs": 168},
 }
 SPATIALMOR_SOURCE = "SpatialMoR-VGGT, Table II (A100 80GB; dataset, frames, resolution and units not stated)"
+
+# SpatialMoR, Table IV: maximum depth -> Chamfer distance, GFLOPs, "speedup vs VGGT" (which is the FLOP reduction)
+SPATIALMOR_TABLE_4: dict[int, dict[str, float]] = {
+    2: {"CD": 1.73, "FLOPs": 157.5, "saving": 0.25},
+    3: {"CD": 1.69, "FLOPs": 172.2, "saving": 0.18},
+    4: {"CD": 1.68, "FLOPs": 178.5, "saving": 0.15},
+}
+# SpatialMoR, Table V: scene type -> share of patches at depth 1, 2, 3, 4
+SPATIALMOR_TABLE_5: dict[str, tuple[float, float, float, float]] = {
+    "indoor": (0.382, 0.327, 0.214, 0.077),
+    "controlled": (0.451, 0.303, 0.186, 0.060),
+    "real-world": (0.328, 0.315, 0.252, 0.105),
+}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench3r.metrics.statistics import Interval, bootstrap_mean, paired_bootstrap
+from bench3r.protocols.base import NOT_APPLICABLE
 
 SETTING = ["method", "label", "kind", "options", "backbone"]  # what makes a row of a table
 SCENE = ["dataset", "frames", "seed", "scene"]  # what must be the same for scores to be paired
@@ -22,7 +23,7 @@ class Column:
     protocol: str
     metric: str
     unit: str
-    better: str  # "lower" or "higher"
+    better: str  # "lower", "higher", or "" where neither is
     digits: int = 3
 
 
@@ -78,7 +79,9 @@ def against_reference(values: pd.DataFrame, setting: tuple[str, ...]) -> Interva
 
 
 def ranks(means: dict[tuple[str, ...], float], better: str) -> tuple[object, object]:
-    """The best and the second best setting (controls are not passed in)."""
+    """The best and the second best setting (controls are not passed in); none where no way is better."""
+    if not better:
+        return None, None
     ordered = sorted((m, k) for k, m in means.items() if np.isfinite(m))
     if better == "higher":
         ordered.reverse()
@@ -90,7 +93,7 @@ def holes(table: pd.DataFrame) -> pd.DataFrame:
     """Scenes without a result and the reason, and metrics that could not be computed."""
     failed = table[table["status"] != "ok"].drop_duplicates(["cell", "scene", "status", "reason"])
     failed = failed.assign(metric="all")
-    missing = table[(table["status"] == "ok") & table["value"].isna()]
+    missing = table[(table["status"] == "ok") & table["value"].isna() & ~table["reason"].str.startswith(NOT_APPLICABLE)]
     grouped = missing.groupby(["label", "dataset", "protocol", "metric", "reason"], as_index=False)["scene"].nunique()
     shown = pd.concat([
         failed.groupby(["label", "dataset", "metric", "status", "reason"], as_index=False)["scene"].nunique(),

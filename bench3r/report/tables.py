@@ -11,13 +11,43 @@ import numpy as np
 import pandas as pd
 
 from bench3r.files import write_text
+from bench3r.method import Method
+from bench3r.registry import load_one
 from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
-from bench3r.report.summary import SETTING, Column, against_reference, common_scenes, counts, interval, ranks, settings, wide
+from bench3r.report.summary import (
+    REFERENCE,
+    SCENE,
+    SETTING,
+    Column,
+    against_reference,
+    common_scenes,
+    counts,
+    interval,
+    ranks,
+    settings,
+    wide,
+)
 
 QUALITY = (
     Column("CD ↓ (median depths)", "pi3_pointmap", "chamfer_norm", "median depths", "lower"),
     Column("F1 ↑ (1 % of diagonal)", "fscore", "fscore", "share", "higher"),
     Column("dMSE ↓ (median depths²)", "depth_median", "mse_norm", "median depths^2", "lower"),
+    Column("camera ↓ (deg)", "relpose_pi3", "rot_deg", "deg", "lower", 1),
+)
+REGIONS = (
+    Column("AbsRel simple ↓", "regions", "absrel_simple", "ratio", "lower"),
+    Column("AbsRel complex ↓", "regions", "absrel_complex", "ratio", "lower"),
+    Column("roughness simple ↓", "regions", "roughness_simple", "ratio", "lower"),
+    Column("detail complex ↑", "regions", "detail_complex", "share", "higher"),
+    Column("border error ↓", "regions", "border_error", "log depth", "lower"),
+    Column("seam index (1 = none)", "recursion", "seam_index", "ratio", "lower", 2),
+)
+ROUTING = (
+    Column("mean depth", "recursion", "mean_depth", "recursions", "", 2),
+    Column("ρ(depth, geometry)", "recursion", "corr_geometry", "rank correlation", "", 2),
+    Column("ρ(depth, texture)", "recursion", "corr_texture", "rank correlation", "", 2),
+    Column("agreement of views", "recursion", "agreement", "share", "", 2),
+    Column("agreement by chance", "recursion", "agreement_chance", "share", "", 2),
 )
 DETAIL = (
     Column("AbsRel ↓", "depth_median", "absrel", "ratio", "lower"),
@@ -62,7 +92,8 @@ class Table:
 
 _ESCAPED = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
             "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "²": "$^2$",
-            "≈": r"$\approx$", "δ": r"$\delta$", "–": "--", "<": "$<$", ">": "$>$", "`": ""}  # fmt: skip
+            "≈": r"$\approx$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
+            "δ": r"$\delta$", "–": "--", "<": "$<$", ">": "$>$", "`": ""}  # fmt: skip
 
 
 def latex_text(text: object) -> str:
@@ -73,14 +104,20 @@ def latex_text(text: object) -> str:
 
 
 def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
-    """Label of a row; options are added when a method has several."""
+    """Label of a row. When a method has several: the option that varies, or of several those that are not the default."""
     same = table[(table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])]["options"].unique()
-    if len(same) < 2:
-        return str(setting["label"])
-    all_options = [json.loads(o) for o in same]
-    varied = [k for k in all_options[0] if len({json.dumps(o.get(k)) for o in all_options}) > 1]
-    own = json.loads(setting["options"])
-    return f"{setting['label']} ({', '.join(f'{k} {own[k]}' for k in varied)})"
+    return label_of(setting["method"], setting["label"], json.loads(setting["options"]), [json.loads(o) for o in same])
+
+
+def label_of(method: str, label: str, own: dict[str, object], everyone: list[dict[str, object]]) -> str:
+    """As :func:`name_of`, given the row's options and those of all rows of its method."""
+    varied = [k for k in own if len({json.dumps(o.get(k)) for o in everyone}) > 1]
+    if not varied:
+        return str(label)
+    if len(varied) > 1:
+        defaults = load_one("methods", method, Method).Options().model_dump(mode="json")
+        varied = [k for k in varied if own[k] != defaults[k]]
+    return f"{label} ({', '.join(f'{k} {own[k]}' for k in varied)})" if varied else f"{label} (default)"
 
 
 def quality_cells(
@@ -111,12 +148,29 @@ def quality_cells(
     return shown, raw
 
 
+def of_setting(rows: pd.DataFrame, setting: pd.Series) -> pd.DataFrame:
+    """The rows of one setting (method, options, backbone)."""
+    if not len(rows):
+        return rows
+    same = (rows["method"] == setting["method"]) & (rows["backbone"] == setting["backbone"])
+    return rows[same & (rows["options"] == setting["options"])]
+
+
+def flops_of(facts: pd.DataFrame, setting: pd.Series, common: pd.Index) -> float:
+    """Mean FLOPs that a setting spent on the compared scenes, counted on each; NaN when it was not counted."""
+    rows = of_setting(facts, setting)
+    if not len(rows):
+        return float("nan")
+    rows = rows[rows.set_index(SCENE).index.isin(common)]
+    return float(pd.to_numeric(rows["flops"]).mean())
+
+
 def cost_cells(profiles: pd.DataFrame, setting: pd.Series, frames: int) -> dict[str, object]:
-    """Median latency with its quartiles and counted FLOPs, from the profile stage; empty for controls."""
+    """Median latency with its quartiles, FLOPs and parameters from the profile stage; empty for controls."""
     if not len(profiles):
         return {}
-    rows = profiles[(profiles["method"] == setting["method"]) & (profiles["backbone"] == setting["backbone"])
-                    & (profiles["options"] == setting["options"]) & (profiles["frames"] == frames)]  # fmt: skip
+    rows = of_setting(profiles, setting)
+    rows = rows[rows["frames"] == frames]
     if not len(rows):
         return {}
     row = rows.iloc[0]
@@ -142,7 +196,7 @@ def cost_notes(profiles: pd.DataFrame, frames: int) -> list[str]:
 
 def comparison(
     table: pd.DataFrame, profiles: pd.DataFrame, columns: tuple[Column, ...], frames: int, with_cost: bool, name: str,
-    title: str, caption: str,
+    title: str, caption: str, facts: pd.DataFrame | None = None,
 ) -> Table:  # fmt: skip
     """Methods against columns; means over the scenes that all compared methods finished, n/N beside them."""
     rows = settings(table)
@@ -160,13 +214,37 @@ def comparison(
     if with_cost:
         costs = [cost_cells(profiles, r, frames) for _, r in rows.iterrows()]
         notes = cost_notes(profiles, frames)
+        spent = [flops_of(pd.DataFrame() if facts is None else facts, r, common) for _, r in rows.iterrows()]
+        dense = next((f for f, (_, r) in zip(spent, rows.iterrows(), strict=True) if r["method"] == REFERENCE), np.nan)
         shown["Time (s)"] = [c.get("time_text", "–") for c in costs]
-        shown["FLOPs (G)"] = [c.get("flops_text", "–") for c in costs]
+        shown["FLOPs (G)"] = [
+            f"{f / 1e9:.2f}" if np.isfinite(f) else c.get("flops_text", "–") for f, c in zip(spent, costs, strict=True)
+        ]
+        shown["saved"] = [f"{1 - f / dense:.1%}" if np.isfinite(f / dense) else "–" for f in spent]
+        raw["flops_per_scene"], raw["flop_saving"] = spent, [1 - f / dense for f in spent]
         for part in ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes"):
             raw[part] = [c.get(part) for c in costs]
     tally = [counts(table, tuple(r)) for r in rows[SETTING].to_numpy()]
     shown["n/N"] = [f"{n}/{total}" for n, total in tally]
     raw["n"], raw["N"], raw["compared"] = [t[0] for t in tally], [t[1] for t in tally], len(common)
+    return Table(name, title, caption, shown, raw, notes)
+
+
+def differences(table: pd.DataFrame, columns: tuple[Column, ...], name: str, title: str, caption: str) -> Table:
+    """Paired differences to VGGT over the same scenes, with their 95 % intervals."""
+    rows, common = settings(table), common_scenes(table)
+    rows = rows[(rows["method"] != REFERENCE) & (rows["kind"] != "control")]
+    shown = pd.DataFrame({"method": [name_of(r, table) for _, r in rows.iterrows()]})
+    raw = rows.copy()
+    for column in columns:
+        values = wide(table, column)
+        values = values[values.index.isin(common)]
+        found = [against_reference(values, tuple(r)) for r in rows[SETTING].to_numpy()]
+        d = column.digits
+        shown[f"Δ {column.title}"] = [f"{f.mean:+.{d}f} [{f.low:+.{d}f}, {f.high:+.{d}f}]" if f else "–" for f in found]
+        for part in ("mean", "low", "high"):
+            raw[f"{column.protocol}/{column.metric}/delta_{part}"] = [getattr(f, part) if f else None for f in found]
+    notes = ["Method minus VGGT, 95 % paired bootstrap over scenes; an interval that holds 0 is no difference."]
     return Table(name, title, caption, shown, raw, notes)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench3r.files import read_json, read_jsonl, write_atomic
+from bench3r.files import read_json, read_jsonl, write_atomic, write_jsonl
 from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol
 from bench3r.records import score_key
@@ -82,7 +82,41 @@ def collect(plan: Plan) -> pd.DataFrame:
     return table.assign(scene_type=table["dataset"].map(types), value=pd.to_numeric(table["value"]))
 
 
-def collect_profiles(plan: Plan) -> pd.DataFrame:
+FACTS = ("depth_histogram", "mean_depth", "violations", "violations_before", "raised_share", "collapsed", "exit_layer",
+         "backbone_macs", "counted_saving", "predicted_saving", "rule_saving", "f", "m", "K", "merged_share")  # fmt: skip
+
+
+def collect_facts(plan: Plan) -> list[dict[str, Any]]:
+    """What each finished prediction cost and how it was routed: one row per cell and scene."""
+    from bench3r.dataset import Dataset
+    from bench3r.registry import load_all
+
+    types = {name: cls.scene_type for name, cls in load_all("datasets", Dataset).items()}
+    rows = []
+    for cell in plan.cells:
+        common = cell_columns(str(plan.config["name"]), cell) | {"scene_type": types[cell.dataset_name]}
+        for record in read_jsonl(paths.predicted(str(plan.config["name"]), cell.id)):
+            if record["key"] == cell.key and record["status"] == "ok":
+                facts = {k: record["extras"].get(k) for k in FACTS}
+                rows.append({**common, "scene": record["scene"], "flops": record["efficiency"]["flops"], **facts})
+    return rows
+
+
+def collect_trainings(plan: Plan) -> list[dict[str, Any]]:
+    """How long everything that was learned in this run was trained: one row per training."""
+    rows = []
+    for entry in plan.trainings:
+        path = paths.trained(str(plan.config["name"]), entry.id).with_suffix(".json")
+        record = read_json(path) if path.exists() else {}
+        rows.append({
+            "training": entry.id, "method": entry.method or "base", "options": json.dumps(entry.options, sort_keys=True),
+            "seed": entry.seed, "steps": record.get("steps_done"), "scenes": record.get("scenes_seen", record.get("scenes")),
+            "seconds": record.get("seconds"), "device": record.get("provenance", {}).get("device"),
+        })  # fmt: skip
+    return rows
+
+
+def collect_profiles(plan: Plan) -> list[dict[str, Any]]:
     """Cost records, one row each; a profile that has not run is an error row."""
     rows = []
     for entry in plan.profiles:
@@ -94,13 +128,14 @@ def collect_profiles(plan: Plan) -> pd.DataFrame:
             "options": json.dumps(entry.options, sort_keys=True), "frames": entry.frames, **record,
             "device": where.get("device"), "time": where.get("time"), "git": where.get("git"),
         })  # fmt: skip
-    return pd.DataFrame(rows)
+    return rows
 
 
 def write_tables(plan: Plan, out: Path) -> None:
-    """Write the tidy table as parquet and CSV, and the cost records as JSON lines beside them."""
-    table, profiles = collect(plan), collect_profiles(plan)
+    """Write the tidy table as parquet and CSV; costs, facts of predictions and trainings as JSON lines beside it."""
+    table = collect(plan)
     write_atomic(out, lambda f: table.to_parquet(f, index=False))
     write_atomic(out.with_suffix(".csv"), lambda f: f.write(table.to_csv(index=False).encode()))
-    text = profiles.to_json(orient="records", lines=True) if len(profiles) else ""
-    write_atomic(out.with_name("profiles.jsonl"), lambda f: f.write(text.encode()))
+    extra = {"profiles": collect_profiles(plan), "facts": collect_facts(plan), "trainings": collect_trainings(plan)}
+    for name, rows in extra.items():
+        write_jsonl(out.with_name(f"{name}.jsonl"), rows)

@@ -1,20 +1,31 @@
-"""Profile: what one forward pass costs (FLOPs, time, memory) with the machine to itself, without data or weights."""
+"""Profile: what one forward pass costs (FLOPs, time, memory) with the machine to itself.
+
+Inputs are the first scenes of the run's first dataset and the weights are the compared ones, because adaptive methods
+spend what the content asks for.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bench3r.config import RunConfig
+from bench3r.dataset import Dataset, load_scene
 from bench3r.errors import Bench3RError
-from bench3r.files import write_json
+from bench3r.files import read_json, write_json
 from bench3r.measure import flops
-from bench3r.measure.trackers import MemoryTracker, time_calls
-from bench3r.method import BuildContext, Method
+from bench3r.measure.trackers import MemoryTracker, time_calls, time_in_turn
+from bench3r.method import BuildContext, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
-from bench3r.models.scales import input_size
+from bench3r.models.preprocess import scene_images
+from bench3r.models.scales import NO_BACKBONE, input_size
+from bench3r.models.trunk import Schedule
+from bench3r.models.weights import resolve_base
 from bench3r.plan import ProfileEntry
 from bench3r.provenance import provenance
 from bench3r.records import ProfileRecord
@@ -23,10 +34,17 @@ from bench3r.registry import load_one
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
 
 
-def trunk_call(predictor: object, images: torch.Tensor) -> Callable[[], object] | None:
-    """The trunk alone, when the predictor has one."""
+def cycle_calls(predictor: Predictor, inputs: list[torch.Tensor]) -> Callable[[], object]:
+    """A function that runs the whole model on the next of ``inputs``."""
+    turn = itertools.cycle(inputs)
+    return lambda: predictor(next(turn), None)
+
+
+def trunk_calls(predictor: object, inputs: list[torch.Tensor]) -> Callable[[], object] | None:
+    """The same for the trunk alone, when the predictor has one."""
+    turn = itertools.cycle(inputs)
     if isinstance(predictor, BackbonePredictor):
-        return lambda: predictor.model.run_trunk(images)
+        return lambda: predictor.model.run_trunk(next(turn))
     return None
 
 
@@ -43,61 +61,106 @@ def suspect_reasons(record: ProfileRecord) -> list[str]:
     return reasons
 
 
-def measure(entry: ProfileEntry, config: RunConfig, images: torch.Tensor) -> ProfileRecord:
-    """The cost record of ``entry`` on ``images`` [1, S, 3, H, W]."""
-    cls, how = load_one("methods", entry.method, Method), config.profile
-    context = BuildContext(entry.backbone, entry.scale, config.device, config.precision)
-    predictor = cls(cls.Options.model_validate(entry.options)).build(context)
+def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: dict[str, Any]) -> list[torch.Tensor]:
+    """Images [1, S, 3, H, W] of the first readable scenes with ``entry.frames`` views; shorter lists start over.
+
+    Only scenes of one size, so that times can be compared. Raises Bench3RError when no scene can be read.
+    """
+    lists = prepared["lists"]
+    items = lists.get(str(entry.frames)) or lists[max(lists, key=int)]
+    name = str(prepared["name"])
+    dataset = load_one("datasets", name, Dataset)(Path(prepared["root"]))
+    _, width, patch = input_size(entry.backbone, entry.scale)
+    found: list[torch.Tensor] = []
+    for item in items:
+        frames = [item["frames"][i % len(item["frames"])] for i in range(entry.frames)]
+        try:
+            images = scene_images(load_scene(dataset, item["scene"], frames, width, patch), config.device)
+        except Bench3RError:
+            continue  # a broken scene is reported where it is predicted
+        if not found or images.shape == found[0].shape:
+            found.append(images)
+        if len(found) == config.profile.scenes:
+            break
+    if not found:
+        raise Bench3RError(f"{name}: no scene can be read, so there is nothing to measure on")
+    return found
+
+
+def measure(
+    entry: ProfileEntry, config: RunConfig, inputs: list[torch.Tensor], predictor: Predictor, reference: Predictor | None
+) -> ProfileRecord:
+    """The cost record of ``predictor`` on ``inputs``, each [1, S, 3, H, W]; timed calls take them in turn.
+
+    ``reference``, the unchanged backbone, is timed call by call beside it: what a method saves is not left to how two
+    processes met the machine.
+    """
+    how = config.profile
+    call, trunk = cycle_calls(predictor, inputs), trunk_calls(predictor, inputs)
     record = ProfileRecord(
-        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, image_size=(images.shape[-2], images.shape[-1]),
-        warmup=how.warmup, provenance=provenance(config.device),
+        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, warmup=how.warmup,
+        image_size=(inputs[0].shape[-2], inputs[0].shape[-1]), provenance=provenance(config.device),
     )  # fmt: skip
     with torch.inference_mode():
         with MemoryTracker(config.device) as memory:
-            predictor(images, None)
-        record.seconds = time_calls(lambda: predictor(images, None), config.device, how.warmup, how.repeats)
-        trunk = trunk_call(predictor, images)
+            call()
+        calls = [call, cycle_calls(reference, inputs)] if reference else [call]
+        record.seconds, *others = time_in_turn(calls, config.device, how.warmup * len(inputs), how.repeats)
+        record.reference_seconds = others[0] if others else []
         if trunk:
             record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats)
     record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
     record.peak_gpu_bytes = memory.peak_gpu
-    _count(record, predictor, images)
+    _count(record, predictor, inputs)
     record.suspect = suspect_reasons(record)
     return record
 
 
-def _count(record: ProfileRecord, predictor: object, images: torch.Tensor) -> None:
-    """Parameters and FLOPs of predictors that are backbones; others stay without."""
+def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor]) -> None:
+    """Parameters and FLOPs (mean over the inputs) of predictors that are backbones; others stay without."""
     if not isinstance(predictor, BackbonePredictor):
         return
     parameters = list(predictor.model.parameters())
     record.parameters = sum(p.numel() for p in parameters)
     record.weight_bytes = sum(p.numel() * p.element_size() for p in parameters)
-    counted = flops.count(predictor.model, images)
-    record.macs, record.flops = counted.macs, counted.flops
-    record.flops_by_part = {k: 2 * v for k, v in flops.parts(counted.by_module).items()}
+    dynamic = type(predictor.model.schedule) is not Schedule
+    counted = [flops.count(predictor.model, images) for images in (inputs if dynamic else inputs[:1])]
+    record.macs = round(sum(c.macs for c in counted) / len(counted))
+    record.flops = 2 * record.macs
+    split = [flops.parts(c.by_module) for c in counted]
+    names = {name for s in split for name in s}
+    record.flops_by_part = {n: round(2 * sum(s.get(n, 0) for s in split) / len(split)) for n in sorted(names)}
+    record.parameters_by_part = flops.parameter_parts(predictor.model)
 
 
-def profile(entry: ProfileEntry, config: RunConfig, threads: int = 1) -> ProfileRecord:
-    """As :func:`measure` with random images at the scale's usual size; a failure becomes a record."""
+def profile(
+    entry: ProfileEntry, config: RunConfig, prepared: Path, base: Path | None, fitted: Path | None, threads: int = 1
+) -> ProfileRecord:
+    """As :func:`measure` with the run's data and weights; a failure becomes a record."""
     from bench3r.stages.worker import failure
 
     if config.device == "cuda" and not torch.cuda.is_available():
         raise Bench3RError("device: cuda, but torch sees no GPU here")
     torch.set_num_threads(threads)
-    height, width, _ = input_size(entry.backbone, entry.scale)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(1, entry.frames, 3, height, width, generator=generator).to(config.device)
     try:
-        return measure(entry, config, images)
+        inputs = profile_inputs(entry, config, read_json(prepared))
+        cls = load_one("methods", entry.method, Method)
+        weights = resolve_base(config.base, entry.backbone, entry.scale, base) if entry.backbone != NO_BACKBONE else None
+        context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
+        predictor = cls(cls.Options.model_validate(entry.options)).build(context)
+        plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"
+        reference = BackbonePredictor(Method(), replace(context, fitted=None)) if plain else None
+        return measure(entry, config, inputs, predictor, reference)
     except Exception as error:
         status, reason = failure(error)
         return ProfileRecord(cell=entry.id, key=entry.key, status=status, reason=reason, frames=entry.frames,
-                             image_size=(height, width), provenance=provenance(config.device))  # fmt: skip
+                             provenance=provenance(config.device))  # fmt: skip
 
 
-def write_profile(entry: ProfileEntry, config: RunConfig, out: Path, threads: int = 1) -> ProfileRecord:
+def write_profile(
+    entry: ProfileEntry, config: RunConfig, out: Path, prepared: Path, base: Path | None, fitted: Path | None, threads: int
+) -> ProfileRecord:
     """Measure and write the record."""
-    record = profile(entry, config, threads)
+    record = profile(entry, config, prepared, base, fitted, threads)
     write_json(out, record.model_dump(mode="json"))
     return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from bench3r.dataset import Dataset, SceneData, load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import input_size
-from bench3r.plan import Plan
+from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
-from bench3r.report import figures
+from bench3r.report import adaptive, depth_figures, figures
 from bench3r.report.summary import holes
-from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison
+from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -48,60 +49,93 @@ NOTES = [
 ]
 
 
-def build_tables(plan: Plan, table: pd.DataFrame, profiles: pd.DataFrame) -> list[Table]:
+def build_tables(evidence: list[adaptive.Evidence]) -> list[Table]:
     """All tables, one set per frame count: scenes of different length are never averaged together."""
-    out = []
-    for frames, rows in table.groupby("frames", sort=False):
-        suffix = f"_f{frames}" if table["frames"].nunique() > 1 else ""
-        out += tables_of(rows, profiles, int(str(frames)), suffix, caption(plan, rows))
+    out = [t for e in evidence for t in tables_of(e)]
     return sorted(out, key=lambda t: t.name.startswith("dataset_"))
 
 
-def tables_of(rows: pd.DataFrame, profiles: pd.DataFrame, frames: int, suffix: str, about: str) -> list[Table]:
-    """The tables of one frame count: the main comparison, details, and each dataset alone."""
-    second = comparison(
-        rows, profiles, QUALITY, frames, True, f"table2{suffix}", "Methods compared (SpatialMoR's Table II)", about
-    )
+def tables_of(e: adaptive.Evidence) -> list[Table]:
+    """The tables of one frame count: the main comparison, adaptive depth, details, and each dataset alone."""
+    rows = e.rows_of("main")
+    title = "Methods compared (SpatialMoR's Table II)"
+    second = comparison(rows, e.profiles, QUALITY, e.frames, True, f"table2{e.suffix}", title, e.about, e.facts)
     second.notes += NOTES
-    detail = comparison(rows, profiles, DETAIL, frames, False, f"detail{suffix}", "Depth, normals and camera pose", about)
+    against = differences(rows, QUALITY, f"table2_differences{e.suffix}", "Differences to VGGT", e.about)
+    detail = comparison(
+        rows, e.profiles, DETAIL, e.frames, False, f"detail{e.suffix}", "Depth, normals and camera pose", e.about
+    )
     detail.notes += NOTES[:2]
-    out = [add_reported(second), detail]
+    out = [add_reported(second), against, *adaptive.tables(e), detail]
     for name, own in rows.groupby("dataset", sort=False):
-        columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{suffix}"
-        out.append(comparison(own, profiles, columns, frames, False, where, f"{name} alone", about))
+        columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{e.suffix}"
+        out.append(comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about))
     return out
 
 
-def example(plan: Plan, dataset: str) -> tuple[SceneData, dict[str, np.ndarray]] | None:
-    """The first scene of ``dataset`` that several methods finished, with their depth; None when there is none."""
+@dataclass
+class Example:
+    """One scene that methods finished, with what they predicted."""
+
+    scene: SceneData
+    depths: dict[str, np.ndarray]  # of the main methods, by label
+    recursion: dict[str, np.ndarray]  # of the recursive ones
+    patch: int
+
+
+def example(plan: Plan, dataset: str) -> Example | None:
+    """The first scene of ``dataset`` that methods finished and that has true depth; None when there is none."""
     run, config = str(plan.config["name"]), plan.run_config()
     entry = next(d for d in plan.datasets if d.name == dataset)
     prepared = read_json(paths.prepared(entry.id))
-    cells = [c for c in plan.cells if c.dataset == entry.id and c.frames == config.frames[0] and c.seed == config.seeds[0]]
-    for item in prepared["lists"][str(config.frames[0])]:
-        depths = {}
+    frames, seed = config.frames[0], config.seeds[0]
+    cells = [c for c in plan.cells if c.dataset == entry.id and c.frames == frames and c.seed == seed and "main" in c.tables]
+    for item in prepared["lists"][str(frames)]:
+        found: dict[str, dict[str, np.ndarray]] = {}
         for cell in cells:
             path = paths.predicted(run, cell.id)
             row = next((r for r in read_jsonl(path) if r["scene"] == item["id"] and r["status"] == "ok"), None)
             if row:
-                depths[cell.label] = read_npz(path.with_suffix("") / row["prediction"])["depth"]
-        if depths:
+                found[cell_label(cell, cells)] = read_npz(path.with_suffix("") / row["prediction"])
+        if found:
             _, width, patch = input_size(config.backbones[0], config.scale)
             root = Path(prepared["root"])
             scene = load_scene(load_one("datasets", dataset, Dataset)(root), item["scene"], item["frames"], width, patch)
-            return (scene, depths) if scene.depth is not None else None
+            depths = {k: v["depth"] for k, v in found.items()}
+            recursion = {k: v["recursion_depth"] for k, v in found.items() if "recursion_depth" in v}
+            return Example(scene, depths, recursion, patch) if scene.depth is not None else None
     return None
 
 
-def build_figures(plan: Plan, table: pd.DataFrame, folder: Path) -> list[tuple[str, Path]]:
+def cell_label(cell: Cell, cells: list[Cell]) -> str:
+    """Label of a cell, with its options where several cells share it."""
+    return label_of(cell.method, cell.label, cell.options, [c.options for c in cells if c.method == cell.method])
+
+
+def training_curves(plan: Plan) -> dict[str, pd.DataFrame]:
+    """Curves of the fine-tuned main methods, by label and options."""
+    run, found = str(plan.config["name"]), {}
+    cells = [c for c in plan.cells if c.trained and "main" in c.tables]
+    for cell in cells:
+        path = paths.trained(run, str(cell.trained)).with_suffix(".csv")
+        if path.exists():
+            found[cell_label(cell, list({c.trained: c for c in cells}.values()))] = pd.read_csv(path)
+    return found
+
+
+def build_figures(
+    plan: Plan, evidence: list[adaptive.Evidence], table: pd.DataFrame, folder: Path
+) -> list[tuple[str, Path]]:
     """All figures with their captions."""
-    out = []
-    if table["value"].notna().any():
-        out.append(("Quality of every scene.", figures.quality(table, QUALITY, folder)))
-    curve = WEIGHTS / f"{plan.config['backbones'][0]}-{plan.config['scale']}.csv"
-    if plan.config["base"] == "shipped" and curve.exists():
-        title = f"Training of the shipped {curve.stem} base"
-        out.append((f"{title}.", figures.training_curve(pd.read_csv(curve), folder, title)))
+    out: list[tuple[str, Path | None]] = []
+    e = evidence[0]
+    main = e.rows_of("main")
+    if main["value"].notna().any():
+        out.append(("Quality of every scene.", figures.quality(main, QUALITY, folder)))
+        out.append(("Quality against measured FLOPs.", depth_figures.pareto(e.everywhere(), e.facts, QUALITY, folder)))
+    out.append(("Where depth was spent.", depth_figures.depth_distribution(e.facts, e.everywhere(), folder)))
+    out.append(("Recursion depth and complexity.", depth_figures.correlation(main, folder)))
+    out += curve_figures(plan, folder)
     for dataset in plan.config["datasets"]:
         try:
             found = example(plan, dataset)
@@ -109,7 +143,27 @@ def build_figures(plan: Plan, table: pd.DataFrame, folder: Path) -> list[tuple[s
             out.append((f"No panel for {dataset}: {error}", Path()))
             continue
         if found:
-            out.append((f"One scene of {dataset}.", figures.panel(*found, folder, f"panel_{dataset}")))
+            name = f"panel_{dataset}"
+            out.append((f"One scene of {dataset}.", figures.panel(found.scene, found.depths, folder, name)))
+        if found and found.recursion:
+            drawn = depth_figures.depth_maps(found.scene, found.recursion, found.patch, folder, f"depth_maps_{dataset}")
+            out.append((f"Recursion depth in a scene of {dataset}.", drawn))
+    return [(text, path) for text, path in out if path is not None]
+
+
+def curve_figures(plan: Plan, folder: Path) -> list[tuple[str, Path | None]]:
+    """Training of the shipped base and of the fine-tuned variants."""
+    out: list[tuple[str, Path | None]] = []
+    curve = WEIGHTS / f"{plan.config['backbones'][0]}-{plan.config['scale']}.csv"
+    if plan.config["base"] == "shipped" and curve.exists():
+        title = f"Training of the shipped {curve.stem} base"
+        out.append((f"{title}.", figures.training_curve(pd.read_csv(curve), folder, title)))
+    curves = {k: v for k, v in training_curves(plan).items() if len(v)}
+    out.append(("Fine-tuning of the variants.", depth_figures.finetuning(curves, folder)))
+    routed = [(k, v) for k, v in curves.items() if "share_1" in v]
+    if routed:
+        name, rows = routed[-1]
+        out.append((f"Fine-tuning of {name}: losses and depth.", depth_figures.finetuning_shares(rows, name, folder)))
     return out
 
 
@@ -121,15 +175,27 @@ def hole_text(table: pd.DataFrame) -> str:
     return f"## Holes\n\nWhat has no value, and why.\n\n{missing.to_markdown(index=False)}\n"
 
 
+def gather(plan: Plan, table: pd.DataFrame, collected: Path) -> list[adaptive.Evidence]:
+    """What the tables are made from, per frame count."""
+    more = {n: pd.DataFrame(read_jsonl(collected.with_name(f"{n}.jsonl"))) for n in ("profiles", "facts", "trainings")}
+    out = []
+    for frames, rows in table.groupby("frames", sort=False):
+        suffix = f"_f{frames}" if table["frames"].nunique() > 1 else ""
+        facts = more["facts"]
+        own = facts[facts["frames"] == frames] if len(facts) else facts
+        about = caption(plan, rows)
+        out.append(adaptive.Evidence(plan, rows, more["profiles"], own, more["trainings"], int(str(frames)), suffix, about))
+    return out
+
+
 def report(plan: Plan, collected: Path, out: Path) -> None:
     """Write ``out`` (index.md) with its tables and figures beside it."""
     table = pd.read_parquet(collected)
-    lines = collected.with_name("profiles.jsonl").read_text()
-    profiles = pd.read_json(collected.with_name("profiles.jsonl"), lines=True) if lines.strip() else pd.DataFrame()
-    tables = build_tables(plan, table, profiles)
+    evidence = gather(plan, table, collected)
+    tables = build_tables(evidence)
     for one in tables:
         one.write(out.parent / "tables")
-    pictures = build_figures(plan, table, out.parent / "figures")
+    pictures = build_figures(plan, evidence, table, out.parent / "figures")
     shown = [
         f"### {text}\n\n![{text}]({path.relative_to(out.parent)})\n" if path.name else f"{text}\n" for text, path in pictures
     ]

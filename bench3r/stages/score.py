@@ -53,7 +53,8 @@ class Scorer:
         arrays = read_npz(self.folder / predicted["prediction"])
         return Scored(
             scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"], arrays.get("world_points"),
-            self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera",
+            self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera", arrays.get("recursion_depth"),
+            patch,
         )  # fmt: skip
 
 

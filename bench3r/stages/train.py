@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from bench3r.config import RunConfig
 from bench3r.dataset import SceneData
 from bench3r.files import digest, file_digest, write_json
-from bench3r.method import BuildContext, Method
+from bench3r.method import BuildContext, Method, TrainedMethod
 from bench3r.models.backbones import build_backbone
-from bench3r.models.scales import input_size
+from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.plan import Plan, TrainEntry
 from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
@@ -29,6 +29,7 @@ from bench3r.procedural.seeds import TRAIN_SEEDS
 from bench3r.procedural.world import SCENE_TYPE, STYLES
 from bench3r.provenance import provenance
 from bench3r.registry import load_one
+from bench3r.stages import paths
 from bench3r.training.config import TrainConfig
 from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, ProceduralSource
@@ -58,6 +59,22 @@ def start_processes() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def batch_source(backbone: str, scale: str, config: TrainConfig, rank: int, ranks: int) -> Callable[[int], Iterator[Batch]]:
+    """Endless batches of procedural training scenes, from a number of scenes already seen."""
+    width = config.width or input_size(backbone, scale)[1]
+    source = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
+
+    def batches(seen: int) -> Iterator[Batch]:
+        stream = BatchStream(
+            source, config.frames_per_batch, config.view_counts, config.heights, config.queries, config.reuse,
+            config.seed, seen // config.reuse, rank, ranks,
+        )  # fmt: skip
+        ahead = 4 if config.workers else None
+        return iter(DataLoader(stream, batch_size=None, num_workers=config.workers, prefetch_factor=ahead))
+
+    return batches
+
+
 def train_base(
     backbone: str, scale: str, config: TrainConfig, folder: Path, device: str = "cpu", max_seconds: float = float("inf")
 ) -> Trainer:
@@ -70,23 +87,29 @@ def train_base(
     if config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))
-    width = config.width or input_size(backbone, scale)[1]
-    source = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
-
-    def batches(seen: int) -> Iterator[Batch]:
-        stream = BatchStream(
-            source, config.frames_per_batch, config.view_counts, config.heights, config.queries, config.reuse,
-            config.seed, seen // config.reuse, rank, ranks,
-        )  # fmt: skip
-        ahead = 4 if config.workers else None
-        return iter(DataLoader(stream, batch_size=None, num_workers=config.workers, prefetch_factor=ahead))
-
-    trainer = Trainer(model, config, folder, batches, device)
+    trainer = Trainer(model, config, folder, batch_source(backbone, scale, config, rank, ranks), device)
     trainer.run(max_seconds)
     return trainer
 
 
-def export_base(trainer: Trainer, out: Path, record: dict[str, Any]) -> None:
+def finetune(
+    method: TrainedMethod, context: BuildContext, config: TrainConfig, folder: Path, max_seconds: float = float("inf")
+) -> Trainer:
+    """Fine-tune the backbone as ``method`` changes it, from the weights of ``context``; resumes in ``folder``."""
+    keep_freed_memory()
+    rank, ranks = start_processes()
+    model = context.backbone_model()
+    method.apply(model)
+    model.to(context.device)
+    batches = batch_source(context.backbone, context.scale, config, rank, ranks)
+    method.calibrate(model, next(batches(0)).images.to(context.device))
+    torch.manual_seed(config.seed)
+    trainer = Trainer(model, config, folder, batches, context.device)
+    trainer.run(max_seconds)
+    return trainer
+
+
+def export_trained(trainer: Trainer, out: Path, record: dict[str, Any]) -> None:
     """Write the averaged weights as float16 safetensors with their curve and record beside them."""
     state = {k: v.half() if v.is_floating_point() else v for k, v in trainer.ema.weights.items()}
     save_safetensors(out, state, {"record": digest(record)})
@@ -113,28 +136,37 @@ def fit_scenes(count: int, size: tuple[int, int], frames: int) -> Iterator[Scene
                         views.depth, "m", SCENE_TYPE[style], 0.1)  # fmt: skip
 
 
-def fit_method(entry: TrainEntry, config: RunConfig, context: BuildContext) -> dict[str, torch.Tensor]:
-    """What the method of ``entry`` learns from training scenes."""
-    cls = load_one("methods", str(entry.method), Method)
-    method = cls(cls.Options.model_validate(entry.options))
+def fit_method(method: Method, entry: TrainEntry, config: RunConfig, context: BuildContext) -> dict[str, torch.Tensor]:
+    """What ``method`` learns in closed form from training scenes."""
     height, width, _ = input_size(entry.backbone, entry.scale)
-    learned = method.fit(fit_scenes(config.fit_scenes, (height, width), min(config.frames)), context)
-    return learned or {}
+    return method.fit(fit_scenes(config.fit_scenes, (height, width), min(config.frames)), context) or {}
 
 
 def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
     """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
     entry, config = plan.training(name), plan.run_config()
     record = {"id": entry.id, "key": entry.key, "backbone": entry.backbone, "scale": entry.scale, "seed": entry.seed,
-              **data_specification(), "provenance": provenance(config.device)}  # fmt: skip
+              "method": entry.method, "options": entry.options, **data_specification(),
+              "provenance": provenance(config.device)}  # fmt: skip
     if entry.method is None:
         settings = config.train.model_copy(update={"seed": entry.seed})
         trainer = train_base(entry.backbone, entry.scale, settings, out.with_suffix(""), config.device, max_seconds)
         if trainer.rank == 0:
-            export_base(trainer, out, {**record, "train": settings.model_dump(mode="json")})
+            export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json")})
+        return
+    cls = load_one("methods", entry.method, Method)
+    method = cls(cls.Options.model_validate(entry.options))
+    trained = paths.trained(config.name, entry.base) if entry.base else None
+    base = resolve_base(config.base, entry.backbone, entry.scale, trained) if entry.backbone != NO_BACKBONE else None
+    context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, base, seed=entry.seed)
+    record["base_weights"] = file_digest(base) if base else None
+    if isinstance(method, TrainedMethod):
+        settings = config.finetune.model_copy(update={"seed": entry.seed})
+        trainer = finetune(method, context, settings, out.with_suffix(""), max_seconds)
+        if trainer.rank == 0:
+            export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json")})
         return
     start = time.monotonic()
-    context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, seed=entry.seed)
-    learned = fit_method(entry, config, context)
+    learned = fit_method(method, entry, config, context)
     save_safetensors(out, learned, {"key": entry.key})
     write_json(out.with_suffix(".json"), {**record, "scenes": config.fit_scenes, "seconds": time.monotonic() - start})

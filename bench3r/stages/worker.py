@@ -18,8 +18,12 @@ from bench3r.config import RunConfig
 from bench3r.dataset import Dataset, SceneData, load_scene
 from bench3r.errors import Bench3RError, InvalidPrediction, Unsupported
 from bench3r.files import append_jsonl, file_digest, read_json, write_npz, write_text
+from bench3r.measure.flops import count_torch
+from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.method import BuildContext, Method, Predictor
+from bench3r.models.backbones import BackbonePredictor
+from bench3r.models.preprocess import scene_images
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import resolve_base
@@ -78,13 +82,36 @@ def _has_tensor(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(v, torch.Tensor) for v in value)
 
 
-def predict_scene(predictor: Predictor, scene: SceneData, config: RunConfig) -> tuple[Reconstruction, Efficiency]:
-    """One forward pass with its time and memory (shared: other jobs may run beside it)."""
-    images = torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float().div(255).to(config.device)
+def predict_scene(
+    predictor: Predictor, scene: SceneData, config: RunConfig, counter: FlopCounter
+) -> tuple[Reconstruction, Efficiency]:
+    """One forward pass with its time and memory (shared: other jobs may run beside it), then its FLOPs."""
+    images = scene_images(scene, config.device)
     with torch.inference_mode(), MemoryTracker(config.device) as memory, Timer(config.device) as timer:
         out = predictor(images, scene)
     check_prediction(out, images)
-    return out, Efficiency(seconds=timer.seconds, peak_rss_bytes=memory.peak_rss, peak_gpu_bytes=memory.peak_gpu)
+    macs = counter(predictor, images, out)
+    return out, Efficiency(seconds=timer.seconds, peak_rss_bytes=memory.peak_rss, peak_gpu_bytes=memory.peak_gpu,
+                           macs=macs, flops=None if macs is None else 2 * macs)  # fmt: skip
+
+
+class FlopCounter:
+    """Counts multiply-adds of a cell's inputs: every input where the method decides by content what runs, else one of
+    each shape. By torch's counter, which costs little more than the pass itself; tests hold it equal to fvcore's.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, ...], int] = {}
+
+    def __call__(self, predictor: Predictor, images: torch.Tensor, out: Reconstruction) -> int | None:
+        """Multiply-adds of ``predictor`` on ``images``; None when it is no backbone."""
+        if not isinstance(predictor, BackbonePredictor):
+            return None
+        dynamic = out.recursion_depth is not None or "decided_by" in out.extras
+        shape = tuple(images.shape)
+        if dynamic or shape not in self.known:
+            self.known[shape] = count_torch(predictor.model, images)
+        return self.known[shape]
 
 
 def failure(error: BaseException) -> tuple[Status, str]:
@@ -113,6 +140,7 @@ class CellRun:
     def run(self, items: list[dict[str, Any]], base: Path | None, fitted: Path | None) -> None:
         """Predict ``items``, appending a record for each."""
         predictor, weights = build_predictor(self.cell, self.config, base, fitted)
+        self.counter = FlopCounter()
         dataset = load_one("datasets", self.cell.dataset_name, Dataset)(Path(self.prepared["root"]))
         for item in items:
             write_text(self.folder / "current", item["id"])
@@ -127,7 +155,7 @@ class CellRun:
             _, width, patch = input_size(self.cell.backbone, self.cell.scale)
             scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
             scene.name = item["id"]
-            out, efficiency = predict_scene(predictor, scene, self.config)
+            out, efficiency = predict_scene(predictor, scene, self.config, self.counter)
             path = self.folder / f"{item['id']}.npz"
             write_npz(path, arrays(out, self.config))
         except Exception as error:
@@ -137,8 +165,16 @@ class CellRun:
             return PredictRecord(**common, status=status, reason=reason)
         return PredictRecord(
             **common, status="ok", efficiency=efficiency, prediction=path.name, prediction_sha256=file_digest(path),
-            image_size=(scene.images.shape[1], scene.images.shape[2]), extras=plain_extras(out.extras),
+            image_size=(scene.images.shape[1], scene.images.shape[2]),
+            extras={**plain_extras(out.extras), **self.savings(predictor, scene, out, efficiency)},
         )  # fmt: skip
+
+    def savings(self, predictor: Predictor, scene: SceneData, out: Reconstruction, efficiency: Efficiency) -> dict[str, Any]:
+        """What a changed backbone saves on this input: counted, and predicted from the depths; empty for others."""
+        if not isinstance(predictor, BackbonePredictor) or efficiency.macs is None:
+            return {}
+        size = (scene.images.shape[1], scene.images.shape[2])
+        return saving_facts(predictor.model, len(scene.images), size, efficiency.macs, out.extras)
 
 
 def main(arguments: Path) -> int:
