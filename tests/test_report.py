@@ -74,6 +74,20 @@ def test_counts_and_keys():
     assert counts(table, keys_of(table).iloc[0]) == (2, 2)
 
 
+def test_the_tables_of_adaptive_depth_bear_a_run_without_it():
+    """Only a control, nothing profiled: no table breaks."""
+    from bench3r.config import parse_config
+    from bench3r.plan import make_plan
+    from bench3r.report import adaptive
+
+    raw = {"name": "x", "methods": {"oracle": {}}, "datasets": {"scannet": {"root": "procedural", "views": 4}}}
+    plan = make_plan(parse_config(raw, "test"))
+    table = rows({"oracle": [0.1, 0.2]}).assign(cell=plan.cells[0].id)
+    empty = pd.DataFrame()
+    evidence = adaptive.Evidence(plan, table, empty, empty, empty, 4, "", "about")
+    assert [t.name for t in adaptive.tables(evidence)] == ["table3"]
+
+
 def test_latex_is_escaped():
     assert latex_text("**0.1** [0.0, 50 %]") == r"\textbf{0.1} [0.0, 50 \%]"
     assert latex_text("_0.123_ [0.1, 0.2] ≈") == r"\underline{0.123} [0.1, 0.2] $\approx$"
