@@ -87,7 +87,7 @@ def main() -> None:
                 model(images)
             print(f"activation peak: {(memory.peak_rss - memory.baseline_rss) / 1e6:.0f} MB, {options.views} views")
             return
-        counted = flops.parts(flops.count(model, images).by_module)
+        counted = flops.parts(model, flops.count(model, images).by_module)
         rate = gemm_rate()
         total, split = timed(model, images, options.repeats)
         rate = max(rate, gemm_rate())

@@ -82,8 +82,11 @@ class LayerSkip(Method):
     def apply(self, model: Any) -> None:
         skipped = self.options.interval(model.trunk.depth)
         model.schedule = SkipSchedule(model.trunk, model.width, model.trunk.special, model.taps, skipped)
-        for i in skipped:  # their weights are not part of this model
-            model.trunk.frame_blocks[i], model.trunk.global_blocks[i] = nn.Identity(), nn.Identity()
+        kept = [
+            [nn.Identity() if i in skipped else block for i, block in enumerate(blocks)]  # no part of this model
+            for blocks in (model.trunk.frame_blocks, model.trunk.global_blocks)
+        ]
+        model.trunk.replace_blocks(*kept)
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
         """The recoveries, from the unchanged backbone's outputs on training scenes."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from bench3r.errors import Bench3RError
 from bench3r.method import MethodOptions, TrainedMethod
@@ -58,5 +57,4 @@ class Shallow(TrainedMethod):
     def apply(self, model: Any) -> None:
         kept = model.trunk.depth * self.options.quarters // 4
         model.schedule = ShallowSchedule(kept)
-        model.trunk.frame_blocks = nn.ModuleList(model.trunk.frame_blocks[:kept])
-        model.trunk.global_blocks = nn.ModuleList(model.trunk.global_blocks[:kept])
+        model.trunk.replace_blocks(model.trunk.frame_blocks[:kept], model.trunk.global_blocks[:kept])

@@ -242,13 +242,18 @@ class SpatialMoRSchedule(RecursiveSchedule):
         share = (self.progress - self.options.warmup) / max(1e-9, 1 - self.options.warmup)
         return min(self.max_depth, start + int(share * (self.max_depth - start + 1)))
 
-    def set_progress(self, model: nn.Module, progress: float) -> None:
+    def set_progress(self, model: Any, progress: float) -> None:
         """Curriculum, and gradual unfreezing: first router and shared blocks, then the heads, then the rest (§IV.D)."""
         self.progress = progress
         heads, rest = progress >= self.options.unfreeze, progress >= (1 + self.options.unfreeze) / 2
+        trunk = [
+            *self.parameters(),
+            *(p for b in (*model.trunk.frame_blocks, *model.trunk.global_blocks) for p in b.parameters()),
+        ]
+        recursive = {id(p) for p in trunk}
+        head_names = tuple(f"{m}." for part, names in model.parts.items() if part.endswith("_head") for m in names)
         for name, parameter in model.named_parameters():
-            recursive = name.startswith("schedule.") or "frame_blocks." in name or "global_blocks." in name
-            parameter.requires_grad_(recursive or (heads and "_head." in name) or rest)
+            parameter.requires_grad_(rest or id(parameter) in recursive or (heads and name.startswith(head_names)))
 
     def route(self, inputs: TrunkInput) -> Routing:
         layout, o = inputs.layout, self.options

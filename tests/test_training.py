@@ -19,7 +19,7 @@ from bench3r.models.vggt import VGGT
 from bench3r.models.vggt_config import VGGT_SCALES
 from bench3r.stages.train import train_base
 from bench3r.training.config import TrainConfig
-from bench3r.training.losses import Batch, losses, normalise
+from bench3r.training.losses import Batch, normalise, vggt_losses
 from bench3r.training.matching import matching_loss, patch_targets, record_middle
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Trainer, TrainStep, initialise, learning_rate, parameter_groups
@@ -79,7 +79,7 @@ def test_the_loss_of_the_truth_is_the_confidence_term_alone(tiny):
     perfect = Reconstruction(
         batch.extrinsics, batch.intrinsics, batch.depth, conf, batch.points, conf, extras={"pose_encodings": [truth]}
     )
-    parts = losses(perfect, batch, torch.arange(3))
+    parts = vggt_losses(perfect, batch, torch.arange(3))
     assert all(abs(float(v)) < 1e-6 for v in parts.values())
 
 

@@ -8,6 +8,7 @@ and implementations disagree about them). An operator outside both lists is an e
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,21 +24,22 @@ from bench3r.errors import Bench3RError
 
 ATTENTION = "aten::scaled_dot_product_attention"
 
-# operators that move or combine elements without multiply-adds worth counting
+# operators that move or combine elements without multiply-adds worth counting (linalg_*: of 3 x 3 or 4 x 4 matrices)
 FREE_NAMES = """
-_unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_ addcmul all amax any arange argmax argsort
-as_strided asin atan atan2 atleast_1d avg_pool2d bincount bitwise_and bitwise_not bitwise_or bitwise_xor
-broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone contiguous copy_ cos cosine_similarity cumsum detach
-diagonal div div_ eq exp exp_ expand expand_as expm1 eye fill_ flatten flip floor floor_divide full full_like gather
-ge gelu gt hypot im2col index index_add index_add_ index_copy index_fill index_put index_put_ index_select isfinite
-isnan item layer_norm le lerp lift_fresh linalg_vector_norm linspace log logical_and logical_not logical_xor lt mT
-masked_fill masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median meshgrid min minimum movedim
-mul mul_ nanmedian ne neg new_full new_ones new_zeros nonzero norm numpy_T one_hot ones ones_like pad permute pow prod
+_linalg_det _linalg_svd _unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_ addcmul all amax
+amin any arange argmax argmin argsort as_strided asin atan atan2 atleast_1d avg_pool2d bincount bitwise_and bitwise_not
+bitwise_or bitwise_xor broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone contiguous copy_ cos
+cosine_similarity cumsum detach diagonal div div_ eq exp exp_ expand expand_as expm1 eye fill_ flatten flip floor
+floor_divide full full_like gather ge gelu gt hypot im2col index index_add index_add_ index_copy index_fill index_put
+index_put_ index_select isfinite isnan item layer_norm le lerp lift_fresh linalg_det linalg_inv linalg_inv_ex
+linalg_svd linalg_vector_norm linspace log logical_and logical_not logical_xor lt mT masked_fill masked_fill_
+masked_scatter masked_select max max_pool2d maximum mean median meshgrid min minimum movedim mul mul_ nanmedian ne neg
+new_full new_ones new_tensor new_zeros nonzero norm numpy_T one_hot ones ones_like pad permute pixel_shuffle pow prod
 rand randn reciprocal reflection_pad2d relu relu_ remainder repeat repeat_interleave replication_pad2d reshape
 resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort split
 split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose tril triu type_as
-unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d view view_as where
-zeros zeros_like
+unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var view view_as
+where zeros zeros_like
 """
 FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 
@@ -58,7 +60,18 @@ def baddbmm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     return Counter({"baddbmm": a[0] * a[1] * a[2] * b[2]})
 
 
-HANDLERS: dict[str, Callable[..., Any] | None] = {ATTENTION: attention_macs, "aten::baddbmm": baddbmm_macs}
+def matmul_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Matrix product of any two shapes; leading dimensions broadcast (fvcore's own handler takes the first one's)."""
+    a, b = (list(get_shape(v)) for v in inputs[:2])
+    a = [1, *a] if len(a) == 1 else a
+    b = [*b, 1] if len(b) == 1 else b
+    batch = math.prod(torch.broadcast_shapes(a[:-2], b[:-2]))
+    return Counter({"matmul": batch * a[-2] * a[-1] * b[-1]})
+
+
+HANDLERS: dict[str, Callable[..., Any] | None] = {
+    ATTENTION: attention_macs, "aten::baddbmm": baddbmm_macs, "aten::matmul": matmul_macs,
+}  # fmt: skip
 UNPRICED = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_bilinear2d",
             "aten::upsample_nearest2d", "aten::upsample_bicubic2d", "aten::grid_sampler", "aten::mean", "aten::sum",
             "aten::adaptive_avg_pool2d")  # fmt: skip
@@ -85,12 +98,14 @@ class Flat(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of the reconstruction of ``images``, and those that decided what ran (``extras["decided_by"]``).
+        """The tensors of the reconstruction of ``images`` and of its extras.
 
-        The tracer drops what no output depends on; a criterion that was only looked at would go uncounted.
+        The tracer drops what no output depends on; a criterion that was only looked at (``extras["decided_by"]``) would
+        go uncounted.
         """
         out = self.model(images)
-        return (*out.tensors().values(), *out.extras.get("decided_by", ()))
+        extra = (v for value in out.extras.values() for v in (value if isinstance(value, list | tuple) else [value]))
+        return (*out.tensors().values(), *(v for v in extra if isinstance(v, Tensor)))
 
 
 def count(model: nn.Module, images: Tensor) -> Count:
@@ -140,23 +155,23 @@ def count_torch(model: nn.Module, images: Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
-PARTS = {
-    "patch_embed": "aggregator.patch_embed", "router": "schedule.router", "routers": "schedule.routers",
-    "recursion_norms": "schedule.norms", "recoveries": "schedule.recoveries", "probes": "schedule.probes",
-    "frame_blocks": "aggregator.frame_blocks", "global_blocks": "aggregator.global_blocks",
-    "camera_head": "camera_head", "depth_head": "depth_head", "point_head": "point_head", "track_head": "track_head",
+SCHEDULE_PARTS = {
+    "router": ("schedule.router",), "routers": ("schedule.routers",), "recursion_norms": ("schedule.norms",),
+    "recoveries": ("schedule.recoveries",), "probes": ("schedule.probes",),
 }  # fmt: skip
 
 
-def parts(by_module: dict[str, int]) -> dict[str, int]:
-    """Multiply-adds of a VGGT-like model by part: patch embed, what a schedule adds, frame and global blocks, heads."""
-    return {part: by_module[module] for part, module in PARTS.items() if by_module.get(module)}
+def parts(model: Any, by_module: dict[str, int]) -> dict[str, int]:
+    """Multiply-adds of a backbone by part: what a schedule adds, and the backbone's own parts."""
+    found = {part: sum(by_module.get(m, 0) for m in modules) for part, modules in {**SCHEDULE_PARTS, **model.parts}.items()}
+    return {part: macs for part, macs in found.items() if macs}
 
 
-def parameter_parts(model: nn.Module) -> dict[str, int]:
+def parameter_parts(model: Any) -> dict[str, int]:
     """Parameters of the same parts, and of what belongs to none of them ("tokens")."""
     found: Counter[str] = Counter()
+    where = {**SCHEDULE_PARTS, **model.parts}
     for name, parameter in model.named_parameters():
-        part = next((p for p, module in PARTS.items() if name.startswith(f"{module}.")), "tokens")
+        part = next((p for p, ms in where.items() if name.startswith(tuple(f"{m}." for m in ms))), "tokens")
         found[part] += parameter.numel()
     return dict(found)

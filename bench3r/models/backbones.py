@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bench3r.models.depth_anything_3 import DepthAnything3
+from bench3r.models.pi3 import Pi3
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.scales import scale_config
 from bench3r.models.vggt import VGGT
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from bench3r.dataset import SceneData
     from bench3r.method import BuildContext, Method
 
-BUILDERS: dict[str, Callable[[Any], nn.Module]] = {"vggt": VGGT}
+BUILDERS: dict[str, Callable[[Any], nn.Module]] = {"vggt": VGGT, "pi3": Pi3, "depth_anything_3": DepthAnything3}
 
 
 def build_backbone(backbone: str, scale: str) -> Any:

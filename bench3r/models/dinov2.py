@@ -28,7 +28,9 @@ class PatchEmbed(nn.Module):
 class DinoVisionTransformer(nn.Module):
     """DINOv2 encoder; the patch tokens of the final norm are what a backbone uses."""
 
-    def __init__(self, img_size: int, patch_size: int, dim: int, depth: int, heads: int, registers: int = 4) -> None:
+    def __init__(
+        self, img_size: int, patch_size: int, dim: int, depth: int, heads: int, registers: int = 4, mask_token: bool = True
+    ) -> None:
         super().__init__()
         self.grid = img_size // patch_size
         self.patch_size, self.registers = patch_size, registers
@@ -36,7 +38,8 @@ class DinoVisionTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
         self.register_tokens = nn.Parameter(torch.zeros(1, registers, dim))
-        self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)  # in the checkpoints, never used
+        if mask_token:  # in some checkpoints, never used
+            self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)
         self.blocks = nn.ModuleList(Block(dim, heads, init_values=1.0, eps=1e-6, role="encoder") for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self._positions = TableCache()

@@ -49,33 +49,42 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class ResidualConvUnit(nn.Module):
-    """relu(x) + conv2(relu(conv1(relu(x)))): upstream's ReLU works in place, so the skip carries relu(x)."""
+    """Skip plus conv2(relu(conv1(relu(x)))).
 
-    def __init__(self, features: int) -> None:
+    VGGT's ReLU works in place, so its skip carries relu(x); elsewhere (``in_place_relu`` False) it carries x.
+    """
+
+    def __init__(self, features: int, in_place_relu: bool = True) -> None:
         super().__init__()
+        self.in_place_relu = in_place_relu
         self.conv1 = nn.Conv2d(features, features, 3, padding=1)
         self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(x)
-        return x + self.conv2(F.relu(self.conv1(x)))
+        positive = F.relu(x)
+        return (positive if self.in_place_relu else x) + self.conv2(F.relu(self.conv1(positive)))
 
 
 class FusionBlock(nn.Module):
     """Adds a finer level to the running map, refines it and upsamples it."""
 
-    def __init__(self, features: int, lateral: bool = True) -> None:
+    def __init__(self, features: int, lateral: bool = True, in_place_relu: bool = True) -> None:
         super().__init__()
         self.out_conv = nn.Conv2d(features, features, 1)
         if lateral:
-            self.resConfUnit1 = ResidualConvUnit(features)
-        self.resConfUnit2 = ResidualConvUnit(features)
+            self.resConfUnit1 = ResidualConvUnit(features, in_place_relu)
+        self.resConfUnit2 = ResidualConvUnit(features, in_place_relu)
 
     def forward(self, x: Tensor, lateral: Tensor | None, size: tuple[int, int]) -> Tensor:
         """Running map and lateral level [N, C, h, w] -> [N, C, *size]."""
         if lateral is not None:
             x = x + self.resConfUnit1(lateral)
         return resize(self.out_conv(self.resConfUnit2(x)), size)
+
+
+def fusion_chain(features: int, level: int, in_place_relu: bool = True) -> FusionBlock:
+    """The fusion block of ``level`` (1: finest, 4: coarsest, which has no lateral input)."""
+    return FusionBlock(features, level != 4, in_place_relu)
 
 
 class DPTHead(nn.Module):
@@ -87,6 +96,7 @@ class DPTHead(nn.Module):
         features, out_channels: width of the fusion path and of the four levels.
         intermediate_layer_idx: pair indices tapped.
         pos_embed: add the image-plane position to levels and features. down_ratio: output at 1 / down_ratio.
+        in_place_relu: see :class:`ResidualConvUnit`.
     """
 
     def __init__(
@@ -99,6 +109,7 @@ class DPTHead(nn.Module):
         intermediate_layer_idx: Sequence[int] = (4, 11, 17, 23),
         pos_embed: bool = True,
         down_ratio: int = 1,
+        in_place_relu: bool = True,
     ) -> None:
         super().__init__()
         self.patch_size, self.pos_embed, self.down_ratio = patch_size, pos_embed, down_ratio
@@ -113,14 +124,14 @@ class DPTHead(nn.Module):
                 nn.Conv2d(out_channels[3], out_channels[3], 3, 2, 1),
             ]
         )
-        self.scratch: Any = self._scratch(features, out_channels, output_dim)
+        self.scratch: Any = self._scratch(features, out_channels, output_dim, in_place_relu)
 
     @staticmethod
-    def _scratch(features: int, out_channels: Sequence[int], output_dim: int | None) -> nn.Module:
+    def _scratch(features: int, out_channels: Sequence[int], output_dim: int | None, in_place_relu: bool) -> nn.Module:
         scratch: Any = nn.Module()
         for level, channels in enumerate(out_channels, 1):
             setattr(scratch, f"layer{level}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
-            setattr(scratch, f"refinenet{level}", FusionBlock(features, lateral=level != 4))
+            setattr(scratch, f"refinenet{level}", fusion_chain(features, level, in_place_relu))
         narrow = features if output_dim is None else features // 2
         scratch.output_conv1 = nn.Conv2d(features, narrow, 3, padding=1)
         if output_dim is not None:
@@ -141,23 +152,30 @@ class DPTHead(nn.Module):
             maps.append(getattr(self.scratch, f"layer{level + 1}_rn")(x))
         return maps
 
-    def fuse(self, maps: list[Tensor]) -> Tensor:
-        """Four level maps -> [N, features', 8h, 8w] after the first output convolution."""
+    def fuse_levels(self, maps: list[Tensor], path: str = "") -> Tensor:
+        """Four level maps -> [N, features, 8h, 8w] along the fusion blocks whose names end in ``path``."""
         x, lateral = maps[3], None
         for level in (3, 2, 1, 0):
             size = maps[level - 1].shape[-2:] if level else [2 * n for n in x.shape[-2:]]
             lateral = None if level == 3 else maps[level]
-            x = getattr(self.scratch, f"refinenet{level + 1}")(x, lateral, (int(size[0]), int(size[1])))
-        return self.scratch.output_conv1(x)
+            x = getattr(self.scratch, f"refinenet{level + 1}{path}")(x, lateral, (int(size[0]), int(size[1])))
+        return x
+
+    def fuse(self, maps: list[Tensor]) -> Tensor:
+        """Four level maps -> [N, features', 8h, 8w] after the first output convolution."""
+        return self.scratch.output_conv1(self.fuse_levels(maps))
+
+    def output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Fused features -> map [N, C, H / down_ratio, W / down_ratio]."""
+        size = (grid[0] * self.patch_size // self.down_ratio, grid[1] * self.patch_size // self.down_ratio)
+        x = resize(x, size)
+        if self.pos_embed:
+            x = add_position(x, grid[1] / grid[0])
+        return self.scratch.output_conv2(x) if hasattr(self.scratch, "output_conv2") else x
 
     def dense(self, taps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         """One chunk of frames: tokens [N, P, dim_in] per tap -> map [N, C, H / down_ratio, W / down_ratio]."""
-        size = (grid[0] * self.patch_size // self.down_ratio, grid[1] * self.patch_size // self.down_ratio)
-        aspect = grid[1] / grid[0]
-        x = resize(self.fuse(self.levels(taps, grid, aspect)), size)
-        if self.pos_embed:
-            x = add_position(x, aspect)
-        return self.scratch.output_conv2(x) if hasattr(self.scratch, "output_conv2") else x
+        return self.output(self.fuse(self.levels(taps, grid, grid[1] / grid[0])), grid)
 
     def forward(
         self, taps: dict[int, Tensor], special: int, grid: tuple[int, int], chunk: int, activate: Callable | None = None

@@ -50,11 +50,17 @@ def encode_pose(extrinsics: Tensor, intrinsics: Tensor, size: tuple[int, int]) -
     return torch.cat([extrinsics[..., :3, 3], quaternion, fov_h[..., None], fov_w[..., None]], -1)
 
 
-def decode_pose(pose: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Pose encodings [..., 9] for images (H, W) -> world-to-camera [..., 3, 4] and intrinsics [..., 3, 3]."""
+def decode_pose(pose: Tensor, size: tuple[int, int], least_tangent: float | None = None) -> tuple[Tensor, Tensor]:
+    """Pose encodings [..., 9] for images (H, W) -> the encoded pose [..., 3, 4] and intrinsics [..., 3, 3].
+
+    ``least_tangent``: smallest tangent of half the field of view; None: unlimited.
+    """
     h, w = size
     extrinsics = torch.cat([quaternion_to_rotation(pose[..., 3:7]), pose[..., :3, None]], -1)
-    fy, fx = h / 2 / torch.tan(pose[..., 7] / 2), w / 2 / torch.tan(pose[..., 8] / 2)
+    tangent = torch.tan(pose[..., 7:] / 2)
+    if least_tangent is not None:
+        tangent = tangent.clamp(min=least_tangent)
+    fy, fx = h / 2 / tangent[..., 0], w / 2 / tangent[..., 1]
     zero, one = torch.zeros_like(fx), torch.ones_like(fx)
     k = torch.stack([fx, zero, one * (w / 2), zero, fy, one * (h / 2), zero, zero, one], -1)
     return extrinsics, k.unflatten(-1, (3, 3))
@@ -76,3 +82,38 @@ def unproject(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> Tensor:
     y = (v - k[..., 1, 2]) / k[..., 1, 1] * depth
     camera = torch.stack([x, y, depth], -1) - extrinsics[..., None, None, :, 3]
     return torch.einsum("...ji,...hwj->...hwi", extrinsics[..., :3], camera)
+
+
+def rigid_inverse(pose: Tensor) -> Tensor:
+    """Inverse [..., 4, 4] of rigid motions [..., 4, 4]."""
+    rotation = pose[..., :3, :3].mT
+    shift = -(rotation * pose[..., None, :3, 3]).sum(-1, keepdim=True)
+    top = torch.cat([rotation, shift], -1)
+    return torch.cat([top, pose[..., 3:, :]], -2)
+
+
+def transform_points(pose: Tensor, points: Tensor) -> Tensor:
+    """Maps of points [B, S, H, W, 3] moved by ``pose`` [B, S, 4, 4]."""
+    moved = points.flatten(2, 3) @ pose[..., :3, :3].mT + pose[..., None, :3, 3]
+    return moved.view_as(points)
+
+
+def pinhole_from_points(points: Tensor, weight: Tensor) -> Tensor:
+    """Intrinsics [B, S, 3, 3] in pixels that fit camera-frame ``points`` [B, V, H, W, 3] best, one per view.
+
+    Least squares in each axis, pixels weighted by ``weight`` [B, V, H, W]; principal point in the middle.
+    """
+    h, w = points.shape[2:4]
+    v, u = torch.meshgrid(
+        torch.arange(h, dtype=points.dtype, device=points.device) - h / 2,
+        torch.arange(w, dtype=points.dtype, device=points.device) - w / 2,
+        indexing="ij",
+    )
+    ray = points[..., :2] / points[..., 2:].clamp(min=1e-6)
+    focal = []
+    for axis, pixel in ((0, u), (1, v)):
+        r = ray[..., axis]
+        focal.append((weight * r * pixel).sum((2, 3)) / (weight * r * r).sum((2, 3)).clamp(min=1e-12))
+    zero, one = torch.zeros_like(focal[0]), torch.ones_like(focal[0])
+    rows = [focal[0], zero, one * (w / 2), zero, focal[1], one * (h / 2), zero, zero, one]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))

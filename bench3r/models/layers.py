@@ -123,8 +123,16 @@ class Attention(nn.Module):
         return self.proj(out.transpose(1, 2).flatten(2))
 
 
+def add_scaled(x: Tensor, change: Tensor, scale: LayerScale | None) -> Tensor:
+    """The residual stream plus a branch's ``change``, times its gain per channel where there is one."""
+    return x + change if scale is None else torch.addcmul(x, change, scale.gamma)
+
+
 class Block(nn.Module):
-    """Pre-norm transformer block: attention and MLP, each scaled per channel and added to the residual stream."""
+    """Pre-norm transformer block: attention and MLP, each scaled per channel and added to the residual stream.
+
+    ``init_values`` None: no scale per channel.
+    """
 
     def __init__(
         self,
@@ -132,22 +140,26 @@ class Block(nn.Module):
         heads: int,
         mlp_ratio: float = 4.0,
         qk_norm: bool = False,
-        init_values: float = 0.01,
+        init_values: float | None = 0.01,
         eps: float = 1e-5,
         role: str = "frame",
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=eps)
         self.attn = Attention(dim, heads, qk_norm, role)
-        self.ls1 = LayerScale(dim, init_values)
+        self.ls1 = LayerScale(dim, init_values) if init_values is not None else None
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
-        self.ls2 = LayerScale(dim, init_values)
+        self.ls2 = LayerScale(dim, init_values) if init_values is not None else None
 
     def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
         """Tokens [N, L, C] -> [N, L, C]; ``rope`` as in :func:`apply_rope`."""
-        x = torch.addcmul(x, self.attn(self.norm1(x), rope, layout), self.ls1.gamma)
-        return torch.addcmul(x, self.mlp(self.norm2(x)), self.ls2.gamma)
+        x = add_scaled(x, self.attn(self.norm1(x), rope, layout), self.ls1)
+        return self.feed_forward(x)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The second half of the block, on tokens of any shape [..., C]."""
+        return add_scaled(x, self.mlp(self.norm2(x)), self.ls2)
 
 
 def rope_table(height: int, width: int, special: int, head_dim: int, base: float = 100.0) -> Tensor:

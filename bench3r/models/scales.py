@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from bench3r.errors import Unsupported, unknown
+from bench3r.models.depth_anything_3_config import DA3_SCALES
+from bench3r.models.pi3_config import PI3_SCALES
 from bench3r.models.vggt_config import VGGT_SCALES
 
-SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES}
-SEAMS: dict[str, tuple[str, ...]] = {"vggt": ("schedule", "attention")}  # what a method may change in each
+SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES, "pi3": PI3_SCALES, "depth_anything_3": DA3_SCALES}
+SEAMS: dict[str, tuple[str, ...]] = dict.fromkeys(SCALES, ("schedule", "attention"))  # what a method may change in each
 NO_BACKBONE = "none"  # controls and whole models: they see what VGGT sees at the same scale
 
 
@@ -26,9 +28,9 @@ def scale_config(backbone: str, scale: str) -> Any:
 def input_size(backbone: str, scale: str) -> tuple[int, int, int]:
     """Typical image height, image width and patch size of ``backbone`` at ``scale``, in pixels."""
     config = scale_config(backbone, scale)
-    return (*config.image_size, config.aggregator.patch_size)
+    return (*config.image_size, config.patch_size)
 
 
 def trunk_pairs(backbone: str, scale: str) -> int:
     """Frame/global pairs in the trunk of ``backbone`` at ``scale``."""
-    return int(scale_config(backbone, scale).aggregator.depth)
+    return int(scale_config(backbone, scale).pairs)

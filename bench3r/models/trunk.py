@@ -6,7 +6,9 @@ hands it the tokens, the rotary tables and the layout, and takes back the output
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,7 @@ class TrunkInput:
     taps: tuple[int, ...]  # pair indices whose outputs the heads read, ascending
     keep_all: bool = False  # keep every pair's output (debugging and tests)
     images: Tensor | None = None  # [B, S, 3, H, W] in [0, 1], for schedules that look at colours
+    global_rope: Tensor | None = None  # as ``rope``, for global blocks
 
 
 @dataclass
@@ -35,19 +38,26 @@ class TrunkOutput:
     extras: dict[str, object] = field(default_factory=dict)  # what a method wants recorded (exit layer, losses, ...)
 
 
-class Trunk(nn.Module):
-    """Pairs of frame and global blocks over the tokens of a scene."""
+class Trunk:
+    """Pairs of frame and global blocks over the tokens of a scene; mixed into the module that owns them.
 
-    def __init__(
-        self, dim: int, depth: int, heads: int, mlp_ratio: float, qk_norm: bool, init_values: float, rope_freq: float
-    ) -> None:
-        super().__init__()
-        self.depth, self.heads, self.head_dim, self.rope_freq = depth, heads, dim // heads, rope_freq
-        self.frame_blocks, self.global_blocks = (
-            nn.ModuleList(Block(dim, heads, mlp_ratio, qk_norm, init_values, role=role) for _ in range(depth))
-            for role in ("frame", "global")
-        )
+    ``frame_blocks`` and ``global_blocks`` hold as many blocks as there are pairs; ``special`` tokens stand before the
+    patches of each view.
+    """
+
+    frame_blocks: Sequence[Block] | nn.ModuleList
+    global_blocks: Sequence[Block] | nn.ModuleList
+    special: int
+    patch_size: int
+
+    def set_up_trunk(self, depth: int, head_dim: int, rope_freq: float) -> None:
+        """Note the number of pairs and what the rotary tables need (``rope_freq`` <= 0: no rotary position)."""
+        self.depth, self.head_dim, self.rope_freq = depth, head_dim, rope_freq
         self._ropes = TableCache()
+
+    def replace_blocks(self, frame: Iterable[nn.Module], global_: Iterable[nn.Module]) -> None:
+        """Put other blocks in place of the trunk's, as many of each."""
+        self.frame_blocks, self.global_blocks = nn.ModuleList(frame), nn.ModuleList(global_)
 
     def rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
         """Rotary table [2, T, 1, head_dim] of one view, computed once per grid."""
@@ -56,6 +66,10 @@ class Trunk(nn.Module):
         key = (layout.height, layout.width, layout.special, self.head_dim)
         return self._ropes.get(key, device, lambda: rope_table(*key, base=self.rope_freq))
 
+    def global_rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
+        """The table that global blocks use, of one view; the same unless a trunk says otherwise."""
+        return self.rope(layout, device)
+
     def frame(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
         """Frame block ``index`` on all tokens [B, S, T, C]: attention inside each view."""
         out = self.frame_blocks[index](x.flatten(0, 1), inputs.rope, inputs.layout)
@@ -63,13 +77,13 @@ class Trunk(nn.Module):
 
     def global_(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
         """Global block ``index`` on all tokens [B, S, T, C]: attention over the whole scene."""
-        rope = inputs.rope
+        rope = inputs.global_rope
         if rope is not None:
             rope = rope.repeat(1, x.shape[1], 1, 1)  # the same positions in every view
         out = self.global_blocks[index](x.flatten(1, 2), rope, inputs.layout)
         return out.view_as(x)
 
-    def forward(
+    def run(
         self,
         tokens: Tensor,
         layout: TokenLayout,
@@ -78,7 +92,9 @@ class Trunk(nn.Module):
         keep_all: bool = False,
         images: Tensor | None = None,
     ) -> TrunkOutput:
-        return schedule(self, TrunkInput(tokens, layout, self.rope(layout, tokens.device), taps, keep_all, images))
+        """Let ``schedule`` run the pairs on ``tokens`` [B, S, T, C]."""
+        ropes = self.rope(layout, tokens.device), self.global_rope(layout, tokens.device)
+        return schedule(self, TrunkInput(tokens, layout, ropes[0], taps, keep_all, images, ropes[1]))
 
 
 class Schedule(nn.Module):
@@ -90,7 +106,7 @@ class Schedule(nn.Module):
     ``schedule.`` in the model's state dict; the plain schedule has none.
     """
 
-    def set_progress(self, model: nn.Module, progress: float) -> None:
+    def set_progress(self, model: Any, progress: float) -> None:
         """Told before every training step how much of the fine-tuning is over (0 to 1): curricula, freezing."""
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:

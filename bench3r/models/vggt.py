@@ -5,43 +5,44 @@ The official state dict loads with ``strict=True``. See :class:`VGGTConfig` for 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from bench3r.models.backbone import Backbone, add_image_statistics
 from bench3r.models.camera_head import CameraHead
 from bench3r.models.dinov2 import DinoVisionTransformer
 from bench3r.models.dpt import DPTHead, depth_activation, point_activation
 from bench3r.models.geometry import decode_pose
-from bench3r.models.layers import TokenLayout
+from bench3r.models.layers import Block, TokenLayout
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.track_head import Tracker, TrackHead
 from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
 from bench3r.models.vggt_config import AggregatorConfig, TrackConfig, TrackDPTConfig, VGGTConfig
 
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-
-class Aggregator(Trunk):
+class Aggregator(nn.Module, Trunk):
     """Patch embed, camera and register tokens, and the alternating trunk."""
 
     image_mean: Tensor
     image_std: Tensor
 
     def __init__(self, config: AggregatorConfig) -> None:
-        super().__init__(
-            config.embed_dim, config.depth, config.num_heads, config.mlp_ratio, config.qk_norm, config.init_values,
-            config.rope_freq,
-        )  # fmt: skip
+        super().__init__()
+        dim, heads = config.embed_dim, config.num_heads
+        self.set_up_trunk(config.depth, dim // heads, config.rope_freq)
+        self.frame_blocks, self.global_blocks = (
+            nn.ModuleList(
+                Block(dim, heads, config.mlp_ratio, config.qk_norm, config.init_values, role=role)
+                for _ in range(config.depth)
+            )
+            for role in ("frame", "global")
+        )
         dim, depth, heads = config.encoder_size()
         self.patch_size, self.special = config.patch_size, 1 + config.num_register_tokens
         self.patch_embed = DinoVisionTransformer(config.img_size, config.patch_size, dim, depth, heads)
         self.camera_token = nn.Parameter(torch.randn(1, 2, 1, dim) * 1e-6)  # [.., 0] first view, [.., 1] the others
         self.register_token = nn.Parameter(torch.randn(1, 2, config.num_register_tokens, dim) * 1e-6)
-        self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False)
+        add_image_statistics(self)
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
         """Images [B, S, 3, H, W] in [0, 1] -> tokens [B, S, special + P, C] and their layout."""
@@ -53,15 +54,10 @@ class Aggregator(Trunk):
         return tokens, TokenLayout(b, s, self.special, h // self.patch_size, w // self.patch_size)
 
 
-class VGGT(nn.Module):
-    """Images to cameras, depth, points and tracks.
-
-    The seams: ``model.schedule`` (a :class:`~bench3r.models.trunk.Schedule`) and the ``core`` of every attention
-    (:func:`bench3r.models.layers.attention_modules`). ``trunk_dtype`` runs the trunk under autocast, heads in float32.
-    """
+class VGGT(Backbone):
+    """Images to cameras, depth, points and tracks."""
 
     name = "vggt"
-    trunk_dtype: torch.dtype | None = None
 
     def __init__(self, config: VGGTConfig | None = None) -> None:
         super().__init__()
@@ -75,8 +71,7 @@ class VGGT(nn.Module):
         self.depth_head = DPTHead(**config.dpt.model_dump(), patch_size=patch, output_dim=2)
         if config.track is not None:
             self.track_head = self._track_head(config.track, config.track_dpt, patch)
-        self.schedule: Schedule = Schedule()
-        self.head_chunk: int | None = None
+        self.schedule = Schedule()
 
     @staticmethod
     def _track_head(track: TrackConfig, dpt: TrackDPTConfig, patch: int) -> TrackHead:
@@ -104,31 +99,17 @@ class VGGT(nn.Module):
             used |= set(self.track_head.feature_extractor.taps)
         return tuple(sorted(used))
 
-    def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless ``images`` is [B, S, 3, H, W] with sides that are multiples of the patch size."""
-        patch = self.aggregator.patch_size
-        if images.dim() != 5 or images.shape[2] != 3 or images.shape[1] < 1:
-            raise ValueError(f"images must be [B, S, 3, H, W] with S >= 1, got {tuple(images.shape)}")
-        if images.shape[3] % patch or images.shape[4] % patch:
-            raise ValueError(f"image sides must be multiples of {patch}, got {images.shape[3]} x {images.shape[4]}")
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Part -> names of its modules."""
+        trunk: dict[str, tuple[str, ...]] = {
+            n: (f"aggregator.{n}",) for n in ("patch_embed", "frame_blocks", "global_blocks")
+        }
+        return trunk | {n: (n,) for n in ("camera_head", "depth_head", "point_head", "track_head")}
 
-    def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        if self.trunk_dtype in (None, torch.float32):
-            return nullcontext()
-        return torch.autocast(device.type, self.trunk_dtype)
-
-    def run_trunk(self, images: Tensor, keep_all: bool = False) -> tuple[TrunkOutput, TokenLayout]:
-        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs."""
-        self.check_images(images)
-        with self._autocast(images.device):
-            tokens, layout = self.aggregator.embed(images)
-            out = self.aggregator(tokens, layout, self.taps, self.schedule, keep_all, images)
-        return TrunkOutput({i: t.float() for i, t in out.taps.items()}, out.recursion_depth, out.extras), layout
-
-    def _chunk(self, images: Tensor) -> int:
-        if self.head_chunk:
-            return self.head_chunk
-        return 1 if images.device.type == "cpu" and not torch.is_grad_enabled() else 8
+    def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
+        """Images [B, S, 3, H, W] in [0, 1] -> trunk tokens [B, S, special + P, C] and their layout."""
+        return self.aggregator.embed(images)
 
     def run_heads(
         self,
@@ -142,7 +123,7 @@ class VGGT(nn.Module):
 
         ``dense_views`` (training): indices of the views that get dense maps, which then have that many views.
         """
-        grid, special, chunk = (layout.height, layout.width), layout.special, self._chunk(images)
+        grid, special, chunk = (layout.height, layout.width), layout.special, self.chunk(images)
         poses = self.camera_head(out.taps[self.aggregator.depth - 1][:, :, 0])
         extrinsics, intrinsics = decode_pose(poses[-1], (images.shape[-2], images.shape[-1]))
         dense = out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
@@ -157,13 +138,3 @@ class VGGT(nn.Module):
             result.tracks = tracks[-1]
             result.extras["tracks"] = tracks
         return result
-
-    def forward(self, images: Tensor, queries: Tensor | None = None) -> Reconstruction:
-        """Images [B, S, 3, H, W] in [0, 1], optional query points [B, N, 2] -> :class:`Reconstruction`.
-
-        Raises ValueError for images of another shape, or when tracks are asked of a model without a track head.
-        """
-        if queries is not None and not hasattr(self, "track_head"):
-            raise ValueError("query points were given, but this VGGT has no track head")
-        out, layout = self.run_trunk(images)
-        return self.run_heads(out, layout, images, queries)

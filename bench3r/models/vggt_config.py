@@ -95,6 +95,16 @@ class VGGTConfig(Section):
     track_dpt: TrackDPTConfig = TrackDPTConfig()
     image_size: tuple[int, int] = (392, 518)  # (H, W) of a typical input at this scale
 
+    @property
+    def patch_size(self) -> int:
+        """Pixels per patch side."""
+        return self.aggregator.patch_size
+
+    @property
+    def pairs(self) -> int:
+        """Frame/global pairs of the trunk."""
+        return self.aggregator.depth
+
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         taps = [*self.dpt.intermediate_layer_idx, *(self.track_dpt.intermediate_layer_idx if self.track else ())]

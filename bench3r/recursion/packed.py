@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bench3r.models.layers import Attention, Block, TokenLayout, apply_rope
+from bench3r.models.layers import Attention, Block, TokenLayout, add_scaled, apply_rope
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,7 @@ def run_block(block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep
         k = apply_rope(k, present.of(rope, 1).to(q.dtype))
     layout = active.layout if active.whole else active.layout.subset(active.index)
     out = attend(attention, q, k.to(q.dtype), v.to(q.dtype), active.lengths(role), present.lengths(role), layout)
-    x = torch.addcmul(x, attention.proj(out.flatten(1)), block.ls1.gamma)
-    return torch.addcmul(x, block.mlp(block.norm2(x)), block.ls2.gamma)
+    return block.feed_forward(add_scaled(x, attention.proj(out.flatten(1)), block.ls1))
 
 
 class KeyValues:

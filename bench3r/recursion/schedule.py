@@ -46,8 +46,7 @@ class RecursiveSchedule(Schedule, ABC):
     def __init__(self, trunk: Trunk, sharing: Sharing, max_depth: int, how: Initialisation) -> None:
         super().__init__()
         self.sharing, self.max_depth = sharing, max_depth
-        trunk.frame_blocks = tie(trunk.frame_blocks, sharing, how)
-        trunk.global_blocks = tie(trunk.global_blocks, sharing, how)
+        trunk.replace_blocks(tie(trunk.frame_blocks, sharing, how), tie(trunk.global_blocks, sharing, how))
 
     @abstractmethod
     def route(self, inputs: TrunkInput) -> Routing:
@@ -82,7 +81,7 @@ class _Run:
 
     def __init__(self, schedule: RecursiveSchedule, trunk: Trunk, inputs: TrunkInput) -> None:
         self.schedule, self.trunk, self.inputs = schedule, trunk, inputs
-        self.rope = flat_rope(inputs.rope, inputs.layout)
+        self.rope = {"frame": flat_rope(inputs.rope, inputs.layout), "global": flat_rope(inputs.global_rope, inputs.layout)}
         self.x = inputs.tokens.flatten(0, 2)  # [N, C], every token's latest state
         self.frame = self.x  # every token's latest output of a frame block
         self.all = everything(inputs.layout, self.x.device)
@@ -121,8 +120,8 @@ class _Run:
     def plain(self, steps: list[Step]) -> None:
         """Unshared pairs, on every token."""
         for step in steps:
-            self.frame = run_block(self.block("frame", step.block), self.x, self.rope, self.all)
-            self.x = run_block(self.block("global", step.block), self.frame, self.rope, self.all)
+            self.frame = self.run("frame", step.block, self.x, self.all)
+            self.x = self.run("global", step.block, self.frame, self.all)
 
     def recur(self, steps: list[Step], recursion: int) -> None:
         """One recursion (or, in the ``sequence`` pattern, one slot of it) on the tokens that take it."""
@@ -139,8 +138,12 @@ class _Run:
 
     def pair(self, index: int, state: Tensor, active: Subset) -> tuple[Tensor, Tensor]:
         """Outputs of a shared frame and global block on the packed active tokens."""
-        frame = run_block(self.block("frame", index), state, self.rope, active, self.cache(index, "frame"))
-        return frame, run_block(self.block("global", index), frame, self.rope, active, self.cache(index, "global"))
+        frame = self.run("frame", index, state, active, self.cache(index, "frame"))
+        return frame, self.run("global", index, frame, active, self.cache(index, "global"))
+
+    def run(self, role: str, index: int, x: Tensor, active: Subset, keep: KeyValues | None = None) -> Tensor:
+        """A block of the trunk on the packed ``active`` tokens ``x`` [M, C]."""
+        return run_block(self.block(role, index), x, self.rope[role], active, keep)
 
     def cache(self, block: int, role: str) -> KeyValues | None:
         """The cache of a block, made on first use."""

@@ -8,8 +8,9 @@ unshared.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -111,8 +112,9 @@ def initial_sources(sharing: Sharing, slot: int, how: Initialisation) -> list[in
     return [first + round(slot * (sharing.shared - 1) / (sharing.group - 1))]
 
 
-def tie(blocks: nn.ModuleList, sharing: Sharing, how: Initialisation) -> nn.ModuleList:
+def tie(blocks: Iterable[Any], sharing: Sharing, how: Initialisation) -> list[nn.Module]:
     """Blocks after tying: unshared ones, the shared group (initialised from ``blocks``), unshared ones."""
+    blocks = list(blocks)
     head, tail = sharing.unshared
     tied = []
     for slot in range(sharing.group):
@@ -121,4 +123,4 @@ def tie(blocks: nn.ModuleList, sharing: Sharing, how: Initialisation) -> nn.Modu
         mean = {k: torch.stack([s[k].float() for s in states]).mean(0).to(states[0][k].dtype) for k in states[0]}
         chosen[0].load_state_dict(mean)
         tied.append(chosen[0])
-    return nn.ModuleList([*blocks[:head], *tied, *blocks[len(blocks) - tail :]])
+    return [*blocks[:head], *tied, *blocks[len(blocks) - tail :]]

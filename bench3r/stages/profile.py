@@ -127,7 +127,7 @@ def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor])
     counted = [flops.count(predictor.model, images) for images in (inputs if dynamic else inputs[:1])]
     record.macs = round(sum(c.macs for c in counted) / len(counted))
     record.flops = 2 * record.macs
-    split = [flops.parts(c.by_module) for c in counted]
+    split = [flops.parts(predictor.model, c.by_module) for c in counted]
     names = {name for s in split for name in s}
     record.flops_by_part = {n: round(2 * sum(s.get(n, 0) for s in split) / len(split)) for n in sorted(names)}
     record.parameters_by_part = flops.parameter_parts(predictor.model)

@@ -34,6 +34,7 @@ from bench3r.training.config import TrainConfig
 from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Trainer, initialise
+from bench3r.training.transfer import start_from_vggt
 
 VIEWS_PER_SCENE = 8
 
@@ -84,7 +85,9 @@ def train_base(
     torch.manual_seed(config.seed)
     model = build_backbone(backbone, scale)
     initialise(model)
-    if config.start != "scratch":
+    if config.start == "vggt":
+        start_from_vggt(model, read_state_dict(resolve_base("shipped", "vggt", scale, None)))
+    elif config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))
     trainer = Trainer(model, config, folder, batch_source(backbone, scale, config, rank, ranks), device)

@@ -6,7 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LOSS_WEIGHTS = {"camera": 5.0, "depth": 1.0, "point": 1.0, "track": 0.05}  # VGGT's
+LOSS_WEIGHTS = {  # as published, by backbone
+    "vggt": {"camera": 5.0, "depth": 1.0, "point": 1.0, "track": 0.05},
+    "pi3": {"point": 1.0, "normal": 1.0, "confidence": 0.05, "camera": 0.1},
+    "depth_anything_3": {"depth": 1.0, "ray": 1.0, "point": 1.0, "camera": 1.0},
+}
 
 
 class TrainConfig(BaseModel):
@@ -14,7 +18,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    start: str = "scratch"  # or a weights file to go on from, or "shipped"
+    start: str = "scratch"  # or a weights file to go on from, or "shipped", or "vggt": what fits of the shipped VGGT
     steps: int = Field(1000, gt=0)
     lr: float = Field(1e-3, gt=0)
     final_lr: float = Field(1e-5, ge=0)
@@ -28,7 +32,7 @@ class TrainConfig(BaseModel):
     dense_share: float = Field(0.5, gt=0, le=1)  # share of the views that get dense losses in a step
     queries: int = Field(24, gt=0)  # tracked points per scene
     reuse: int = Field(6, gt=0)  # samples drawn per rendered scene
-    loss_weights: dict[str, float] = LOSS_WEIGHTS
+    loss_weights: dict[str, float] | None = None  # None: as published for the backbone; parts not named weigh nothing
     ema: float = Field(0.999, ge=0, lt=1)
     checkpoint_every: int = Field(250, gt=0)
     log_every: int = Field(25, gt=0)
@@ -38,6 +42,10 @@ class TrainConfig(BaseModel):
     activation_checkpointing: bool = False
     accumulate: int = Field(1, gt=0)
     sharding: Literal["none", "fsdp"] = "none"
+
+    def weights(self, backbone: str) -> dict[str, float]:
+        """The weight of every part of the loss."""
+        return self.loss_weights if self.loss_weights is not None else LOSS_WEIGHTS[backbone]
 
 
 class FinetuneConfig(TrainConfig):
@@ -49,8 +57,11 @@ class FinetuneConfig(TrainConfig):
     frames_per_batch: int = Field(8, gt=0)
     view_counts: tuple[int, ...] = (4,)
     heights: tuple[int, ...] = (72,)
-    loss_weights: dict[str, float] = {"camera": 5.0, "depth": 1.0, "point": 1.0}
     ema: float = Field(0.9, ge=0, lt=1)
     checkpoint_every: int = Field(50, gt=0)
     log_every: int = Field(1, gt=0)
     workers: int = Field(0, ge=0)
+
+    def weights(self, backbone: str) -> dict[str, float]:
+        """As for bases, but tracks are left out."""
+        return {k: v for k, v in super().weights(backbone).items() if k != "track" or self.loss_weights}

@@ -55,9 +55,8 @@ def normalise(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> tuple[Te
     return depth / scale[:, None, None, None], extrinsics, points / scale[:, None, None, None, None]
 
 
-def camera_loss(poses: list[Tensor], batch: Batch, gamma: float = 0.6) -> Tensor:
-    """Huber distance of every refinement step's pose encoding to the truth; earlier steps weigh ``gamma`` less."""
-    truth = encode_pose(batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1]))
+def camera_loss(poses: list[Tensor], truth: Tensor, gamma: float = 0.6) -> Tensor:
+    """Huber distance of every refinement step's pose encoding [B, S, 9] to the truth; earlier ones weigh ``gamma`` less."""
     total = poses[0].new_zeros(())
     for k, pose in enumerate(poses):
         error = F.huber_loss(pose, truth, reduction="none", delta=HUBER_DELTA) / HUBER_DELTA
@@ -104,14 +103,15 @@ def cross_entropy(probability: Tensor, truth: Tensor) -> Tensor:
     return -torch.where(truth, p.log(), (1 - p).log()).mean()
 
 
-def losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
+def vggt_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
     """The parts of the multi-task loss; dense parts on the views ``views`` [V] that ``out`` has maps for."""
+    truth = encode_pose(batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1]))
     depth, points = batch.depth[:, views], batch.points[:, views]
     valid = depth > 0
     assert out.world_points is not None, "VGGT's loss needs a point head"
     assert out.world_points_conf is not None
     parts = {
-        "camera": camera_loss(out.extras["pose_encodings"], batch),
+        "camera": camera_loss(out.extras["pose_encodings"], truth),
         "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], valid),
         "point": dense_loss(out.world_points, out.world_points_conf, points, valid),
     }

@@ -72,8 +72,11 @@ def patch_targets(batch: Batch, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.where(seen[..., None], weights, 0), seen
 
 
-def matching_loss(cores: list[RecordingCore], layout: TokenLayout, batch: Batch) -> Tensor:
-    """Cross-entropy of the guided heads' attention over the whole sequence to where patches reappear, in nats."""
+def matching_loss(cores: list[RecordingCore], layout: TokenLayout, batch: Batch, reference: bool = True) -> Tensor:
+    """Cross-entropy of the guided heads' attention over the whole sequence to where patches reappear, in nats.
+
+    ``reference``: whether the model knows a first view, so that a head can look for it.
+    """
     weights, _ = patch_targets(batch, (layout.height, layout.width))
     s, p = layout.views, layout.height * layout.width
     first = weights[..., :1, :].flatten(1, 2)  # [B, S * P, 1, P]
@@ -82,10 +85,11 @@ def matching_loss(cores: list[RecordingCore], layout: TokenLayout, batch: Batch)
         assert core.seen is not None, "the recorded attention was never called"
         q, k = core.seen
         tokens = torch.arange(s * layout.tokens_per_view, device=q.device).view(s, -1)[:, layout.special :].flatten()
-        for head, target in ((REFERENCE_HEAD, first), (ANY_HEAD, weights.flatten(1, 2))):
+        guided = ((REFERENCE_HEAD, first), (ANY_HEAD, weights.flatten(1, 2)))
+        for head, target in guided if reference else guided[1:]:
             logits = q[:, head, tokens].float() @ k[:, head].float().mT * q.shape[-1] ** -0.5
             log = logits.log_softmax(-1)[:, :, tokens].unflatten(2, (s, p))[:, :, : target.shape[2]]
             mass = target.sum((2, 3), keepdim=True)
             share = target / mass.clamp(min=1e-6)
             total = total - (share * log).sum() / (mass > 0).sum().clamp(min=1)
-    return total / (2 * len(cores))
+    return total / ((1 + reference) * len(cores))

@@ -26,10 +26,12 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from bench3r.training.config import TrainConfig
-from bench3r.training.losses import Batch, losses
+from bench3r.training.losses import Batch, vggt_losses
+from bench3r.training.losses_others import da3_losses, pi3_losses
 from bench3r.training.matching import matching_loss, record_middle
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+LOSSES = {"vggt": vggt_losses, "pi3": pi3_losses, "depth_anything_3": da3_losses}  # by backbone
 CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "matching", "gradient_norm", "scenes"]
 
 
@@ -38,19 +40,19 @@ class TrainStep(nn.Module):
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
         super().__init__()
-        self.config = config
         self.model: Any = model
-        self.guided = record_middle(model) if config.loss_weights.get("matching") else []
+        self.weights = config.weights(str(self.model.name))
+        self.guided = record_middle(model) if self.weights.get("matching") else []
 
     def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
         """The weighted total and its parts; dense losses on ``views``."""
         out, layout = self.model.run_trunk(batch.images)
-        queries = batch.queries if self.config.loss_weights.get("track") else None
+        queries = batch.queries if self.weights.get("track") else None
         result = self.model.run_heads(out, layout, batch.images, queries, views)
-        parts = losses(result, batch, views)
+        parts = LOSSES[self.model.name](result, batch, views)
         if self.guided:
-            parts["matching"] = matching_loss(self.guided, layout, batch)
-        parts["total"] = torch.stack([self.config.loss_weights[k] * v for k, v in parts.items()]).sum()
+            parts["matching"] = matching_loss(self.guided, layout, batch, self.model.has_reference_view)
+        parts["total"] = torch.stack([self.weights[k] * v for k, v in parts.items() if k in self.weights]).sum()
         for name, extra in out.extras.get("losses", {}).items():  # a schedule's own losses, already weighted
             parts["total"] = parts["total"] + extra
             parts[name] = extra
@@ -147,7 +149,7 @@ class Trainer:
 
     def _freeze_unused(self) -> None:
         """No loss reaches the track head when tracks weigh nothing."""
-        if not self.config.loss_weights.get("track") and hasattr(self.model, "track_head"):
+        if not self.config.weights(self.model.name).get("track") and hasattr(self.model, "track_head"):
             self.model.track_head.requires_grad_(False)
 
     def _wrap(self, step: TrainStep) -> nn.Module:

@@ -1,0 +1,113 @@
+"""What every backbone is: a trunk with the two seams between a patch embed and heads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bench3r.models.layers import TokenLayout
+from bench3r.models.reconstruction import Reconstruction
+from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
+
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
+
+
+class Backbone(nn.Module, ABC):
+    """Images to cameras, depth and points.
+
+    The seams: ``model.schedule`` (a :class:`~bench3r.models.trunk.Schedule`) and the ``core`` of every attention
+    (:func:`bench3r.models.layers.attention_modules`). ``trunk_dtype`` runs the trunk under autocast, heads in float32.
+    """
+
+    name: ClassVar[str]
+    config: Any  # with image_size, patch_size and pairs
+    trunk_dtype: torch.dtype | None = None
+    head_chunk: int | None = None  # views per pass through a head; None: chosen by device
+    schedule: Schedule
+    has_reference_view: ClassVar[bool] = True  # whether one view defines the world frame
+
+    @property
+    @abstractmethod
+    def trunk(self) -> Trunk:
+        """The alternating trunk."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Channels of a trunk token."""
+
+    @property
+    @abstractmethod
+    def taps(self) -> tuple[int, ...]:
+        """Pair indices that the heads read, ascending; the last pair is among them."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """What the model is made of: part -> names of its modules; heads end in ``_head``."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
+        """Images [B, S, 3, H, W] in [0, 1] -> trunk tokens [B, S, special + P, C] and their layout."""
+
+    @abstractmethod
+    def run_heads(
+        self,
+        out: TrunkOutput,
+        layout: TokenLayout,
+        images: Tensor,
+        queries: Tensor | None = None,
+        dense_views: Tensor | None = None,
+    ) -> Reconstruction:
+        """Trunk outputs -> reconstruction; tracks only when ``queries`` [B, N, 2] (pixels, first view) are given.
+
+        ``dense_views`` (training): indices of the views that get dense maps, which then have that many views.
+        """
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise ValueError unless ``images`` is [B, S, 3, H, W] with sides that are multiples of the patch size."""
+        patch = self.trunk.patch_size
+        if images.dim() != 5 or images.shape[2] != 3 or images.shape[1] < 1:
+            raise ValueError(f"images must be [B, S, 3, H, W] with S >= 1, got {tuple(images.shape)}")
+        if images.shape[3] % patch or images.shape[4] % patch:
+            raise ValueError(f"image sides must be multiples of {patch}, got {images.shape[3]} x {images.shape[4]}")
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """The trunk's precision."""
+        if self.trunk_dtype in (None, torch.float32):
+            return nullcontext()
+        return torch.autocast(device.type, self.trunk_dtype)
+
+    def run_trunk(self, images: Tensor, keep_all: bool = False) -> tuple[TrunkOutput, TokenLayout]:
+        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs."""
+        self.check_images(images)
+        with self.autocast(images.device):
+            tokens, layout = self.embed(images)
+            out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, images)
+        return TrunkOutput({i: t.float() for i, t in out.taps.items()}, out.recursion_depth, out.extras), layout
+
+    def chunk(self, images: Tensor) -> int:
+        """Views per pass through a dense head."""
+        if self.head_chunk:
+            return self.head_chunk
+        return 1 if images.device.type == "cpu" and not torch.is_grad_enabled() else 8
+
+    def forward(self, images: Tensor, queries: Tensor | None = None) -> Reconstruction:
+        """Images [B, S, 3, H, W] in [0, 1], optional query points [B, N, 2] -> :class:`Reconstruction`.
+
+        Raises ValueError for images of another shape, or when tracks are asked of a model without a track head.
+        """
+        if queries is not None and not hasattr(self, "track_head"):
+            raise ValueError(f"query points were given, but this {type(self).__name__} has no track head")
+        out, layout = self.run_trunk(images)
+        return self.run_heads(out, layout, images, queries)
+
+
+def add_image_statistics(module: nn.Module, persistent: bool = False) -> None:
+    """Register ImageNet's mean and standard deviation [1, 3, 1, 1] as ``image_mean`` and ``image_std``."""
+    module.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=persistent)
+    module.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=persistent)
