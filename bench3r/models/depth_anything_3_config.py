@@ -93,13 +93,13 @@ def da3(name: str, image_size: tuple[int, int] = (378, 504)) -> DepthAnything3Co
 
 
 def _tiny() -> DepthAnything3Config:
-    """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96, 3 blocks before 4 pairs (one block more: even)."""
+    """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96, 4 blocks before 4 pairs; no pose input."""
     net = DinoConfig(
         img_size=96, patch_size=8, dim=96, depth=12, heads=3, out_layers=(5, 7, 9, 11), alt_start=4, qknorm_start=4,
         rope_start=4, init_values=0.1,
     )  # fmt: skip
     head = DualDPTConfig(features=32, out_channels=(32, 32, 48, 64))
-    return DepthAnything3Config(net=net, head=head, cam_enc=CameraEncoderConfig(depth=1, heads=3), image_size=(72, 96))
+    return DepthAnything3Config(net=net, head=head, cam_enc=None, image_size=(72, 96))
 
 
 def _paper() -> DepthAnything3Config:

@@ -32,6 +32,12 @@ from bench3r.training.matching import matching_loss, record_middle
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 LOSSES = {"vggt": vggt_losses, "pi3": pi3_losses, "depth_anything_3": da3_losses}  # by backbone
+POSE_STARTS = {  # biases of pose heads from which training starts: no rotation, 1 rad field of view
+    "camera_head.pose_branch.fc2.bias": [0.0, 0, 0, 0, 0, 0, 0.25, 0.25, 0.25],  # VGGT adds up four steps
+    "camera_head.fc_rot.bias": [1.0, 0, 0, 0, 1, 0, 0, 0, 1],
+    "cam_dec.fc_qvec.bias": [0.0, 0, 0, 1],
+    "cam_dec.fc_fov.0.bias": [1.0, 1],
+}
 CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "matching", "gradient_norm", "scenes"]
 
 
@@ -93,9 +99,10 @@ def initialise(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith(("pos_embed", "_token", "register_tokens", "empty_pose_tokens")):
             nn.init.trunc_normal_(parameter, std=0.02)
-        if name.endswith("pose_branch.fc2.bias"):  # four steps of a quarter: identity rotation, 1 rad field of view
-            with torch.no_grad():
-                parameter.copy_(torch.tensor([0.0, 0, 0, 0, 0, 0, 0.25, 0.25, 0.25]))
+        for ending, start in POSE_STARTS.items():
+            if name.endswith(ending):
+                with torch.no_grad():
+                    parameter.copy_(torch.tensor(start))
 
 
 class Ema:
