@@ -76,6 +76,10 @@ class Method(ABC):
     def apply(self, model: Any) -> None:  # noqa: B027 - optional to override
         """Change ``model`` in place through its seams; the default leaves it as it is."""
 
+    def deploy(self, model: Any) -> dict[str, Any]:
+        """Last change of ``model``, after all weights are loaded: how they are stored. Returns facts for the records."""
+        return {}
+
     def build(self, context: BuildContext) -> Predictor:
         """The predictor: by default the backbone with weights, changed by :meth:`apply`."""
         from bench3r.models.backbones import BackbonePredictor
@@ -101,3 +105,11 @@ class TrainedMethod(Method):
 
     def calibrate(self, model: Any, images: torch.Tensor) -> None:
         """Set what needs example ``images`` [B, S, 3, H, W] before fine-tuning starts (scales of new norms, ...)."""
+
+    def prepare_training(self, model: Any) -> None:
+        """Change ``model`` for training only: simulated quantisation, for example. Parameter names must stay."""
+
+    def teacher_weight(self, progress: float) -> float | None:
+        """Weight of the distillation of attention outputs from the unchanged backbone at ``progress`` (0 to 1) of the
+        training; None: there is no teacher."""
+        return None

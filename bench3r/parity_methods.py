@@ -155,12 +155,15 @@ CASES: dict[str, Callable[[dict[str, Any], dict[str, Tensor], str], dict[str, Te
 
 def method_outputs(case: dict[str, Any], inputs: Arrays, where: str) -> Arrays:
     """All arrays of a method's case, computed by this implementation. Raises Bench3RError for unknown operations."""
-    kind = next((k for k in CASES if str(case.get("name", "")).startswith(k)), None)
+    from bench3r.parity_attention import ATTENTION_CASES
+
+    known = {**CASES, **ATTENTION_CASES}
+    kind = next((k for k in known if str(case.get("name", "")).startswith(f"{k}_")), None)
     if kind is None:
-        raise unknown("operation", str(case.get("name")), CASES, where)
+        raise unknown("operation", str(case.get("name")), known, where)
     arrays = {k: torch.from_numpy(np.array(v)) for k, v in inputs.items() if k.startswith("in_")}
     try:
-        out = CASES[kind](case, arrays, where)
+        out = known[kind](case, arrays, where)
     except KeyError as error:
         raise Bench3RError(f"{where}: the case lacks {error}") from error
     return {k: v.detach().numpy() for k, v in out.items()}

@@ -143,7 +143,8 @@ def pi3_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str)
         encoded = model.encoder((images.flatten(0, 1) - model.image_mean) / model.image_std)
     poses, local = raw["camera_poses"], raw["local_points"]
     found = {
-        "points": transform_points(poses, local), "local_points": local, "conf": raw["conf_logits"][..., None], "camera_poses": poses,
+        "points": transform_points(poses, local), "local_points": local, "camera_poses": poses,
+        "conf": raw["conf_logits"][..., None],
         "enc_sub": encoded[:, :, ::16], "dec_sub": tokens.flatten(0, 1)[:, :, ::32], "cam_dec_sub": camera[:, :, ::8],
     }  # fmt: skip
     return {k: v.numpy() for k, v in found.items()}

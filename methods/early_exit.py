@@ -23,8 +23,6 @@ from torch import Tensor, nn
 from bench3r.dataset import SceneData
 from bench3r.errors import Bench3RError
 from bench3r.method import BuildContext, Method, MethodOptions
-from bench3r.models.dpt import depth_activation
-from bench3r.models.geometry import quaternion_to_rotation
 from bench3r.models.layers import TokenLayout
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import trunk_pairs
@@ -68,10 +66,10 @@ def relative_change(now: Tensor, before: Tensor) -> Tensor:
 
 
 def pose_change(now: Tensor, before: Tensor) -> Tensor:
-    """Largest angle in radians per scene [B] between rotations and translation directions of poses [B, S, 9]."""
-    turn = quaternion_to_rotation(now[..., 3:7]) @ quaternion_to_rotation(before[..., 3:7]).mT
+    """Largest angle in radians per scene [B] between rotations and translation directions of poses [B, S, 3, 4]."""
+    turn = now[..., :3] @ before[..., :3].mT
     cosine = (turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
-    direction = F.cosine_similarity(now[:, 1:, :3], before[:, 1:, :3], dim=-1)
+    direction = F.cosine_similarity(now[:, 1:, :, 3], before[:, 1:, :, 3], dim=-1)
     angles = torch.cat([cosine, direction], 1).clamp(-1, 1).acos()
     return angles.amax(1)
 
@@ -88,11 +86,11 @@ class Decoder:
         self.model, self.options = model, options
 
     def __call__(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        """Depth [B, V, H, W, 1] of the first views, or pose encodings [B, S, 9]."""
+        """Depth [B, V, H, W] of the first views, or poses [B, S, 3, 4]."""
         if self.options.measure == "pose":
-            return self.model.camera_head(taps[max(taps)][:, :, 0].float())[-1]
+            return self.model.poses({t: x.float() for t, x in taps.items()}, layout)
         some = {t: x[:, : self.options.probe_views].float() for t, x in taps.items()}
-        return self.model.depth_head(some, layout.special, (layout.height, layout.width), 1, depth_activation)[0]
+        return self.model.depths(some, layout)
 
     def change(self, now: Tensor, before: Tensor) -> Tensor:
         """The criterion's value per scene [B]."""

@@ -26,20 +26,20 @@ ATTENTION = "aten::scaled_dot_product_attention"
 
 # operators that move or combine elements without multiply-adds worth counting (linalg_*: of 3 x 3 or 4 x 4 matrices)
 FREE_NAMES = """
-_linalg_det _linalg_svd _unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_ addcmul all amax
-amin any arange argmax argmin argsort as_strided asin atan atan2 atleast_1d avg_pool2d bincount bitwise_and bitwise_not
-bitwise_or bitwise_xor broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone contiguous copy_ cos
-cosine_similarity cumsum detach diagonal div div_ eq exp exp_ expand expand_as expm1 eye fill_ flatten flip floor
-floor_divide full full_like gather ge gelu gt hypot im2col index index_add index_add_ index_copy index_fill index_put
-index_put_ index_select isfinite isnan item layer_norm le lerp lift_fresh linalg_det linalg_inv linalg_inv_ex
-linalg_svd linalg_vector_norm linspace log logical_and logical_not logical_xor lt mT masked_fill masked_fill_
-masked_scatter masked_select max max_pool2d maximum mean median meshgrid min minimum movedim mul mul_ nanmedian ne neg
-new_full new_ones new_tensor new_zeros nonzero norm numpy_T one_hot ones ones_like pad permute pixel_shuffle pow prod
-rand randn reciprocal reflection_pad2d relu relu_ remainder repeat repeat_interleave replication_pad2d reshape
-resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax sort split
-split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh tensor_split to topk transpose tril triu type_as
-unbind unflatten unfold unique unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var view view_as
-where zeros zeros_like
+__and__ __or__ _linalg_det _linalg_svd _unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_
+addcmul all amax amin any arange argmax argmin argsort as_strided asin atan atan2 atleast_1d avg_pool2d bincount
+bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone
+contiguous copy_ cos cosine_similarity cumsum detach diagonal div div_ elu empty empty_like eq exp exp_ expand
+expand_as expm1 eye fill_ flatten flip floor floor_divide full full_like gather ge gelu gt hypot im2col index index_add
+index_add_ index_copy index_fill index_put index_put_ index_select isfinite isnan item layer_norm le lerp lift_fresh
+linalg_det linalg_inv linalg_inv_ex linalg_svd linalg_vector_norm linspace log logical_and logical_not logical_xor
+logsumexp lt mT masked_fill masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median meshgrid min
+minimum movedim mul mul_ nanmedian ne neg new_full new_ones new_tensor new_zeros nonzero norm normal_ numpy_T one_hot
+ones ones_like pad permute pixel_shuffle pow prod rand randint randn reciprocal reflection_pad2d relu relu_ remainder
+repeat repeat_interleave replication_pad2d reshape resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select
+sigmoid sign silu sin slice softmax softplus sort split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan
+tanh tensor_split to topk transpose tril triu type_as unbind unflatten unfold unique unsqueeze upsample_bicubic2d
+upsample_bilinear2d upsample_nearest2d var view view_as where zeros zeros_like
 """
 FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 
@@ -71,6 +71,7 @@ def matmul_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 HANDLERS: dict[str, Callable[..., Any] | None] = {
     ATTENTION: attention_macs, "aten::baddbmm": baddbmm_macs, "aten::matmul": matmul_macs,
+    "aten::_scaled_dot_product_flash_attention_for_cpu": attention_macs,
 }  # fmt: skip
 UNPRICED = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_bilinear2d",
             "aten::upsample_nearest2d", "aten::upsample_bicubic2d", "aten::grid_sampler", "aten::mean", "aten::sum",
@@ -141,14 +142,15 @@ def _cpu_attention_flops(query: Any, key: Any, value: Any, *args: Any, out_shape
     return 2 * b * h * lq * key[2] * (d + value[3])
 
 
-def count_torch(model: nn.Module, images: Tensor) -> int:
-    """Multiply-adds of ``model(images)`` by torch's FlopCounterMode, the second opinion."""
+def count_torch(model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] | None = None) -> int:
+    """Multiply-adds of ``model(images)``, or of ``call(images)`` that uses ``model``, by torch's FlopCounterMode: the
+    second opinion."""
     trained = [p for p in model.parameters() if p.requires_grad]
     for parameter in trained:  # the counter's module tracker cannot follow parameters handed to modules as inputs
         parameter.requires_grad_(False)
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(images)
+            (call or model)(images)
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)

@@ -68,6 +68,14 @@ class Backbone(nn.Module, ABC):
         ``dense_views`` (training): indices of the views that get dense maps, which then have that many views.
         """
 
+    @abstractmethod
+    def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        """Depth [B, V, H, W] alone from tapped outputs [B, V, T, 2C] of some views (for methods that peek)."""
+
+    @abstractmethod
+    def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        """Poses [B, S, 3, 4] alone from tapped outputs [B, S, T, 2C] of all views, in the model's own direction."""
+
     def check_images(self, images: Tensor) -> None:
         """Raise ValueError unless ``images`` is [B, S, 3, H, W] with sides that are multiples of the patch size."""
         patch = self.trunk.patch_size

@@ -48,7 +48,12 @@ class BackbonePredictor:
         if context.fitted is not None:
             load_part(self.model, read_state_dict(context.fitted), str(context.fitted))
         self.model.to(context.device).eval()
+        self.deployed = {k: v for k, v in method.deploy(self.model).items() if v is not None}
 
     def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
         return self.model(images)
+
+    def explain(self, images: Tensor, out: Reconstruction) -> dict[str, Any]:
+        """Facts for the record of ``out``, the reconstruction of ``images``; not part of what is timed."""
+        return self.deployed

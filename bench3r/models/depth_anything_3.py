@@ -308,6 +308,22 @@ class DepthAnything3(Backbone):
             depth = None if depth is None else reorder(depth, back)
         return TrunkOutput(taps, depth, out.extras), layout
 
+    def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        levels, grid = self.head_inputs(taps, layout), (layout.height, layout.width)
+        views = [
+            self.model.head.dense([t.flatten(0, 1)[i : i + 1] for t in levels], grid) for i in range(levels[0].shape[1])
+        ]
+        return torch.cat(views)[:, 0].exp().unflatten(0, levels[0].shape[:2])
+
+    def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
+        return decode_pose(self.model.cam_dec(taps[max(taps)][:, :, 0]), size, least_tangent=1e-6)[0]
+
+    def head_inputs(self, taps: dict[int, Tensor], layout: TokenLayout) -> list[Tensor]:
+        """Patch tokens [B, S, P, 2C] of the head's levels; the final norm is applied to the global half only."""
+        levels = [taps[i][:, :, layout.special :].chunk(2, -1) for i in self.model.head.taps]
+        return [torch.cat([local, self.trunk.norm(joint)], -1) for local, joint in levels]
+
     def run_heads(
         self,
         out: TrunkOutput,
@@ -326,12 +342,9 @@ class DepthAnything3(Backbone):
         to_world, intrinsics = decode_pose(pose, size, least_tangent=1e-6)
         bottom = to_world.new_tensor([0.0, 0, 0, 1]).expand(*to_world.shape[:2], 1, 4)
         extrinsics = torch.linalg.inv(torch.cat([to_world, bottom], 2))[:, :, :3]
-        levels = [out.taps[i][:, :, layout.special :] for i in self.model.head.taps]
-        if dense_views is not None:
-            levels = [t[:, dense_views] for t in levels]
-        local, joint = zip(*(t.chunk(2, -1) for t in levels), strict=True)
-        normed = [torch.cat([a, self.trunk.norm(b)], -1) for a, b in zip(local, joint, strict=True)]
-        depth, conf, rays, ray_conf = self.model.head.predict(normed, (layout.height, layout.width), self.chunk(images))
+        dense = out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
+        levels, grid = self.head_inputs(dense, layout), (layout.height, layout.width)
+        depth, conf, rays, ray_conf = self.model.head.predict(levels, grid, self.chunk(images))
         extras = {"pose_encodings": [pose], "rays": rays, "ray_conf": ray_conf}
         return Reconstruction(
             extrinsics, intrinsics, depth, conf, recursion_depth=out.recursion_depth, extras={**extras, **out.extras}

@@ -1,15 +1,16 @@
 """Transformer layers shared by every backbone, with the *attention seam* (DESIGN: second seam).
 
-Every attention module owns a ``core``: a module that is given queries, keys and values and returns the attended
-values. Replacing ``core`` changes how queries meet keys and nothing else; the default, :class:`SoftmaxCore`, holds no
-parameters, so the official checkpoint names are untouched.
+Every attention module owns a ``core`` (:class:`Core`): by default dense softmax attention without parameters, so the
+official checkpoint names are untouched. A method replaces it and overrides one of two methods: ``forward``, when it
+changes how given queries meet keys; ``attend``, when it needs the tokens themselves or makes its own queries and keys.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -44,11 +45,29 @@ class TokenLayout:
         return replace(self, active=active)
 
 
-class SoftmaxCore(nn.Module):
-    """Dense softmax attention by the fused kernel."""
+class Core(nn.Module, ABC):
+    """How queries meet keys in an attention module. Its parameters live under ``core.`` of that module."""
 
+    replaces_dense: ClassVar[bool] = True  # whether it computes something else than dense softmax attention
+    content_dependent: ClassVar[bool] = False  # whether its cost depends on what it is given, not only on shapes
+
+    @abstractmethod
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         """Attend ``q`` [N, heads, Lq, d] to ``k``, ``v`` [N, heads, Lk, d]; returns [N, heads, Lq, d]."""
+
+    def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
+        """Attended values [N, L, C] of tokens ``x`` [N, L, C], before the output projection of ``attention``."""
+        q, k, v = attention.project(x, rope)
+        out = self(q, k.to(q.dtype), v.to(q.dtype), layout)  # [N, heads, L, d]
+        return out.transpose(1, 2).flatten(2)
+
+
+class SoftmaxCore(Core):
+    """Dense softmax attention by the fused kernel."""
+
+    replaces_dense = False
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v)
 
 
@@ -96,7 +115,7 @@ class Attention(nn.Module):
         head_dim = dim // heads
         self.q_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
         self.k_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
-        self.core: nn.Module = SoftmaxCore()
+        self.core: Core = SoftmaxCore()
         self.proj = nn.Linear(dim, dim)
 
     def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,9 +137,7 @@ class Attention(nn.Module):
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
-        q, k, v = self.project(x, rope)
-        out = self.core(q, k.to(q.dtype), v.to(q.dtype), layout)  # [N, heads, L, d]
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.proj(self.core.attend(self, x, rope, layout))
 
 
 def add_scaled(x: Tensor, change: Tensor, scale: LayerScale | None) -> Tensor:
@@ -162,22 +179,29 @@ class Block(nn.Module):
         return add_scaled(x, self.mlp(self.norm2(x)), self.ls2)
 
 
-def rope_table(height: int, width: int, special: int, head_dim: int, base: float = 100.0) -> Tensor:
-    """Rotary tables [2, special + height * width, 1, head_dim] of one view: cosine and signed sine.
+def rope_rows(positions: Tensor, head_dim: int, base: float = 100.0) -> Tensor:
+    """Rotary tables [2, P, 1, head_dim] (cosine and signed sine) for ``positions`` [P, 2] (row, column).
 
-    Patch (r, c) sits at position (r + 1, c + 1), special tokens at (0, 0), where the rotation is the identity.
+    At (0, 0) the rotation is the identity. Raises ValueError for a head dimension that is no multiple of 4.
     """
     if head_dim % 4:
         raise ValueError(f"2-D rotary position needs a head dimension divisible by 4, got {head_dim}")
     quarter = head_dim // 4
     frequency = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)  # 100^(-2i/D), D = head_dim / 2
-    rows = torch.arange(height, dtype=torch.float32).repeat_interleave(width) + 1
-    columns = torch.arange(width, dtype=torch.float32).repeat(height) + 1
-    angle = torch.stack([rows, columns], 1)[:, :, None, None] * frequency  # [P, 2, 1, quarter]
+    angle = positions.float()[:, :, None, None] * frequency  # [P, 2, 1, quarter]
     sine = torch.cat([-angle.sin(), angle.sin()], 2)  # first half takes -second, second half takes +first
-    table = torch.stack([angle.cos().expand_as(sine), sine]).flatten(2)  # [2, P, head_dim]
-    identity = torch.stack([torch.ones(special, head_dim), torch.zeros(special, head_dim)])
-    return torch.cat([identity, table], 1).unsqueeze(2)
+    return torch.stack([angle.cos().expand_as(sine), sine]).flatten(2).unsqueeze(2)
+
+
+def rope_table(height: int, width: int, special: int, head_dim: int, base: float = 100.0) -> Tensor:
+    """Rotary tables [2, special + height * width, 1, head_dim] of one view: cosine and signed sine.
+
+    Patch (r, c) sits at position (r + 1, c + 1), special tokens at (0, 0).
+    """
+    rows = torch.arange(height).repeat_interleave(width) + 1
+    columns = torch.arange(width).repeat(height) + 1
+    patches = torch.stack([rows, columns], 1)
+    return rope_rows(torch.cat([patches.new_zeros(special, 2), patches]), head_dim, base)
 
 
 class TableCache:
@@ -203,6 +227,22 @@ class TableCache:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"limit": self.limit, "tables": {}}
+
+
+def whole_sequence(layout: TokenLayout | None, length: int, method: str) -> TokenLayout:
+    """``layout`` when it describes a sequence of ``length`` tokens of the global role.
+
+    Raises ValueError when a schedule has left tokens out, or without a layout: ``method`` needs whole views.
+    """
+    if layout is None or layout.active is not None or layout.views * layout.tokens_per_view != length:
+        raise ValueError(f"{method} needs all tokens of all views in global attention: it cannot run under a schedule that "
+                         "leaves tokens out")  # fmt: skip
+    return layout
+
+
+def cost_depends_on_content(model: nn.Module) -> bool:
+    """Whether any attention of ``model`` decides by content how much it computes."""
+    return any(isinstance(m, Core) and m.content_dependent for m in model.modules())
 
 
 def attention_modules(model: nn.Module, role: str) -> Iterator[tuple[str, Attention]]:

@@ -202,6 +202,13 @@ class Pi3(Backbone, Trunk):
         head: Any = getattr(self, f"{name}_head")
         return head(features.flatten(0, 1), (layout.height, layout.width)).unflatten(0, features.shape[:2])
 
+    def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        return self.pixels("point", taps[max(taps)], layout, 1)[:, :, 2].exp()
+
+    def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        camera = self.decode("camera", taps[max(taps)], layout, 1)
+        return self.camera_head(camera.flatten(0, 1)).unflatten(0, camera.shape[:2])[..., :3, :]
+
     def run_heads(
         self,
         out: TrunkOutput,

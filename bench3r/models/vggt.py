@@ -111,6 +111,13 @@ class VGGT(Backbone):
         """Images [B, S, 3, H, W] in [0, 1] -> trunk tokens [B, S, special + P, C] and their layout."""
         return self.aggregator.embed(images)
 
+    def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        return self.depth_head(taps, layout.special, (layout.height, layout.width), 1, depth_activation)[0][..., 0]
+
+    def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
+        return decode_pose(self.camera_head(taps[max(taps)][:, :, 0])[-1], size)[0]
+
     def run_heads(
         self,
         out: TrunkOutput,

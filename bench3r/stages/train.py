@@ -31,9 +31,10 @@ from bench3r.provenance import provenance
 from bench3r.registry import load_one
 from bench3r.stages import paths
 from bench3r.training.config import TrainConfig
+from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, ProceduralSource
-from bench3r.training.trainer import Trainer, initialise
+from bench3r.training.trainer import Teacher, Trainer, initialise
 from bench3r.training.transfer import start_from_vggt
 
 VIEWS_PER_SCENE = 8
@@ -106,15 +107,24 @@ def finetune(
     model.to(context.device)
     batches = batch_source(context.backbone, context.scale, config, rank, ranks)
     method.calibrate(model, next(batches(0)).images.to(context.device))
+    method.prepare_training(model)
+    teacher = None
+    if method.teacher_weight(0.0) is not None:
+        dense = AttentionDistillation(model, context.backbone_model())
+        teacher = Teacher(dense, lambda progress: method.teacher_weight(progress) or 0.0)
     torch.manual_seed(config.seed)
-    trainer = Trainer(model, config, folder, batches, context.device)
+    trainer = Trainer(model, config, folder, batches, context.device, teacher)
     trainer.run(max_seconds)
     return trainer
 
 
 def export_trained(trainer: Trainer, out: Path, record: dict[str, Any]) -> None:
-    """Write the averaged weights as float16 safetensors with their curve and record beside them."""
-    state = {k: v.half() if v.is_floating_point() else v for k, v in trainer.ema.weights.items()}
+    """Write the averaged weights as float16 safetensors with their curve and record beside them.
+
+    Of a method that trains only a part of its backbone, that part and the buffers.
+    """
+    frozen = set() if record["method"] is None else {n for n, p in trainer.model.named_parameters() if not p.requires_grad}
+    state = {k: v.half() if v.is_floating_point() else v for k, v in trainer.ema.weights.items() if k not in frozen}
     save_safetensors(out, state, {"record": digest(record)})
     shutil.copy(trainer.folder / "curve.csv", out.with_suffix(".csv"))
     write_json(out.with_suffix(".json"), {**record, "weights": file_digest(out), "steps_done": trainer.step,

@@ -23,6 +23,7 @@ from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.method import BuildContext, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
+from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.scales import NO_BACKBONE, input_size
@@ -90,7 +91,9 @@ def predict_scene(
     with torch.inference_mode(), MemoryTracker(config.device) as memory, Timer(config.device) as timer:
         out = predictor(images, scene)
     check_prediction(out, images)
-    macs = counter(predictor, images, out)
+    with torch.inference_mode():
+        macs = counter(predictor, images, out)
+        out.extras |= predictor.explain(images, out) if isinstance(predictor, BackbonePredictor) else {}
     return out, Efficiency(seconds=timer.seconds, peak_rss_bytes=memory.peak_rss, peak_gpu_bytes=memory.peak_gpu,
                            macs=macs, flops=None if macs is None else 2 * macs)  # fmt: skip
 
@@ -107,10 +110,10 @@ class FlopCounter:
         """Multiply-adds of ``predictor`` on ``images``; None when it is no backbone."""
         if not isinstance(predictor, BackbonePredictor):
             return None
-        dynamic = out.recursion_depth is not None or "decided_by" in out.extras
+        dynamic = out.recursion_depth is not None or "decided_by" in out.extras or cost_depends_on_content(predictor.model)
         shape = tuple(images.shape)
         if dynamic or shape not in self.known:
-            self.known[shape] = count_torch(predictor.model, images)
+            self.known[shape] = count_torch(predictor.model, images, lambda x: predictor(x, None))
         return self.known[shape]
 
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench3r.models.geometry import unproject
-from bench3r.models.layers import TokenLayout, attention_modules
+from bench3r.models.layers import Core, TokenLayout, attention_modules
 from bench3r.training.losses import Batch
 
 REFERENCE_HEAD, ANY_HEAD = 0, 1  # head 0 looks into the first view, head 1 into every other view
 
 
-class RecordingCore(nn.Module):
+class RecordingCore(Core):
     """An attention core that keeps the queries and keys of its last call for the guidance loss."""
 
-    def __init__(self, core: nn.Module) -> None:
+    def __init__(self, core: Core) -> None:
         super().__init__()
         self.core = core
         self.seen: tuple[Tensor, Tensor] | None = None

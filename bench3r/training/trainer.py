@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from bench3r.training.config import TrainConfig
+from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch, vggt_losses
 from bench3r.training.losses_others import da3_losses, pi3_losses
 from bench3r.training.matching import matching_loss, record_middle
@@ -41,17 +43,28 @@ POSE_STARTS = {  # biases of pose heads from which training starts: no rotation,
 CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "matching", "gradient_norm", "scenes"]
 
 
+@dataclass
+class Teacher:
+    """The frozen model that attention outputs are compared with, and the weight of that at a progress from 0 to 1."""
+
+    loss: AttentionDistillation
+    weight: Callable[[float], float]
+
+
 class TrainStep(nn.Module):
     """Model and loss as one module, so that gradient synchronisation sees a single forward."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, teacher: Teacher | None = None) -> None:
         super().__init__()
         self.model: Any = model
+        self.teacher, self.progress = teacher, 0.0
         self.weights = config.weights(str(self.model.name))
         self.guided = record_middle(model) if self.weights.get("matching") else []
 
     def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
         """The weighted total and its parts; dense losses on ``views``."""
+        if self.teacher:
+            self.teacher.loss.forget()
         out, layout = self.model.run_trunk(batch.images)
         queries = batch.queries if self.weights.get("track") else None
         result = self.model.run_heads(out, layout, batch.images, queries, views)
@@ -59,6 +72,9 @@ class TrainStep(nn.Module):
         if self.guided:
             parts["matching"] = matching_loss(self.guided, layout, batch, self.model.has_reference_view)
         parts["total"] = torch.stack([self.weights[k] * v for k, v in parts.items() if k in self.weights]).sum()
+        if self.teacher:
+            parts["distillation"] = self.teacher.loss(batch, views)
+            parts["total"] = parts["total"] + self.teacher.weight(self.progress) * parts["distillation"]
         for name, extra in out.extras.get("losses", {}).items():  # a schedule's own losses, already weighted
             parts["total"] = parts["total"] + extra
             parts[name] = extra
@@ -136,6 +152,7 @@ class Trainer:
         folder: Path,
         batches: Callable[[int], Iterator[Batch]],
         device: str = "cpu",
+        teacher: Teacher | None = None,
     ) -> None:
         self.config, self.folder, self.batches = config, folder, batches
         self.rank, self.ranks = _rank(), _ranks()
@@ -148,7 +165,8 @@ class Trainer:
             checkpoint_blocks(self.model)
         self.step, self.scenes, self.seconds = 0, 0, 0.0
         self.sharded = self.ranks > 1 and config.sharding == "fsdp"
-        self.module = self._wrap(TrainStep(self.model, config))
+        self.inner = TrainStep(self.model, config, teacher)
+        self.module = self._wrap(self.inner)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config.weight_decay), betas=(0.9, 0.95))
         self.ema = Ema(self.model, config.ema)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -229,7 +247,8 @@ class Trainer:
         lr = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.model.schedule.set_progress(self.model, self.step / self.config.steps)
+        self.inner.progress = self.step / self.config.steps
+        self.model.schedule.set_progress(self.model, self.inner.progress)
         self._freeze_unused()
         for micro in range(self.config.accumulate):
             batch = next(stream)

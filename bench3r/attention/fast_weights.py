@@ -1,0 +1,104 @@
+"""Test-time-trained fast weights: a small SwiGLU network per head that stores keys and values by gradient steps.
+
+After LaCT (Zhang et al. 2025), which VGG-T³ uses in place of global attention. The network is
+f(x) = (silu(x W0) * (x W2)) W1; a step adds the orthogonalised gradient of sum_t lr_t <f(k_t), v_t> to each matrix (the
+dot product is maximised) and scales every column back to its first norm. Cost per token does not depend on their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Muon's coefficients
+NORM_EPS = 1e-5
+
+
+def orthogonalise(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
+    """Approximate orthogonal factor of matrices ``g`` [..., m, n] by Newton-Schulz iterations (Muon).
+
+    Singular values end up around 1 (0.7 to 1.2), very small ones below. With 0 steps only the Frobenius norm is divided out.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = g.shape[-2] > g.shape[-1]
+    x = g.mT if tall else g
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + eps)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+@dataclass
+class FastWeights:
+    """Weights of the fast networks: ``w0``, ``w2`` [N, d, hidden], ``w1`` [N, hidden, d], one network per row."""
+
+    w0: Tensor
+    w1: Tensor
+    w2: Tensor
+
+    def norms(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Column norms [N, 1, columns] of the three matrices, to which every step returns."""
+        return tuple(w.norm(dim=1, keepdim=True) for w in (self.w0, self.w1, self.w2))  # type: ignore[return-value]
+
+    def apply(self, x: Tensor) -> Tensor:
+        """f(x) of ``x`` [N, L, d]."""
+        return (F.silu(x @ self.w0) * (x @ self.w2)) @ self.w1
+
+    def gradients(self, k: Tensor, v: Tensor, lr: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of sum_t lr_t <f(k_t), v_t> with respect to w0, w1 and w2, in closed form.
+
+        ``k``, ``v`` [N, L, d]; ``lr`` three step sizes [N, L, 1], each of which enters only its own matrix's gradient.
+        """
+        gate, up = k @ self.w0, k @ self.w2
+        sigmoid = gate.sigmoid()
+        silu = gate * sigmoid
+        back = v @ self.w1.mT  # [N, L, hidden]
+        slope = sigmoid * (1 + gate * (1 - sigmoid))
+        g0 = k.mT @ (lr[0] * back * up * slope)
+        g1 = (silu * up).mT @ (lr[1] * v)
+        g2 = k.mT @ (lr[2] * back * silu)
+        return g0, g1, g2
+
+    def step(self, gradients: tuple[Tensor, ...], norms: tuple[Tensor, ...], newton_schulz: int = 5) -> FastWeights:
+        """The weights after adding the orthogonalised ``gradients``, columns scaled back to ``norms``."""
+        moved = []
+        for w, g, norm in zip((self.w0, self.w1, self.w2), gradients, norms, strict=True):
+            w = w + orthogonalise(g, newton_schulz).to(w.dtype)
+            moved.append(w / (w.norm(dim=1, keepdim=True) + NORM_EPS) * norm)
+        return FastWeights(*moved)
+
+    def fit(
+        self, k: Tensor, v: Tensor, lr: tuple[Tensor, Tensor, Tensor], steps: int, chunk: int, newton_schulz: int = 5
+    ) -> FastWeights:
+        """The weights after ``steps`` full-batch steps on all tokens, whose gradients are summed ``chunk`` at a time."""
+        weights, norms = self, self.norms()
+        for _ in range(steps):
+            total: tuple[Tensor, ...] | None = None
+            for ks, vs, *lrs in zip(*(x.split(chunk, 1) for x in (k, v, *lr)), strict=True):
+                part = weights.gradients(ks, vs, tuple(lrs))  # type: ignore[arg-type]
+                total = part if total is None else tuple(a + b for a, b in zip(total, part, strict=True))
+            assert total is not None
+            weights = weights.step(total, norms, newton_schulz)
+        return weights
+
+    def expand(self, batch: int) -> FastWeights:
+        """The same networks for each of ``batch`` scenes: rows repeated, scene by scene."""
+        return FastWeights(*(w.repeat(batch, 1, 1) for w in (self.w0, self.w1, self.w2)))
+
+
+def initial_weights(heads: int, dim: int, hidden: int, generator: torch.Generator | None = None) -> FastWeights:
+    """Random networks with standard deviation sqrt(2 / fan in)."""
+
+    def draw(rows: int, columns: int) -> Tensor:
+        return torch.randn(heads, rows, columns, generator=generator) * (2 / rows) ** 0.5
+
+    return FastWeights(draw(dim, hidden), draw(hidden, dim), draw(dim, hidden))
+
+
+def unit(x: Tensor, eps: float = NORM_EPS) -> Tensor:
+    """``x`` divided by its L2 norm over channels plus ``eps``."""
+    return x / (x.norm(dim=-1, keepdim=True) + eps)

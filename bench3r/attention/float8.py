@@ -1,0 +1,87 @@
+"""Eight-bit floating point (E4M3): simulated in training, stored in deployment.
+
+Weights have one scale per output row, activations one per token; the scale is the largest magnitude over 448. Where the
+hardware has no FP8 products, weights stored in FP8 are widened before each product: the memory is real, the speed is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LARGEST, EPS = 448.0, 1e-8
+
+
+def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
+    """E4M3 codes of ``x`` [..., C] and their scales [..., 1], one per row."""
+    scale = x.abs().amax(-1, keepdim=True).clamp(min=EPS) / LARGEST
+    return (x / scale).clamp(-LARGEST, LARGEST).to(torch.float8_e4m3fn), scale
+
+
+def fake_quantise(x: Tensor) -> Tensor:
+    """``x`` as its E4M3 codes would be read back, in its own precision; the gradient passes straight through."""
+    codes, scale = quantise(x.detach())
+    return x + ((codes.to(x.dtype) * scale) - x).detach()
+
+
+class FakeQuantLinear(nn.Linear):
+    """A linear layer whose weights, and activations if asked, go through E4M3 in every forward pass (QAT)."""
+
+    quantise_activations: bool = True
+
+    @classmethod
+    def of(cls, linear: nn.Linear, activations: bool = True) -> FakeQuantLinear:
+        """The same layer, sharing its parameters."""
+        layer = cls(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        layer.weight, layer.bias = linear.weight, linear.bias
+        layer.quantise_activations = activations
+        return layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = fake_quantise(x) if self.quantise_activations else x
+        return F.linear(x, fake_quantise(self.weight), self.bias)
+
+
+class StoredLinear(nn.Module):
+    """A linear layer whose weight is stored in ``dtype`` (FP8 with a scale per row, or bf16) and widened when used."""
+
+    scale: Tensor | None
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__()
+        weight = linear.weight.detach()
+        if dtype == torch.float8_e4m3fn:
+            codes, scale = quantise(weight.float())
+            self.weight = nn.Parameter(codes, requires_grad=False)
+            self.register_buffer("scale", scale)
+        else:
+            self.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+            self.register_buffer("scale", None)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.to(x.dtype)
+        weight = weight if self.scale is None else weight * self.scale.to(x.dtype)
+        return F.linear(x, weight, None if self.bias is None else self.bias.to(x.dtype))
+
+
+def replace_linears(model: nn.Module, make: Any, skip: tuple[type, ...] = ()) -> int:
+    """Put ``make(linear)`` in place of every linear layer of ``model`` outside modules of the types ``skip``; how many."""
+    count = 0
+    for name, child in list(model.named_children()):
+        if isinstance(child, skip):
+            continue
+        if type(child) is nn.Linear:
+            setattr(model, name, make(child))
+            count += 1
+        else:
+            count += replace_linears(child, make, skip)
+    return count
+
+
+def fp8_products(device: str) -> bool:
+    """Whether ``device`` multiplies in FP8 (compute capability 8.9 or later)."""
+    return device.startswith("cuda") and torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 9)

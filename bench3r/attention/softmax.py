@@ -1,0 +1,40 @@
+"""Softmax attention that also tells its normaliser, so that attention over parts of the keys can be put together."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK = 1 << 26  # scores held at once by the plain path
+
+
+def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention of ``q`` [N, h, Lq, d] to ``k``, ``v`` [N, h, Lk, d] and log sum exp of its scores [N, h, Lq].
+
+    The fused CPU kernel where it serves; otherwise plain products in chunks of queries.
+    """
+    if q.device.type == "cpu" and not torch.is_grad_enabled() and q.dtype in (torch.float32, torch.bfloat16):
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+        return out, lse
+    rows = max(1, CHUNK // max(1, q.shape[0] * q.shape[1] * k.shape[2]))
+    parts = [_plain(part, k, v) for part in q.split(rows, 2)]
+    return torch.cat([o for o, _ in parts], 2), torch.cat([s for _, s in parts], 2)
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    scores = (q @ k.mT).float() * q.shape[-1] ** -0.5
+    lse = scores.logsumexp(-1)
+    return ((scores - lse[..., None]).exp().to(v.dtype) @ v), lse
+
+
+def combine(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Attention over two disjoint sets of keys from the attention and log sum exp over each."""
+    (a, la), (b, lb) = first, second
+    share = (la - lb).sigmoid()[..., None].to(a.dtype)
+    return a * share + b * (1 - share), torch.logaddexp(la, lb)
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Plain dense attention, [N, h, Lq, d]."""
+    return F.scaled_dot_product_attention(q, k, v)

@@ -1,0 +1,109 @@
+"""AVGGT: early global layers look at their own view only, middle ones at a subsample of keys and values.
+
+Dropped keys are represented by their mean, and every token whose own key was dropped still sees itself, all under one
+softmax. The last layers stay dense. Published for 24 layers (early 9, last 4); other depths take the same shares.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from bench3r.attention.softmax import attention_with_lse
+from bench3r.errors import Bench3RError
+from bench3r.method import Method, MethodOptions
+from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
+from bench3r.models.scales import trunk_pairs
+
+WINDOWS = {2: (1, 2), 4: (2, 2), 6: (2, 3), 9: (3, 3)}  # published subsampling factors
+EARLY = {"pi3": 10 / 18}  # share of the layers; 9 / 24 elsewhere
+
+
+class Options(MethodOptions):
+    """Which layers change, and how far keys and values are thinned."""
+
+    factor: Literal[2, 4, 6, 9] = Field(9, description="one key and value of so many patches is kept")
+    early: int | None = Field(None, ge=0, description="global layers that attend inside views; None: the published share")
+    last: int | None = Field(None, ge=0, description="last global layers that stay dense; None: a sixth")
+    mean: bool = Field(True, description="the mean of the dropped keys and values takes part")
+    diagonal: bool = Field(True, description="a token whose own key was dropped sees itself")
+
+    def layers(self, backbone: str, pairs: int) -> tuple[int, int]:
+        """Early and last layers of a trunk of ``pairs``."""
+        early = round(pairs * EARLY.get(backbone, 9 / 24)) if self.early is None else self.early
+        return early, (round(pairs * 4 / 24) if self.last is None else self.last)
+
+
+class ViewCore(Core):
+    """Global attention that stays inside each view."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
+        layout = whole_sequence(layout, q.shape[2], "avggt")
+        parts = [t.unflatten(2, (layout.views, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v)]
+        out = F.scaled_dot_product_attention(*parts)  # [B * S, heads, T, d]
+        return out.unflatten(0, (-1, layout.views)).transpose(1, 2).flatten(2, 3)
+
+
+class SubsampledCore(Core):
+    """All queries; keys and values of the first view, of special tokens and of one patch per window."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+
+    def kept(self, layout: TokenLayout, device: torch.device) -> Tensor:
+        """Which keys stay, [N]."""
+        rows, columns = WINDOWS[self.options.factor]
+        patch = torch.zeros(layout.height, layout.width, dtype=torch.bool, device=device)
+        patch[::rows, ::columns] = True
+        view = torch.cat([patch.new_ones(layout.special), patch.flatten()])
+        return torch.cat([view.new_ones(layout.tokens_per_view), view.repeat(layout.views - 1)])
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
+        layout = whole_sequence(layout, q.shape[2], "avggt")
+        keep = self.kept(layout, q.device)
+        stay, gone = keep.nonzero().squeeze(1), (~keep).nonzero().squeeze(1)
+        keys, values = k[:, :, stay], v[:, :, stay]
+        if not len(gone):
+            return F.scaled_dot_product_attention(q, keys, values)
+        lost_k, lost_v = k[:, :, gone], v[:, :, gone]
+        if self.options.mean:
+            keys = torch.cat([keys, lost_k.mean(2, keepdim=True)], 2)
+            values = torch.cat([values, lost_v.mean(2, keepdim=True)], 2)
+        if not self.options.diagonal:
+            return F.scaled_dot_product_attention(q, keys, values)
+        out, lse = attention_with_lse(q, keys, values)
+        own = (q[:, :, gone] * lost_k).sum(-1) * q.shape[-1] ** -0.5
+        share = (own - lse[:, :, gone]).sigmoid()[..., None].to(out.dtype)
+        return out.index_copy(2, gone, torch.lerp(out[:, :, gone], lost_v, share))
+
+
+class AVGGT(Method):
+    """Global attention replaced layer by layer; no training."""
+
+    name = "avggt"
+    label = "AVGGT"
+    seams = ("attention",)
+    source = "AVGGT: Rethinking Global Attention for Accelerating VGGT, CVPR 2026"
+    Options = Options
+
+    def check(self, backbone: str, scale: str) -> None:
+        pairs = trunk_pairs(backbone, scale)
+        early, last = self.options.layers(backbone, pairs)
+        if early + last > pairs:
+            raise Bench3RError(
+                f"avggt: {early} early and {last} last layers, but {backbone} at scale {scale} has {pairs} global layers"
+            )
+
+    def apply(self, model: Any) -> None:
+        modules = list(attention_modules(model, "global"))
+        early, last = self.options.layers(model.name, len(modules))
+        for i, (_, attention) in enumerate(modules):
+            if i < early:
+                attention.core = ViewCore()
+            elif i < len(modules) - last:
+                attention.core = SubsampledCore(self.options)

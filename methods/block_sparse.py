@@ -1,0 +1,147 @@
+"""Block-sparse global attention ("Faster VGGT"): patches attend to the key blocks that pooled attention finds likely.
+
+Special tokens attend densely. The default is the released behaviour: the blocks kept reach at most the wanted mass, and
+special keys follow the patch keys without alignment, so that the first of them share a block that may be dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from bench3r.attention.sparse import block_sparse_attention, pool_blocks
+from bench3r.method import Method, MethodOptions
+from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
+
+
+class Options(MethodOptions):
+    """How many key blocks a query block keeps."""
+
+    cdf: float | None = Field(0.97, gt=0, le=1, description="pooled attention mass that the kept blocks reach; None: unused")
+    sparse_ratio: float | None = Field(0.1, ge=0, lt=1, description="at least this share less 1 is kept; None: unused")
+    q_block: int = Field(128, ge=1)
+    k_block: int = Field(64, ge=1)
+    order: Literal["rows", "hilbert"] = Field("rows", description="order of the patches of a view in the blocks")
+    special_keys: Literal["released", "always"] = Field("released", description="whether every special key is always kept")
+
+
+def hilbert_order(height: int, width: int) -> Tensor:
+    """Patches [height * width] of a view along a Hilbert curve generalised to any rectangle (after Cerveny's gilbert).
+
+    The curve runs along the longer side; every step goes to a neighbour wherever the sides allow it.
+    """
+    sides = (np.array([1, 0]) * width, np.array([0, 1]) * height)
+    along, across = sides if width >= height else sides[::-1]
+    return torch.tensor([y * width + x for x, y in _curve(np.zeros(2, int), along, across)])
+
+
+def _curve(start: np.ndarray, along: np.ndarray, across: np.ndarray) -> Iterator[np.ndarray]:
+    """Cells (x, y) of the rectangle spanned at ``start`` by two axis-parallel vectors, from end to end of ``along``."""
+    length, breadth = int(np.abs(along).sum()), int(np.abs(across).sum())
+    forward, sideways = np.sign(along), np.sign(across)
+    if breadth == 1:
+        yield from (start + i * forward for i in range(length))
+    elif length == 1:
+        yield from (start + i * sideways for i in range(breadth))
+    elif 2 * length > 3 * breadth:  # long: two halves end to end
+        half = _half(along, forward)
+        yield from _curve(start, half, across)
+        yield from _curve(start + half, along - half, across)
+    else:  # up, along, down
+        half, rise = along // 2, _half(across, sideways)
+        yield from _curve(start, rise, half)
+        yield from _curve(start + rise, along, across - rise)
+        yield from _curve(start + (along - forward) + (rise - sideways), -rise, -(along - half))
+
+
+def _half(vector: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Half of ``vector``, made even when the whole is longer than two."""
+    half = vector // 2
+    if np.abs(half).sum() % 2 and np.abs(vector).sum() > 2:
+        half = half + step
+    return half
+
+
+def select_blocks(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
+    """Pooled attention, how many key blocks each query block keeps, and which: [B, h, Bq, Bk], [B, h, Bq], as the first.
+
+    ``q``, ``k`` [B, h, P, d] of the patches.
+    """
+    pooled = pool_blocks(q, options.q_block) @ pool_blocks(k, options.k_block).mT * q.shape[-1] ** -0.5
+    probability = pooled.softmax(-1)
+    falling, order = probability.sort(-1, descending=True)
+    blocks = int(probability.shape[-1])
+    count = torch.zeros_like(order[..., 0])
+    if options.cdf is not None:
+        count = (falling.cumsum(-1) <= options.cdf + 1e-5).sum(-1)
+    if options.sparse_ratio is not None:
+        count = count.clamp(min=int(blocks * (1 - options.sparse_ratio)))
+    count = count.clamp(min=1)
+    rank = torch.arange(blocks, device=q.device).expand_as(order)
+    place = torch.zeros_like(order).scatter(-1, order, rank)
+    return probability, count, place < count[..., None]
+
+
+class BlockSparseCore(Core):
+    """Dense attention for special tokens, block-sparse for patches."""
+
+    content_dependent = True
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+
+    def split(self, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Indices of the special tokens and of the patches, patches in the order of the blocks."""
+        index = torch.arange(layout.views * layout.tokens_per_view, device=device).view(layout.views, -1)
+        special, patches = index[:, : layout.special], index[:, layout.special :]
+        if self.options.order == "hilbert":
+            patches = patches[:, hilbert_order(layout.height, layout.width).to(device)]
+        return special.flatten(), patches.flatten()
+
+    def block_map(self, keep: Tensor, patches: int, special: int) -> Tensor:
+        """The map over patch and special keys [B, h, Bq, Bk'] from that over patch keys."""
+        blocks = math.ceil((patches + special) / self.options.k_block)
+        whole = F.pad(keep, (0, blocks - keep.shape[-1]), value=True)
+        if self.options.special_keys == "always":
+            whole[..., patches // self.options.k_block :] = True
+        return whole
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
+        layout = whole_sequence(layout, q.shape[2], "block_sparse")
+        special, patches = self.split(layout, q.device)
+        out = torch.empty_like(q)
+        out[:, :, special] = F.scaled_dot_product_attention(q[:, :, special], k, v)
+        out[:, :, patches] = self.patch_attention(q, k, v, special, patches)
+        return out
+
+    def patch_attention(self, q: Tensor, k: Tensor, v: Tensor, special: Tensor, patches: Tensor) -> Tensor:
+        """Outputs [B, h, P, d] of the patch queries."""
+        queries = q[:, :, patches]
+        _, _, keep = select_blocks(queries, k[:, :, patches], self.options)
+        keys = torch.cat([patches, special])
+        whole = self.block_map(keep, len(patches), len(special))
+        return block_sparse_attention(
+            queries, k[:, :, keys], v[:, :, keys], whole, self.options.q_block, self.options.k_block
+        )
+
+
+class BlockSparse(Method):
+    """Block-sparse global attention; no training."""
+
+    name = "block_sparse"
+    label = "block-sparse VGGT"
+    seams = ("attention",)
+    source = "Wang et al., Faster VGGT with Block-Sparse Global Attention, CVPR 2026"
+    Options = Options
+
+    def apply(self, model: Any) -> None:
+        for _, attention in attention_modules(model, "global"):
+            attention.core = BlockSparseCore(self.options)

@@ -1,0 +1,98 @@
+"""FastVGGT: tokens of all views are merged before global attention and given their outputs back afterwards.
+
+The default is the released behaviour, because the published numbers come from it: destinations are laid out with the
+wrong row length on odd grids, protected tokens are every tenth and not the salient ones, and special tokens take merges.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from bench3r.attention.merging import MergePlan, bipartite_plan
+from bench3r.method import Method, MethodOptions
+from bench3r.models.layers import Attention, Core, TokenLayout, attention_modules, whole_sequence
+
+CELL_SEED = 33  # of the released code's random destinations
+
+
+class Options(MethodOptions):
+    """Which tokens are merged."""
+
+    start: int = Field(0, ge=0, description="first global layer that merges")
+    ratio: float = Field(0.9, ge=0, le=1, description="share of all tokens that are merged at most")
+    protect: float = Field(0.1, ge=0, le=1, description="share of the tokens that are never merged, evenly spaced")
+    cell: int = Field(2, ge=1, description="one destination in every cell of this side")
+    grid: Literal["released", "corrected"] = Field("released", description="how destinations are laid out on odd grids")
+    matching: Literal["bf16", "fp32"] = Field("bf16", description="precision of the similarities")
+
+
+def destinations(layout: TokenLayout, cells: Tensor, options: Options) -> Tensor:
+    """Which tokens [N] are destinations: the first view, all special tokens and one patch of every cell.
+
+    ``cells`` [views - 1, rows of cells, columns of cells]: the chosen patch of each, row offset times cell + column offset.
+    """
+    side, (h, w) = options.cell, (layout.height, layout.width)
+    views, rows, columns = cells.shape
+    r = torch.arange(rows, device=cells.device)[:, None] * side + cells // side
+    c = torch.arange(columns, device=cells.device) * side + cells % side
+    width = w if options.grid == "corrected" else columns * side  # the released code forgets the last odd column
+    chosen = torch.zeros(views, h * w, dtype=torch.long, device=cells.device)
+    mask = chosen.scatter(1, (r * width + c).flatten(1), torch.ones_like(cells).flatten(1)) > 0
+    special = mask.new_ones(views, layout.special)
+    return torch.cat([mask.new_ones(layout.tokens_per_view), torch.cat([special, mask], 1).flatten()])
+
+
+def protected(length: int, share: float, device: torch.device) -> Tensor:
+    """Evenly spaced token indices, int(share * length) of them."""
+    count = int(share * length)
+    return torch.arange(length, device=device)[:: length // count][:count] if count else torch.arange(0, device=device)
+
+
+class MergingCore(Core):
+    """Dense attention on the merged sequence."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+
+    def plan(self, x: Tensor, layout: TokenLayout) -> MergePlan:
+        """The plan for the tokens ``x`` [N, C] of one scene."""
+        side = self.options.cell
+        shape = (layout.views - 1, layout.height // side, layout.width // side)
+        generator = torch.Generator().manual_seed(CELL_SEED)
+        cells = torch.randint(side * side, shape, generator=generator).to(x.device)
+        alone = protected(len(x), self.options.protect, x.device)
+        dtype = torch.bfloat16 if self.options.matching == "bf16" else torch.float32
+        return bipartite_plan(x, destinations(layout, cells, self.options), int(self.options.ratio * len(x)), alone, dtype)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
+        raise ValueError("fastvggt matches tokens by the block's input: it cannot run under a schedule that packs tokens")
+
+    def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
+        layout = whole_sequence(layout, x.shape[1], "fastvggt")
+        q, k, v = attention.project(x, rope)  # [B, heads, N, d]
+        outputs = []
+        for b in range(len(x)):
+            plan = self.plan(x[b], layout)
+            queries, keys, values = (plan.merge(t[b])[None] for t in (q, k, v))
+            outputs.append(plan.unmerge(F.scaled_dot_product_attention(queries, keys, values)[0]))
+        return torch.stack(outputs).transpose(1, 2).flatten(2)
+
+
+class FastVGGT(Method):
+    """Token merging in global attention; no training."""
+
+    name = "fastvggt"
+    label = "FastVGGT"
+    seams = ("attention",)
+    source = "Shen et al., FastVGGT: Training-Free Acceleration of Visual Geometry Transformer, ICLR 2026"
+    Options = Options
+
+    def apply(self, model: Any) -> None:
+        for _, attention in list(attention_modules(model, "global"))[self.options.start :]:
+            attention.core = MergingCore(self.options)
