@@ -52,12 +52,29 @@ class Keep(Strict):
     world_points: bool = False
 
 
-class Ablation(Strict):
-    """A comparison of one method's options with each other, in a table of its own."""
+Grids = dict[str, Any] | list[dict[str, Any]] | None  # options with lists as axes, or several such grids
 
-    method: str
-    options: dict[str, Any] | list[dict[str, Any]]  # a grid, or several
+
+class Ablation(Strict):
+    """A comparison in a table of its own: one method's options with each other, or several methods."""
+
+    method: str | None = None
+    options: Grids = None  # of ``method``
+    methods: dict[str, Grids] = {}  # several methods, in place of ``method`` and ``options``
     datasets: list[str] | None = None  # some of the run's datasets; None: all
+    backbones: list[str] | None = None  # None: the run's
+    frames: list[int] | None = None  # some of the run's frame counts; None: all
+    profile: bool = True  # whether its settings are timed
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Ablation:
+        if (self.method is None) == (not self.methods) or (self.methods and self.options is not None):
+            raise ValueError("give either `method` with `options`, or `methods`")
+        return self
+
+    def grids(self) -> dict[str, Grids]:
+        """Grids of options by method."""
+        return self.methods or {str(self.method): self.options}
 
 
 class RunConfig(Strict):
@@ -66,7 +83,7 @@ class RunConfig(Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     scale: Literal["tiny", "paper", "full"] = "tiny"
     backbones: list[str] = ["vggt"]
-    methods: dict[str, dict[str, Any] | list[dict[str, Any]] | None]  # options, or a list of grids of options
+    methods: dict[str, Grids]
     ablations: dict[str, Ablation] = {}
     datasets: dict[str, DatasetConfig]
     frames: list[int] = Field([4], min_length=1)
@@ -124,6 +141,9 @@ def parse_config(raw: Any, where: str) -> RunConfig:
         for dataset in ablation.datasets or ():
             if dataset not in config.datasets:
                 raise unknown("dataset", dataset, config.datasets, f"{where}: ablations.{name}.datasets")
+        for frames in ablation.frames or ():
+            if frames not in config.frames:
+                raise Bench3RError(f"{where}: ablations.{name}.frames: {frames} is none of the run's frames {config.frames}")
     return config
 
 

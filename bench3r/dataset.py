@@ -49,7 +49,7 @@ class Dataset(ABC):
     label: ClassVar[str]
     scene_type: ClassVar[str] = "indoor"  # indoor, controlled or real-world
     unit: ClassVar[Literal["m", "mm", "arbitrary"]] = "m"
-    icp_distance: ClassVar[float] = 0.1
+    icp_distance: ClassVar[float] = 0.1  # in ``unit``; in median depths where the unit is arbitrary
     has_depth: ClassVar[bool] = True
     licence: ClassVar[str] = ""
     obtain: ClassVar[str] = ""  # how to get the data
@@ -180,7 +180,10 @@ def load_scene(dataset: Dataset, scene: str, frames: list[str], model_width: int
         raise Bench3RError(f"{dataset.name} {scene}: frames have different sizes after resizing: {sorted(sizes)}")
     maps = [v.depth for v in views if v.depth is not None]
     depth = np.stack(maps) if len(maps) == len(views) else None
+    reach = dataset.icp_distance
+    if dataset.unit == "arbitrary" and depth is not None and (depth > 0).any():
+        reach *= float(np.median(depth[depth > 0]))
     return SceneData(
         scene, tuple(frames), np.stack([v.image for v in views]), np.stack([v.intrinsics for v in views]),
-        np.stack([v.c2w for v in views]), depth, dataset.unit, dataset.scene_type, dataset.icp_distance,
+        np.stack([v.c2w for v in views]), depth, dataset.unit, dataset.scene_type, reach,
     )  # fmt: skip

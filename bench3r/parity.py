@@ -42,7 +42,7 @@ def judge(ours: np.ndarray, truth: np.ndarray, gate: dict[str, Any]) -> tuple[fl
     if ours.shape != truth.shape:
         return float("inf"), False
     if metric == "equal":
-        return float(np.mean(ours != truth)), bool(np.array_equal(ours, truth))
+        return float((ours != truth).sum() / max(1, truth.size)), bool(np.array_equal(ours, truth))
     a, b = ours.astype(np.float64), truth.astype(np.float64)
     if metric == "relnorm":
         error = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), 1e-300))

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench3r.config import RunConfig
+from bench3r.config import Ablation, RunConfig
 from bench3r.dataset import Dataset
 from bench3r.errors import Bench3RError, Unsupported, describe, unknown
 from bench3r.files import digest, file_digest
@@ -211,6 +211,12 @@ def base_key(config: RunConfig) -> dict[str, Any]:
     return {"base": config.base, "file": file_digest(path) if path.is_file() else None}
 
 
+def shipped_part(method: str, options: dict[str, Any], backbone: str, scale: str) -> Path | None:
+    """The weights that ship for ``method`` with these ``options``, if there are any."""
+    path = Path(__file__).parent / "weights" / f"{method}-{backbone}-{scale}-{digest(options)[:8]}.safetensors"
+    return path if path.is_file() else None
+
+
 def method_key(name: str) -> str:
     """Hash of the method's own file."""
     return file_digest(plugin_files("methods")[name]) if name in plugin_files("methods") else ""
@@ -232,20 +238,21 @@ class Planner:
             if name not in self.methods:
                 raise unknown("method", name, self.methods, "config: methods")
         for name, ablation in self.config.ablations.items():
-            if ablation.method not in self.methods:
-                raise unknown("method", ablation.method, self.methods, f"config: ablations.{name}.method")
-        for name in self.config.backbones:
+            for method in ablation.grids():
+                if method not in self.methods:
+                    raise unknown("method", method, self.methods, f"config: ablations.{name}")
+        for name in {*self.config.backbones, *(b for a in self.config.ablations.values() for b in a.backbones or ())}:
             if name not in SCALES:
                 raise unknown("backbone", name, SCALES, "config: backbones")
         for name in self.config.protocols:
             if name not in PROTOCOLS:
                 raise unknown("protocol", name, PROTOCOLS, "config: protocols")
 
-    def backbones_of(self, cls: type[Method]) -> list[str]:
-        """The configured backbones that ``cls`` runs on; NO_BACKBONE for controls and whole models."""
+    def backbones_of(self, cls: type[Method], among: list[str]) -> list[str]:
+        """Those ``among`` the backbones that ``cls`` runs on; NO_BACKBONE for controls and whole models."""
         if cls.kind in ("control", "model"):
             return [NO_BACKBONE]
-        chosen = [b for b in self.config.backbones if cls.backbones is None or b in cls.backbones]
+        chosen = [b for b in among if cls.backbones is None or b in cls.backbones]
         for backbone in chosen:
             lacking = [s for s in cls.seams if s not in SEAMS[backbone]]
             if lacking:
@@ -260,6 +267,8 @@ class Planner:
         spec |= {"scale": self.config.scale, "code": stage_hash("train"), "base_training": base}
         if method:
             how = {"fit_scenes": self.config.fit_scenes, "finetune": self.config.finetune.model_dump()}
+            part = shipped_part(method, options, backbone, self.config.scale) if self.config.base == "shipped" else None
+            how["shipped"] = file_digest(part) if part else None
             spec |= {"plugin": method_key(method), **how}
         key = digest(spec)
         name = f"{method or 'base'}.{backbone}.{self.config.scale}.s{seed}.{key[:8]}"
@@ -269,19 +278,24 @@ class Planner:
         )  # fmt: skip
         return name
 
-    def cells_of(self, name: str, grids: Any, where: str, datasets: list[DatasetEntry], table: str) -> list[Cell]:
+    def cells_of(
+        self, name: str, grids: Any, where: str, datasets: list[DatasetEntry], table: str, ablation: Ablation | None = None
+    ) -> list[Cell]:
         """The cells of one method for ``grids`` of options, to be shown in ``table``."""
         cls, cells = self.methods[name], []
         options = expand_grids(grids, cls.Options, where)
-        for option, backbone, seed in itertools.product(options, self.backbones_of(cls), self.config.seeds):
+        backbones = self.backbones_of(cls, (ablation and ablation.backbones) or self.config.backbones)
+        counts = (ablation and ablation.frames) or self.config.frames
+        for option, backbone, seed in itertools.product(options, backbones, self.config.seeds):
             values = option.model_dump(mode="json")
             reason = self._unsupported(cls(option), backbone)
             needs_base = self.config.base == "train" and backbone != NO_BACKBONE
             base = self.add_training(None, {}, backbone, seed) if needs_base else None
             trained = self.add_training(name, values, backbone, seed, base) if cls(option).fits else None
-            for dataset, frames in itertools.product(datasets, self.config.frames):
+            for dataset, frames in itertools.product(datasets, counts):
                 cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason, table))
-            if cls.kind != "control" and not reason and seed == self.config.seeds[0]:
+            timed = ablation is None or ablation.profile
+            if timed and cls.kind != "control" and not reason and seed == self.config.seeds[0]:
                 self._profiles(cls, option, backbone, datasets[0], trained, base)
         return cells
 
@@ -338,8 +352,9 @@ class Planner:
         ]  # fmt: skip
         for name, ablation in self.config.ablations.items():
             chosen = [d for d in datasets if ablation.datasets is None or d.name in ablation.datasets]
-            where = f"config: ablations.{name}.options"
-            planned += self.cells_of(ablation.method, ablation.options, where, chosen, name)
+            for method, grids in ablation.grids().items():
+                where = f"config: ablations.{name}.{method}"
+                planned += self.cells_of(method, grids, where, chosen, name, ablation)
         for cell in planned:
             if cell.id in found:
                 found[cell.id].tables = sorted({*found[cell.id].tables, *cell.tables})

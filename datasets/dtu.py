@@ -9,22 +9,7 @@ import trimesh
 
 from bench3r.dataset import Dataset, Frame, check_rotation, read_image
 from bench3r.errors import Bench3RError
-
-
-def read_cam(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """MVSNet camera file -> world-to-camera [4, 4] and intrinsics [3, 3]. Raises Bench3RError naming the file."""
-    try:
-        tokens = path.read_text().split()
-        if tokens[0] != "extrinsic" or tokens[17] != "intrinsic":
-            raise ValueError("the words 'extrinsic' and 'intrinsic' are not where they belong")
-        numbers = [float(t) for t in (*tokens[1:17], *tokens[18:27])]
-        if len(numbers) != 25:
-            raise ValueError(f"{len(numbers)} numbers, expected 16 + 9")
-    except FileNotFoundError as error:
-        raise Bench3RError(f"{path}: camera file is missing") from error
-    except (ValueError, IndexError, OSError, UnicodeDecodeError) as error:
-        raise Bench3RError(f"{path}: not an MVSNet camera file ({error})") from error
-    return np.array(numbers[:16]).reshape(4, 4), np.array(numbers[16:]).reshape(3, 3)
+from bench3r.mvsnet import read_cam, write_cam, write_pairs
 
 
 class DTU(Dataset):
@@ -94,20 +79,3 @@ class DTU(Dataset):
     def procedural_scene_name(index: int) -> str:
         """Official-looking names above the range of the real scans."""
         return f"scan{901 + index}"
-
-
-def write_cam(path: Path, w2c: np.ndarray, k: np.ndarray, depth: np.ndarray) -> None:
-    """Write an MVSNet camera file with the depth range of ``depth``."""
-    hit = depth[depth > 0]
-    rows = ["extrinsic", *(" ".join(f"{v:.9f}" for v in r) for r in w2c), ""]
-    rows += ["intrinsic", *(" ".join(f"{v:.9f}" for v in r) for r in k), "", f"{hit.min():.3f} {np.ptp(hit) / 192:.5f}"]
-    path.write_text("\n".join(rows) + "\n")
-
-
-def write_pairs(path: Path, frames: int) -> None:
-    """MVSNet pair file: for every view the others, nearest first."""
-    lines = [str(frames)]
-    for i in range(frames):
-        others = sorted((j for j in range(frames) if j != i), key=lambda j: (abs(i - j), j))
-        lines += [str(i), " ".join([str(len(others)), *(f"{j} {1 / abs(i - j):.3f}" for j in others)])]
-    path.write_text("\n".join(lines) + "\n")

@@ -12,10 +12,11 @@ from PIL import Image
 from bench3r import gate
 from bench3r.dataset import Dataset, Frame, load_scene, resize_frame, target_size
 from bench3r.errors import Bench3RError
+from bench3r.mvsnet import write_pfm
 from bench3r.procedural.render import make_scene
 from bench3r.registry import load_one
 
-WRITTEN = ("scannet", "dtu", "mipnerf360")
+WRITTEN = ("scannet", "dtu", "mipnerf360", "blendedmvs", "dtu64")
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +60,48 @@ def test_written_scenes_read_back_exactly(roots, name):
     frames = [dataset.read(scene, f) for f in dataset.frames(scene)]
     assert len(frames) == 3
     size = (240, 320) if name == "mipnerf360" else (120, 160)
-    unit = 1000 if cls.unit == "mm" else 1
+    unit = {"mm": 1000, "arbitrary": 10 if name == "blendedmvs" else 1}.get(cls.unit, 1)
     views = make_scene(cls.procedural_style, 17, 3, size, 1 if name == "mipnerf360" else 2)[1]
-    step = views.depth.shape[1] // frames[0].depth.shape[0]
+    step = views.depth.shape[1] // frames[0].image.shape[0]
     for i, frame in enumerate(frames):
         expected = views.c2w[i].copy()
         expected[:3, 3] *= unit
         np.testing.assert_allclose(frame.c2w, expected, atol=1e-6 * unit)
-        truth = unit * views.depth[i][step // 2 :: step, step // 2 :: step]
-        np.testing.assert_allclose(frame.depth, truth, atol=1e-3 * unit)
+        if cls.has_depth:
+            truth = unit * views.depth[i][step // 2 :: step, step // 2 :: step]
+            np.testing.assert_allclose(frame.depth, truth, atol=1e-3 * unit)
         scale = np.diag([1 / step, 1 / step, 1])
         np.testing.assert_allclose(frame.intrinsics[:2, :2], (scale @ views.intrinsics[i])[:2, :2], rtol=1e-6)
-    assert gate.check(frames, name).median < 0.01
+    assert not cls.has_depth or gate.check(frames, name).median < 0.01
+
+
+def test_blendedmvs_ignores_masked_twins_and_reads_both_camera_tails(tmp_path):
+    cls = load_one("datasets", "blendedmvs", Dataset)
+    cls.write_procedural(tmp_path, "0" * 24, 0, 3, 3)
+    folder = tmp_path / ("0" * 24)
+    assert cls(tmp_path).frames("0" * 24) == ["00000000", "00000001", "00000002"]
+    cam = folder / "cams" / "00000001_cam.txt"
+    before = cls(tmp_path).read("0" * 24, "00000001")
+    cam.write_text(cam.read_text().rsplit(" ", 2)[0] + "\n")  # two numbers at the end, as in MVSNet
+    np.testing.assert_array_equal(cls(tmp_path).read("0" * 24, "00000001").intrinsics, before.intrinsics)
+    write_pfm(folder / "rendered_depth_maps" / "00000001.pfm", np.zeros((120, 160), np.float32))
+    assert not cls(tmp_path).read("0" * 24, "00000001").depth.any()  # an empty depth map is data, not damage
+    path = folder / "rendered_depth_maps" / "00000002.pfm"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(Bench3RError, match=r"00000002\.pfm: 76792 bytes of pixels, expected 76800"):
+        cls(tmp_path).read("0" * 24, "00000002")
+
+
+def test_dtu64_finds_cameras_by_number(tmp_path):
+    cls = load_one("datasets", "dtu64", Dataset)
+    for i in range(2):
+        cls.write_procedural(tmp_path, cls.procedural_scene_name(i), i, 5 + i, 3)
+    dataset = cls(tmp_path)
+    assert dataset.frames("scan902") == ["000003", "000004", "000005"]
+    (tmp_path / "scan902" / "image" / "000003.png").rename(tmp_path / "scan902" / "image" / "00000003.png")
+    assert np.isfinite(dataset.read("scan902", "00000003").c2w).all()
+    scene = load_scene(dataset, "scan902", ["00000003", "000004"], 96, 8)
+    assert scene.depth is None
 
 
 def test_seven_scenes_reads_the_official_layout(seven):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from bench3r.metrics import clouds, depth, pose, statistics
+from bench3r.metrics import clouds, depth, normalised, pose, statistics
 from bench3r.metrics.alignment import icp, move, umeyama
 
 
@@ -143,3 +143,23 @@ def test_paired_bootstrap_matches_scipy_and_closed_form(rng):
         statistics.paired_bootstrap(a, b[:3])
     with pytest.raises(ValueError, match="at least 2"):
         statistics.paired_bootstrap(a[:1], b[:1])
+
+
+def test_lite3r_metrics_equal_the_official_code(golden):
+    _, z = golden("p7_lite3r")
+    square = [
+        np.concatenate([z[k].astype(np.float64), np.tile([[[0.0, 0, 0, 1]]], (2, 1, 1))], 1)
+        for k in ("in_pred_w2c", "in_gt_w2c")
+    ]
+    predicted, truth = (normalised.relative_to_first(w) for w in square)
+    rotation = normalised.rotation_errors(predicted, truth)
+    np.testing.assert_allclose(rotation.mean(), z["out_rot_err_deg"], atol=2e-3)
+    np.testing.assert_allclose(rotation[1:].mean(), z["out_rot_err_deg_without_ref"], atol=2e-3)
+    np.testing.assert_allclose(normalised.translation_errors(predicted, truth).mean(), z["out_trans_err"], rtol=1e-4)
+    a, b = (z[k].astype(np.float64) for k in ("out_pred_points", "out_gt_points"))
+    np.testing.assert_allclose(normalised.squared_chamfer(a, b), z["out_chamfer_exact_f64"], rtol=1e-5)
+    np.testing.assert_allclose(clouds.fscore(a, b, 0.05)["fscore"], z["out_fscore_005_exact_f64"], atol=1e-3)
+    p, t = z["in_pred_depth"][z["in_valid"]].astype(np.float64), z["in_gt_depth"][z["in_valid"]].astype(np.float64)
+    errors = depth.depth_errors(p * normalised.least_squares_scale(p, t), t)
+    np.testing.assert_allclose(errors["absrel"], z["out_depth_abs_rel"], rtol=1e-4)
+    np.testing.assert_allclose(errors["delta1"], z["out_depth_delta1"], atol=1e-4)

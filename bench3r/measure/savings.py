@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench3r.measure.closed_form import block_macs, vggt_macs
+from bench3r.measure.closed_form import backbone_macs, block_macs
 
 
 def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extras: dict[str, Any]) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extr
     ``model`` is the changed backbone, ``extras`` what its schedule reported, ``macs`` what was counted on this input of
     ``frames`` images of ``size`` (H, W).
     """
-    parts = vggt_macs(model.config, frames, size)
+    parts = backbone_macs(model.name, model.config, frames, size)
     dense = sum(parts.values())
     facts: dict[str, Any] = {"backbone_macs": dense, "counted_saving": 1 - macs / dense}
     sharing = getattr(model.schedule, "sharing", None)
@@ -38,11 +38,11 @@ def recursion_macs(model: Any, frames: int, size: tuple[int, int], extras: dict[
 
     The active patches are taken to be spread evenly over the views: exact for equal counts per view.
     """
-    config = model.config.aggregator
-    patches = (size[0] // config.patch_size) * (size[1] // config.patch_size)
-    counts, special = extras["depth_histogram"], 1 + config.num_register_tokens
-    total, dim = 0.0, config.embed_dim
-    linear = block_macs(1, 0, dim, config.mlp_ratio)  # of one block and token
+    patch = model.config.patch_size
+    patches = (size[0] // patch) * (size[1] // patch)
+    counts, special = extras["depth_histogram"], model.trunk.special
+    total, dim = 0.0, model.width
+    linear = block_macs(1, 0, dim)  # of one block and token
     for recursion in range(len(counts) - 1):
         active = special + patches * sum(counts[recursion + 1 :]) / max(1, sum(counts))  # tokens of a view
         seen = special + patches if model.schedule.keys_of_all else active

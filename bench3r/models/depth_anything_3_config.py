@@ -8,7 +8,6 @@ from pydantic import Field
 
 from bench3r.models.vggt_config import Section
 
-REFERENCE_STRATEGIES = ("saddle_balanced", "first", "middle")
 ReferenceStrategy = Literal["saddle_balanced", "first", "middle"]
 
 # DINOv2 by the names of the official configurations: (dim, depth, heads)

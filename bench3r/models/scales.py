@@ -12,6 +12,7 @@ from bench3r.models.vggt_config import VGGT_SCALES
 
 SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES, "pi3": PI3_SCALES, "depth_anything_3": DA3_SCALES}
 SEAMS: dict[str, tuple[str, ...]] = dict.fromkeys(SCALES, ("schedule", "attention"))  # what a method may change in each
+BACKBONE_LABELS = {"vggt": "VGGT", "pi3": "π³", "depth_anything_3": "Depth-Anything-3"}  # as printed
 NO_BACKBONE = "none"  # controls and whole models: they see what VGGT sees at the same scale
 
 

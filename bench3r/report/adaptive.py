@@ -12,7 +12,7 @@ import pandas as pd
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.plan import Plan
 from bench3r.report.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
-from bench3r.report.summary import SCENE, SETTING, Column, common_scenes, settings, wide
+from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, settings, wide
 from bench3r.report.tables import QUALITY, REGIONS, ROUTING, Table, comparison, flops_of, name_of, of_setting
 
 CONTROL = "shallow"  # the method that adaptive ones are compared with at equal cost
@@ -33,13 +33,15 @@ class Evidence:
     about: str
 
     def rows_of(self, name: str) -> pd.DataFrame:
-        """Rows of the cells that appear in table ``name``; ablations get VGGT's on the same scenes."""
+        """Rows of the cells that appear in table ``name``; ablations get the unchanged backbones' on the same scenes."""
         inside = {c.id for c in self.plan.cells if name in c.tables}
         chosen = self.table[self.table["cell"].isin(inside)]
         if name == "main":
             return chosen
         scenes = set(chosen.set_index(SCENE).index)
-        reference = self.table[(self.table["method"] == "vggt") & self.table.set_index(SCENE).index.isin(scenes)]
+        dense = self.table["method"].isin(set(chosen["backbone"]) | {REFERENCE})
+        dense &= self.table["kind"].eq("backbone")
+        reference = self.table[dense & self.table.set_index(SCENE).index.isin(scenes)]
         return pd.concat([reference, chosen]).drop_duplicates()
 
     def everywhere(self) -> pd.DataFrame:

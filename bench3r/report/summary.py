@@ -8,11 +8,17 @@ import numpy as np
 import pandas as pd
 
 from bench3r.metrics.statistics import Interval, bootstrap_mean, paired_bootstrap
+from bench3r.models.scales import NO_BACKBONE
 from bench3r.protocols.base import NOT_APPLICABLE
 
 SETTING = ["method", "label", "kind", "options", "backbone"]  # what makes a row of a table
 SCENE = ["dataset", "frames", "seed", "scene"]  # what must be the same for scores to be paired
-REFERENCE = "vggt"
+REFERENCE = "vggt"  # what whole models and controls are compared with; the others with their backbone
+
+
+def reference_of(backbone: str) -> str:
+    """The method that settings on ``backbone`` are compared with: the unchanged backbone."""
+    return REFERENCE if backbone == NO_BACKBONE else backbone
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ def interval(values: pd.Series) -> Interval | None:
 
 
 def against_reference(values: pd.DataFrame, setting: tuple[str, ...]) -> Interval | None:
-    """Paired bootstrap of (setting - reference) over the scenes that both have."""
-    reference = [c for c in values.columns if c[0] == REFERENCE]
+    """Paired bootstrap of (setting - its unchanged backbone) over the scenes that both have."""
+    reference = [c for c in values.columns if c[0] == reference_of(setting[-1])]
     if not reference or setting not in values.columns or setting == reference[0]:
         return None
     both = values[[setting, reference[0]]].dropna()

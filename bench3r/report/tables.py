@@ -12,10 +12,10 @@ import pandas as pd
 
 from bench3r.files import write_text
 from bench3r.method import Method
+from bench3r.models.scales import BACKBONE_LABELS, NO_BACKBONE
 from bench3r.registry import load_one
 from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 from bench3r.report.summary import (
-    REFERENCE,
     SCENE,
     SETTING,
     Column,
@@ -24,6 +24,7 @@ from bench3r.report.summary import (
     counts,
     interval,
     ranks,
+    reference_of,
     settings,
     wide,
 )
@@ -92,7 +93,7 @@ class Table:
 
 _ESCAPED = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
             "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "²": "$^2$",
-            "≈": r"$\approx$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
+            "≈": r"$\approx$", "π": r"$\pi$", "³": "$^3$", "×": r"$\times$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
             "δ": r"$\delta$", "–": "--", "<": "$<$", ">": "$>$", "`": ""}  # fmt: skip
 
 
@@ -106,7 +107,9 @@ def latex_text(text: object) -> str:
 def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
     """Label of a row. When a method has several: the option that varies, or of several those that are not the default."""
     same = table[(table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])]["options"].unique()
-    return label_of(setting["method"], setting["label"], json.loads(setting["options"]), [json.loads(o) for o in same])
+    label = label_of(setting["method"], setting["label"], json.loads(setting["options"]), [json.loads(o) for o in same])
+    several = len(set(table["backbone"]) - {NO_BACKBONE}) > 1
+    return f"{label} on {BACKBONE_LABELS[setting['backbone']]}" if several and setting["kind"] == "plugin" else label
 
 
 def label_of(method: str, label: str, own: dict[str, object], everyone: list[dict[str, object]]) -> str:
@@ -142,7 +145,7 @@ def quality_cells(
         delta = against_reference(values, key)
         raw[key] = {"mean": s.mean, "low": s.low, "high": s.high}
         if delta:
-            raw[key] |= {"delta_vs_vggt": delta.mean, "delta_low": delta.low, "delta_high": delta.high}
+            raw[key] |= {"delta_vs_backbone": delta.mean, "delta_low": delta.low, "delta_high": delta.high}
             text += " ≈" if not delta.excludes_zero else ""
         shown[key] = text
     return shown, raw
@@ -209,19 +212,21 @@ def comparison(
         cells, numbers = quality_cells(values[values.index.isin(common)], column, rows)
         keys = [tuple(r) for r in rows[SETTING].to_numpy()]
         shown[column.title] = [cells[k] for k in keys]
-        for part in ("mean", "low", "high", "delta_vs_vggt", "delta_low", "delta_high"):
+        for part in ("mean", "low", "high", "delta_vs_backbone", "delta_low", "delta_high"):
             raw[f"{column.protocol}/{column.metric}/{part}"] = [numbers[k].get(part) for k in keys]
     if with_cost:
         costs = [cost_cells(profiles, r, frames) for _, r in rows.iterrows()]
         notes = cost_notes(profiles, frames)
         spent = [flops_of(pd.DataFrame() if facts is None else facts, r, common) for _, r in rows.iterrows()]
-        dense = next((f for f, (_, r) in zip(spent, rows.iterrows(), strict=True) if r["method"] == REFERENCE), np.nan)
+        unchanged = {r["method"]: f for f, (_, r) in zip(spent, rows.iterrows(), strict=True) if r["kind"] == "backbone"}
+        dense = [unchanged.get(reference_of(b), np.nan) for b in rows["backbone"]]
+        saved = [1 - f / d for f, d in zip(spent, dense, strict=True)]
         shown["Time (s)"] = [c.get("time_text", "–") for c in costs]
         shown["FLOPs (G)"] = [
             f"{f / 1e9:.2f}" if np.isfinite(f) else c.get("flops_text", "–") for f, c in zip(spent, costs, strict=True)
         ]
-        shown["saved"] = [f"{1 - f / dense:.1%}" if np.isfinite(f / dense) else "–" for f in spent]
-        raw["flops_per_scene"], raw["flop_saving"] = spent, [1 - f / dense for f in spent]
+        shown["saved"] = [f"{s:.1%}" if np.isfinite(s) else "–" for s in saved]
+        raw["flops_per_scene"], raw["flop_saving"] = spent, saved
         for part in ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes"):
             raw[part] = [c.get(part) for c in costs]
     tally = [counts(table, tuple(r)) for r in rows[SETTING].to_numpy()]
@@ -231,9 +236,9 @@ def comparison(
 
 
 def differences(table: pd.DataFrame, columns: tuple[Column, ...], name: str, title: str, caption: str) -> Table:
-    """Paired differences to VGGT over the same scenes, with their 95 % intervals."""
+    """Paired differences to the unchanged backbone over the same scenes, with their 95 % intervals."""
     rows, common = settings(table), common_scenes(table)
-    rows = rows[(rows["method"] != REFERENCE) & (rows["kind"] != "control")]
+    rows = rows[~rows["kind"].isin(["backbone", "control"])]
     shown = pd.DataFrame({"method": [name_of(r, table) for _, r in rows.iterrows()]})
     raw = rows.copy()
     for column in columns:
@@ -244,7 +249,7 @@ def differences(table: pd.DataFrame, columns: tuple[Column, ...], name: str, tit
         shown[f"Δ {column.title}"] = [f"{f.mean:+.{d}f} [{f.low:+.{d}f}, {f.high:+.{d}f}]" if f else "–" for f in found]
         for part in ("mean", "low", "high"):
             raw[f"{column.protocol}/{column.metric}/delta_{part}"] = [getattr(f, part) if f else None for f in found]
-    notes = ["Method minus VGGT, 95 % paired bootstrap over scenes; an interval that holds 0 is no difference."]
+    notes = ["Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is no difference."]
     return Table(name, title, caption, shown, raw, notes)
 
 

@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 
 from bench3r.config import RunConfig
 from bench3r.dataset import SceneData
-from bench3r.files import digest, file_digest, write_json
+from bench3r.files import digest, file_digest, read_json, write_json
 from bench3r.method import BuildContext, Method, TrainedMethod
 from bench3r.models.backbones import build_backbone
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
-from bench3r.plan import Plan, TrainEntry
+from bench3r.plan import Plan, TrainEntry, shipped_part
 from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
 from bench3r.procedural.render import make_scene
 from bench3r.procedural.seeds import TRAIN_SEEDS
@@ -155,6 +155,14 @@ def fit_method(method: Method, entry: TrainEntry, config: RunConfig, context: Bu
     return method.fit(fit_scenes(config.fit_scenes, (height, width), min(config.frames)), context) or {}
 
 
+def copy_part(part: Path, out: Path) -> None:
+    """Take what ships for a method, weights, curve and record, as the result of its training."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in (".csv", ".json", ".safetensors"):  # the weights last: they say that the job is done
+        if part.with_suffix(suffix).exists():
+            shutil.copy(part.with_suffix(suffix), out.with_suffix(suffix))
+
+
 def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
     """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
     entry, config = plan.training(name), plan.run_config()
@@ -173,6 +181,10 @@ def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -
     base = resolve_base(config.base, entry.backbone, entry.scale, trained) if entry.backbone != NO_BACKBONE else None
     context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, base, seed=entry.seed)
     record["base_weights"] = file_digest(base) if base else None
+    part = shipped_part(entry.method, entry.options, entry.backbone, entry.scale) if config.base == "shipped" else None
+    if part and read_json(part.with_suffix(".json")).get("base_weights") == record["base_weights"]:
+        copy_part(part, out)
+        return
     if isinstance(method, TrainedMethod):
         settings = config.finetune.model_copy(update={"seed": entry.seed})
         trainer = finetune(method, context, settings, out.with_suffix(""), max_seconds)

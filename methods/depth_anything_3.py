@@ -1,0 +1,13 @@
+"""Depth-Anything-3 as published: every pair on every token, dense attention. The reference of what changes it."""
+
+from bench3r.method import Method
+
+
+class DepthAnything3Method(Method):
+    """The unchanged backbone."""
+
+    name = "depth_anything_3"
+    label = "Depth-Anything-3"
+    kind = "backbone"
+    backbones = ("depth_anything_3",)
+    source = "Lin et al., Depth Anything 3: Recovering the Visual Space from Any Views, 2025"
