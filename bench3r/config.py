@@ -27,6 +27,7 @@ class DatasetConfig(Strict):
     step: int | None = Field(None, gt=0)  # every step-th frame; None: spread over the whole sequence
     windows: int = Field(1, gt=0)  # disjoint stretches taken from every sequence, each a scene of its own
     seed: int = Field(0, ge=0)  # of the procedural test scenes
+    main: bool = True  # whether the main methods run on it; False: only the ablations that name it
 
 
 class ProfileConfig(Strict):
@@ -90,7 +91,7 @@ class RunConfig(Strict):
     seeds: list[int] = Field([0], min_length=1)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
-    base: str = "shipped"  # shipped | train | a checkpoint file | hub:REPOSITORY@REVISION
+    base: str | dict[str, str] = "shipped"  # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone
     points: Literal["depth_camera", "point_head"] = "depth_camera"
     protocols: list[str] = [
         "pi3_pointmap", "depth_median", "relpose_pi3", "trajectory_evo", "fscore", "regions", "recursion",
@@ -102,6 +103,14 @@ class RunConfig(Strict):
     keep: Keep = Keep()
     fit_scenes: int = Field(90, gt=0)  # training scenes that fitted methods (trivial) see
     smoke: bool = False  # every cell of this configuration, with one scene and two training steps
+
+    def base_of(self, backbone: str) -> str:
+        """Where the weights of ``backbone`` come from. Raises Bench3RError when `base` has no entry for it."""
+        if isinstance(self.base, str):
+            return self.base
+        if backbone not in self.base:
+            raise Bench3RError(f"config: base has no entry for backbone {backbone} (it has {', '.join(self.base)})")
+        return self.base[backbone]
 
     @model_validator(mode="after")
     def _smoke(self) -> RunConfig:

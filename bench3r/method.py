@@ -61,6 +61,7 @@ class Method(ABC):
     backbones: ClassVar[tuple[str, ...] | None] = None  # None: every backbone (plug-ins); () for models and controls
     seams: ClassVar[tuple[str, ...]] = ()  # what a backbone must let it change: "schedule", "attention"
     source: ClassVar[str] = ""  # paper or URL
+    untrained_options: ClassVar[tuple[str, ...]] = ()  # options that do not change what the train stage learns
     Options: ClassVar[type[MethodOptions]] = MethodOptions
 
     def __init__(self, options: Any = None) -> None:
@@ -89,6 +90,12 @@ class Method(ABC):
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, torch.Tensor] | None:
         """Tensors learned from training scenes, saved by the train stage; None when there is nothing to learn."""
         return None
+
+    def training_options(self) -> dict[str, Any]:
+        """The options as the train stage sees them: those that do not matter to it at their defaults."""
+        defaults = type(self.options)().model_dump(mode="json")
+        return {k: defaults[k] if k in self.untrained_options else v
+                for k, v in self.options.model_dump(mode="json").items()}  # fmt: skip
 
     @property
     def fits(self) -> bool:

@@ -45,6 +45,7 @@ class DatasetEntry(Entry):
     frames: list[int]
     seed: int
     key: str
+    main: bool
 
 
 class TrainEntry(Entry):
@@ -188,27 +189,30 @@ def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[
                                f"{classes[name].obtain}")  # fmt: skip
         if wanted.root == "procedural" and max(config.frames) > wanted.views:
             raise Bench3RError(f"config: datasets.{name}.views is {wanted.views}, fewer than frames {max(config.frames)}")
-        spec = {**wanted.model_dump(), "frames": config.frames, "code": stage_hash("prepare"),
+        spec = {**wanted.model_dump(exclude={"main"}), "frames": config.frames, "code": stage_hash("prepare"),
                 "plugin": file_digest(plugin_files("datasets")[name])}  # fmt: skip
         if wanted.root == "procedural":
             spec |= {"generator": GENERATOR_VERSION, "seeds": TEST_SEEDS + wanted.seed}
         key = digest(spec)
         entries.append(DatasetEntry(
             id=f"{name}-{key[:8]}", name=name, root=wanted.root, scenes=wanted.scenes, views=wanted.views,
-            step=wanted.step, windows=wanted.windows, frames=config.frames, seed=wanted.seed, key=key,
+            step=wanted.step, windows=wanted.windows, frames=config.frames, seed=wanted.seed, key=key, main=wanted.main,
         ))  # fmt: skip
     return entries
 
 
-def base_key(config: RunConfig) -> dict[str, Any]:
-    """What identifies the weights that every backbone starts from."""
-    if config.base == "train":
+def base_key(config: RunConfig, backbone: str) -> dict[str, Any]:
+    """What identifies the weights that ``backbone`` starts from; nothing for what has no backbone."""
+    if backbone == NO_BACKBONE:
+        return {}
+    base = config.base_of(backbone)
+    if base == "train":
         return {"base": "train", "train": config.train.model_dump(), "code": stage_hash("train")}
-    if config.base == "shipped":
-        folder = Path(__file__).parent / "weights"
-        return {"base": {p.name: file_digest(p) for p in sorted(folder.glob(f"*-{config.scale}.safetensors"))}}
-    path = Path(config.base)
-    return {"base": config.base, "file": file_digest(path) if path.is_file() else None}
+    if base == "shipped":
+        path = Path(__file__).parent / "weights" / f"{backbone}-{config.scale}.safetensors"
+        return {"base": path.name, "file": file_digest(path) if path.is_file() else None}
+    path = Path(base)
+    return {"base": base, "file": file_digest(path) if path.is_file() else None}
 
 
 def shipped_part(method: str, options: dict[str, Any], backbone: str, scale: str) -> Path | None:
@@ -263,11 +267,12 @@ class Planner:
         self, method: str | None, options: dict[str, Any], backbone: str, seed: int, base: str | None = None
     ) -> str:
         """Register a training; returns its id."""
-        spec = {**base_key(self.config), "method": method, "options": options, "backbone": backbone, "seed": seed}
+        spec = {**base_key(self.config, backbone), "method": method, "options": options, "backbone": backbone, "seed": seed}
         spec |= {"scale": self.config.scale, "code": stage_hash("train"), "base_training": base}
         if method:
             how = {"fit_scenes": self.config.fit_scenes, "finetune": self.config.finetune.model_dump()}
-            part = shipped_part(method, options, backbone, self.config.scale) if self.config.base == "shipped" else None
+            shipped = backbone != NO_BACKBONE and self.config.base_of(backbone) == "shipped"
+            part = shipped_part(method, options, backbone, self.config.scale) if shipped else None
             how["shipped"] = file_digest(part) if part else None
             spec |= {"plugin": method_key(method), **how}
         key = digest(spec)
@@ -287,11 +292,11 @@ class Planner:
         backbones = self.backbones_of(cls, (ablation and ablation.backbones) or self.config.backbones)
         counts = (ablation and ablation.frames) or self.config.frames
         for option, backbone, seed in itertools.product(options, backbones, self.config.seeds):
-            values = option.model_dump(mode="json")
             reason = self._unsupported(cls(option), backbone)
-            needs_base = self.config.base == "train" and backbone != NO_BACKBONE
+            needs_base = backbone != NO_BACKBONE and self.config.base_of(backbone) == "train"
             base = self.add_training(None, {}, backbone, seed) if needs_base else None
-            trained = self.add_training(name, values, backbone, seed, base) if cls(option).fits else None
+            method = cls(option)
+            trained = self.add_training(name, method.training_options(), backbone, seed, base) if method.fits else None
             for dataset, frames in itertools.product(datasets, counts):
                 cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason, table))
             timed = ablation is None or ablation.profile
@@ -315,7 +320,7 @@ class Planner:
             "options": option.model_dump(mode="json"), "method": method_key(cls.name), "backbone": backbone,
             "scale": config.scale, "data": dataset.key, "frames": frames, "seed": seed, "precision": config.precision,
             "device": config.device, "code": stage_hash("predict"), "keep": config.keep.model_dump(),
-            "trained": trained, **base_key(config),
+            "trained": trained, **base_key(config, backbone),
         }  # fmt: skip
         key = digest(comparable)
         changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
@@ -334,7 +339,8 @@ class Planner:
         for frames in self.config.profile.frames:
             spec = {"options": values, "method": method_key(cls.name), "backbone": backbone, "frames": frames,
                     "scale": self.config.scale, "code": stage_hash("profile"), "device": self.config.device,
-                    "precision": self.config.precision, "data": dataset.key, "trained": trained, **base_key(self.config),
+                    "precision": self.config.precision, "data": dataset.key, "trained": trained,
+                    **base_key(self.config, backbone),
                     "how": self.config.profile.model_dump(exclude={"frames"})}  # fmt: skip
             changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
             name = f"{cls.name}.{backbone}.{self.config.scale}.f{frames}.{changed}"
@@ -348,10 +354,11 @@ class Planner:
         found: dict[str, Cell] = {}
         planned = [
             c for name, grids in self.config.methods.items()
-            for c in self.cells_of(name, grids, f"config: methods.{name}", datasets, "main")
+            for c in self.cells_of(name, grids, f"config: methods.{name}", [d for d in datasets if d.main], "main")
         ]  # fmt: skip
         for name, ablation in self.config.ablations.items():
-            chosen = [d for d in datasets if ablation.datasets is None or d.name in ablation.datasets]
+            names = ablation.datasets or [d.name for d in datasets if d.main]
+            chosen = [d for d in datasets if d.name in names]
             for method, grids in ablation.grids().items():
                 where = f"config: ablations.{name}.{method}"
                 planned += self.cells_of(method, grids, where, chosen, name, ablation)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.trackers import Timer
 from bench3r.method import BuildContext, Method
@@ -86,6 +87,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
     height, width, _ = input_size("vggt", arguments.scale)
     images = torch.rand(1, arguments.views, 3, height, width, generator=torch.Generator().manual_seed(0))
     dense = BuildContext("vggt", arguments.scale).backbone_model()

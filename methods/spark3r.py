@@ -123,6 +123,7 @@ class Spark3R(Method):
     seams = ("attention",)
     source = "Spark3R: Asymmetric Token Reduction Makes Fast Feed-Forward 3D Reconstruction, 2026 (arXiv 2605.06270)"
     Options = Options
+    untrained_options = ("query_factor", "kv_factor", "insensitive", "group", "sensitive")
 
     @property
     def fits(self) -> bool:

@@ -103,15 +103,8 @@ class SpatialRouter(nn.Module):
 
 def neighbourhood_mean(x: Tensor) -> Tensor:
     """Mean over the 3 x 3 neighbourhood of every patch of [V, h, w, D], cut off at the border."""
-    for dim in (1, 2):
-        total, count = x.clone(), torch.ones(x.shape[dim], device=x.device, dtype=x.dtype)
-        n = x.shape[dim] - 1
-        total.narrow(dim, 1, n).add_(x.narrow(dim, 0, n))
-        total.narrow(dim, 0, n).add_(x.narrow(dim, 1, n))
-        count[1:] += 1
-        count[:n] += 1
-        x = total / count.view(-1, *[1] * (3 - dim))
-    return x
+    pooled = F.avg_pool2d(x.movedim(-1, 1), 3, 1, 1, count_include_pad=False)  # channels last in memory
+    return pooled.movedim(1, -1)
 
 
 class SpatialBlending(StoredKeyValues):
@@ -125,10 +118,12 @@ class SpatialBlending(StoredKeyValues):
         layout = active.layout
         views = stored.unflatten(0, (-1, layout.tokens_per_view)).flatten(2)  # [B * S, T, 2 * heads * d]
         patches = views[:, layout.special :].unflatten(1, (layout.height, layout.width))
-        finished = self.beta * neighbourhood_mean(patches).flatten(1, 2)
+        finished = neighbourhood_mean(patches).flatten(1, 2)
+        if self.beta != 1:
+            finished = self.beta * finished
         drifted = torch.cat([views[:, : layout.special], finished], 1).view(stored.shape)
-        blended = self.alpha * new + (1 - self.alpha) * stored[active.index]
-        return drifted.index_copy(0, active.index, blended.to(drifted.dtype))
+        blended = torch.lerp(stored.index_select(0, active.index), new, self.alpha)
+        return drifted.index_copy_(0, active.index, blended)
 
 
 class RegionCoherent(LatestKeyValues):
@@ -146,7 +141,8 @@ class RegionCoherent(LatestKeyValues):
         mean = (patches.new_zeros(count, patches.shape[1]).index_add(0, labels, patches) / sizes)[labels]
         away = patches - mean
         radius = 0.4999 * self.epsilon * away.shape[1] ** 0.5  # strictly inside: rounding must not break equation 5
-        pulled = mean + away * (radius / away.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1)
+        factor = (radius / away.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1)
+        pulled = torch.addcmul(mean, away, factor)
         views = stored.unflatten(0, (-1, layout.tokens_per_view)).flatten(2)
         joined = torch.cat([views[:, : layout.special], pulled.unflatten(0, (len(views), -1))], 1)
         return joined.reshape(stored.shape)

@@ -182,6 +182,7 @@ class VGGT3(TrainedMethod):
     seams = ("attention",)
     source = "VGG-T³: Offline Feed-Forward 3D Reconstruction at Scale, CVPR 2026 (arXiv 2602.23361)"
     Options = Options
+    untrained_options = ("steps", "chunk", "localise")
 
     def check(self, backbone: str, scale: str) -> None:
         if self.options.localise and backbone == "depth_anything_3":

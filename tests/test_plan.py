@@ -190,4 +190,48 @@ def test_the_method_in_the_readme_works(tmp_path):
     code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
     (tmp_path / "late_global.py").write_text(code)
     lines = list(check_method(tmp_path / "late_global.py"))
-    assert lines[-1].startswith("vggt: reconstructs 3 views")
+    assert [line.split(": reconstructs 3 views")[0] for line in lines[-3:]] == ["vggt", "pi3", "depth_anything_3"]
+
+
+def test_a_comparison_of_several_methods_runs_on_its_own_backbones_and_datasets():
+    raw = changed(
+        datasets={"scannet": {"root": "procedural"}, "blendedmvs": {"root": "procedural", "main": False}},
+        ablations={"b": {"methods": {"pi3": {}, "spark3r": {}}, "backbones": ["pi3"], "datasets": ["blendedmvs"]}},
+    )
+    plan = make_plan(parse_config(raw, "t"))
+    assert {(c.method, c.backbone, c.dataset_name) for c in plan.cells if "main" in c.tables} == {
+        ("vggt", "vggt", "scannet"), ("oracle", "none", "scannet")}  # fmt: skip
+    assert {(c.method, c.backbone, c.dataset_name) for c in plan.cells if "b" in c.tables} == {
+        ("pi3", "pi3", "blendedmvs"), ("spark3r", "pi3", "blendedmvs")}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "ablation", [{}, {"method": "mor", "methods": {"mor": {}}}, {"methods": {"mor": {}}, "options": {}}]
+)
+def test_an_ablation_names_one_method_or_several(ablation):
+    with pytest.raises(Bench3RError, match="either `method` with `options`, or `methods`"):
+        parse_config(changed(ablations={"a": ablation}), "t")
+
+
+def test_options_that_do_not_matter_to_training_share_one_training():
+    plan = make_plan(parse_config(changed(methods={"vgg_t3": {"localise": [0, 1], "steps": [1, 2]}}), "t"))
+    assert len(plan.cells) == 4
+    assert len({c.trained for c in plan.cells}) == 1
+
+
+def test_every_backbone_may_have_weights_of_its_own(tmp_path):
+    (tmp_path / "w.safetensors").write_bytes(b"x")
+    base = {"vggt": "shipped", "pi3": str(tmp_path / "w.safetensors")}
+    both = changed(methods={"vggt": {}, "pi3": {}}, backbones=["vggt", "pi3"])
+    keys = [{c.method: c.key for c in make_plan(parse_config({**both, "base": b}, "t")).cells} for b in ("shipped", base)]
+    assert keys[0]["vggt"] == keys[1]["vggt"]
+    assert keys[0]["pi3"] != keys[1]["pi3"]
+    with pytest.raises(Bench3RError, match="base has no entry for backbone pi3"):
+        make_plan(parse_config({**both, "base": {"vggt": "shipped"}}, "t"))
+
+
+@pytest.mark.parametrize("name", ["default", "attention", "paper", "full", "seven_scenes", "base"])
+def test_shipped_configurations_plan(name):
+    plan = make_plan(load_config(ROOT / "config" / f"{name}.yaml"))
+    assert plan.cells
+    assert not [c.id for c in plan.cells if c.unsupported]

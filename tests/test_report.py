@@ -38,7 +38,7 @@ def test_means_are_over_scenes_that_all_finished():
     raw = compare(table).raw.set_index("method")
     assert raw.loc["vggt", "depth_median/absrel/mean"] == pytest.approx(0.15)
     assert raw.loc["fast", "depth_median/absrel/mean"] == pytest.approx(0.25)
-    assert raw.loc["fast", "depth_median/absrel/delta_vs_vggt"] == pytest.approx(0.1)
+    assert raw.loc["fast", "depth_median/absrel/delta_vs_backbone"] == pytest.approx(0.1)
     assert list(compare(table).shown["n/N"]) == ["3/3", "2/3"]
 
 

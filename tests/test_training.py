@@ -14,12 +14,21 @@ import numpy as np
 import pytest
 import torch
 
+from bench3r.files import digest, file_digest, read_json
+from bench3r.method import BuildContext, Method
 from bench3r.metrics.pose import relative_pose_errors
+from bench3r.models.backbones import build_backbone
+from bench3r.models.geometry import rigid_inverse
+from bench3r.models.pi3 import nearest_rotation
+from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.vggt import VGGT
 from bench3r.models.vggt_config import VGGT_SCALES
-from bench3r.stages.train import train_base
-from bench3r.training.config import TrainConfig
+from bench3r.models.weights import SHIPPED, read_state_dict, resolve_base
+from bench3r.registry import load_one
+from bench3r.stages.train import export_trained, finetune, train_base
+from bench3r.training.config import FinetuneConfig, TrainConfig
 from bench3r.training.losses import Batch, normalise, vggt_losses
+from bench3r.training.losses_others import camera_points, pi3_losses
 from bench3r.training.matching import matching_loss, patch_targets, record_middle
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Trainer, TrainStep, initialise, learning_rate, parameter_groups
@@ -102,8 +111,10 @@ SCRIPT = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from bench3r.stages.train import train_base
-from bench3r.training.config import TrainConfig
+from bench3r.models.weights import SHIPPED, read_state_dict, resolve_base
+from bench3r.registry import load_one
+from bench3r.stages.train import export_trained, finetune, train_base
+from bench3r.training.config import FinetuneConfig, TrainConfig
 if __name__ == "__main__":
     config = TrainConfig(steps={steps}, checkpoint_every=4, log_every=1, **{quick})
     trainer = train_base("vggt", "tiny", config, Path(sys.argv[1]))
@@ -246,3 +257,73 @@ def test_guidance_teaches_attention_where_to_look(tiny):
         history.append(float(loss.detach()))
     assert history[-1] < 0.8 * history[0]
     assert history[0] < 1.2 * np.log(2 * 41)  # about uniform over two views of 36 patches and 5 special tokens
+
+
+@pytest.mark.parametrize("name", ["pi3", "depth_anything_3"])
+def test_the_other_backbones_learn_one_batch(name):
+    """Their own losses fall, the pose included, and a perfect answer of pi3 costs nothing but confidence."""
+    torch.manual_seed(0)
+    model = build_backbone(name, "tiny").train()
+    initialise(model)
+    batch = next(stream(4, 2, buffer=2, side=48))
+    step = TrainStep(model, TrainConfig())
+    optimiser = torch.optim.AdamW(parameter_groups(model, 0.0), 1e-3, betas=(0.9, 0.95))
+    history = []
+    for _ in range(60):
+        parts = step(batch, torch.arange(2))
+        parts["total"].backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        history.append({k: float(v.detach()) for k, v in parts.items()})
+    assert history[-1]["total"] < 0.6 * history[0]["total"]
+    assert history[-1]["point"] < 0.7 * history[0]["point"]
+    assert history[-1]["camera"] < history[0]["camera"]
+
+
+def test_pi3_loss_is_zero_for_the_truth_in_any_frame_and_scale():
+    batch = next(stream(6, 3, side=48))
+    local = 1.7 * camera_points(batch.depth, batch.intrinsics)  # another scale
+    w2c = torch.cat([batch.extrinsics, torch.tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)], 2)
+    poses = rigid_inverse(w2c)
+    poses[..., :3, 3] *= 1.7
+    turn = torch.eye(4)
+    turn[:3, :3] = nearest_rotation(torch.randn(3, 3))
+    turn[:3, 3] = torch.tensor([3.0, -1, 2])  # another world frame
+    logits = torch.where(batch.depth > 0, 9.0, -9.0)
+    out = Reconstruction(batch.extrinsics, batch.intrinsics, batch.depth, batch.depth)
+    out.extras = {"local_points": local, "conf_logits": logits, "camera_poses": turn @ poses}
+    parts = pi3_losses(out, batch, torch.arange(3))
+    assert max(float(v) for v in parts.values()) < 5e-3, parts
+
+
+def test_distillation_trains_only_what_the_method_adds(tmp_path):
+    cls = load_one("methods", "lite3r", Method)
+    method = cls(cls.Options(block=16, variant="sla_block_fp8"))
+    base = resolve_base("shipped", "vggt", "tiny", None)
+    config = FinetuneConfig(steps=12, lr=5e-3, warmup=1, frames_per_batch=4, view_counts=(2,), log_every=1, ema=0.0)
+    trainer = finetune(method, BuildContext("vggt", "tiny", weights=base), config, tmp_path / "t")
+    rows = list(csv.DictReader((tmp_path / "t" / "curve.csv").open()))
+    assert float(rows[-1]["distillation"]) < float(rows[0]["distillation"])
+    trained = {n for n, p in trainer.model.named_parameters() if p.requires_grad}
+    assert trained
+    assert all(".core.proj_lin." in n for n in trained)
+    export_trained(trainer, tmp_path / "w.safetensors", {"method": "lite3r"})
+    state = read_state_dict(tmp_path / "w.safetensors")
+    assert set(state) == trained
+    assert len(trainer.inner.teacher.loss.by_layer) == 13  # 3 encoder, 4 frame, 4 global, 2 camera head
+    predictor = method.build(BuildContext("vggt", "tiny", weights=base, fitted=tmp_path / "w.safetensors"))
+    assert predictor.deployed["weight_storage"] == "fp8_e4m3"
+    assert "widened" in predictor.deployed["emulated"]
+
+
+def test_shipped_parts_fit_their_method_and_base():
+    found = sorted(SHIPPED.glob("*-vggt-tiny-*.safetensors"))
+    assert {p.name.split("-")[0] for p in found} == {"lite3r", "vgg_t3"}
+    base = resolve_base("shipped", "vggt", "tiny", None)
+    for path in found:
+        record = read_json(path.with_suffix(".json"))
+        assert path.stem.endswith(digest(record["options"])[:8])
+        assert record["base_weights"] == file_digest(base)
+        cls = load_one("methods", record["method"], Method)
+        cls(cls.Options(**record["options"])).build(BuildContext("vggt", "tiny", weights=base, fitted=path))

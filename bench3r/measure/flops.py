@@ -31,15 +31,15 @@ addcmul all amax amin any arange argmax argmin argsort as_strided asin atan atan
 bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone
 contiguous copy_ cos cosine_similarity cumsum detach diagonal div div_ elu empty empty_like eq exp exp_ expand
 expand_as expm1 eye fill_ flatten flip floor floor_divide full full_like gather ge gelu gt hypot im2col index index_add
-index_add_ index_copy index_fill index_put index_put_ index_select isfinite isnan item layer_norm le lerp lift_fresh
-linalg_det linalg_inv linalg_inv_ex linalg_svd linalg_vector_norm linspace log logical_and logical_not logical_xor
-logsumexp lt mT masked_fill masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median meshgrid min
-minimum movedim mul mul_ nanmedian ne neg new_full new_ones new_tensor new_zeros nonzero norm normal_ numpy_T one_hot
-ones ones_like pad permute pixel_shuffle pow prod rand randint randn reciprocal reflection_pad2d relu relu_ remainder
-repeat repeat_interleave replication_pad2d reshape resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select
-sigmoid sign silu sin slice softmax softplus sort split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan
-tanh tensor_split to topk transpose tril triu type_as unbind unflatten unfold unique unsqueeze upsample_bicubic2d
-upsample_bilinear2d upsample_nearest2d var view view_as where zeros zeros_like
+index_add_ index_copy index_copy_ index_fill index_put index_put_ index_select isfinite isnan item layer_norm le lerp
+lift_fresh linalg_det linalg_inv linalg_inv_ex linalg_svd linalg_vector_norm linspace log logical_and logical_not
+logical_xor logsumexp lt mT masked_fill masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median
+meshgrid min minimum movedim mul mul_ nanmedian ne neg new_full new_ones new_tensor new_zeros nonzero norm normal_
+numel numpy_T one_hot ones ones_like pad permute pixel_shuffle pow prod rand randint randn reciprocal reflection_pad2d
+relu relu_ remainder repeat repeat_interleave replication_pad2d reshape resolve_conj roll rsqrt rsub scatter scatter_
+scatter_add select sigmoid sign silu sin slice softmax softplus sort split split_with_sizes sqrt square squeeze stack
+std sub sub_ sum tan tanh tensor_split to topk transpose tril triu type_as unbind unflatten unfold unique unsqueeze
+upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var view view_as where zeros zeros_like
 """
 FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 

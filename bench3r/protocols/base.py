@@ -32,6 +32,7 @@ class Scored:
     points_from: str = "depth_camera"
     recursion_depth: np.ndarray | None = None  # [S, h, w] recursions of every patch, of methods that have them
     patch: int = 8  # side of a patch in pixels
+    held_out: list[int] | None = None  # views that were only localised, of methods that do that
 
     @cached_property
     def valid(self) -> np.ndarray:

@@ -321,7 +321,8 @@ def trainings(e: Evidence) -> Table | None:
     rows = e.trainings
     whole = {k: [f"{v:.0f}" if pd.notna(v) else "–" for v in rows[k]] for k in ("steps", "scenes", "seconds", "seed")}
     names = [_short(m, o) for m, o in zip(rows["method"], rows["options"], strict=True)]
-    shown = pd.DataFrame({"method": names, **whole, "device": rows["device"].fillna("–")})
+    shown = pd.DataFrame({"method": names, "backbone": rows["backbone"], **whole, "device": rows["device"].fillna("–"),
+                          "ships with the project": ["yes" if s else "" for s in rows["shipped"]]})  # fmt: skip
     notes = ["steps: optimiser steps (– for closed-form fits); scenes: training scenes seen; seconds: wall time, shared."]
     return Table(f"training{e.suffix}", "How long each variant was trained", e.about, shown, e.trainings, notes)
 
@@ -342,7 +343,8 @@ def _short(method: str, options: str) -> str:
 
 def tables(e: Evidence) -> list[Table]:
     """All of them that the run has something for."""
-    names = [n for n in e.plan.run_config().ablations if n != "max_depth"]
+    shown_elsewhere = {"max_depth", "lite3r_factors", "spark3r_factors", "localisation"}
+    names = [n for n in e.plan.run_config().ablations if n not in shown_elsewhere]
     found = [
         components(e), regions(e), maximum_depth(e), distribution(e), equal_cost(e), routing(e), savings(e),
         *(ablation(e, n) for n in names if len(e.rows_of(n))), trainings(e),

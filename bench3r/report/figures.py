@@ -52,9 +52,13 @@ def quality(table: pd.DataFrame, columns: tuple[Column, ...], folder: Path) -> P
     return save(figure, folder, "quality")
 
 
-def training_curve(curve: pd.DataFrame, folder: Path, title: str) -> Path:
+def training_curve(curve: pd.DataFrame, folder: Path, title: str, name: str) -> Path:
     """Loss parts over steps, smoothed, on a log axis."""
-    parts = [c for c in ("camera", "depth", "point", "track", "matching") if c in curve and curve[c].notna().any()]
+    parts = [
+        c
+        for c in ("camera", "depth", "ray", "point", "normal", "track", "matching")
+        if c in curve and curve[c].notna().any()
+    ]
     figure, axis = plt.subplots(figsize=(6, 3.5))
     window = max(1, len(curve) // 50)
     for part in parts:
@@ -62,7 +66,7 @@ def training_curve(curve: pd.DataFrame, folder: Path, title: str) -> Path:
         axis.plot(curve["step"], shifted.rolling(window, min_periods=1).mean(), label=part)
     axis.set(yscale="log", xlabel="step", ylabel="loss part (moving mean)", title=title)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return save(figure, folder, "training_curve")
+    return save(figure, folder, name)
 
 
 def panel(scene: SceneData, predictions: dict[str, np.ndarray], folder: Path, name: str) -> Path:

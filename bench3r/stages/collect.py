@@ -82,8 +82,11 @@ def collect(plan: Plan) -> pd.DataFrame:
     return table.assign(scene_type=table["dataset"].map(types), value=pd.to_numeric(table["value"]))
 
 
-FACTS = ("depth_histogram", "mean_depth", "violations", "violations_before", "raised_share", "collapsed", "exit_layer",
-         "backbone_macs", "counted_saving", "predicted_saving", "rule_saving", "f", "m", "K", "merged_share")  # fmt: skip
+FACTS = (
+    "depth_histogram", "mean_depth", "violations", "violations_before", "raised_share", "collapsed", "exit_layer",
+    "held_out", "joint_rotation_deg", "joint_translation_deg", "weight_storage", "emulated", "backbone_macs",
+    "counted_saving", "predicted_saving", "rule_saving", "f", "m", "K", "merged_share",
+)  # fmt: skip
 
 
 def collect_facts(plan: Plan) -> list[dict[str, Any]]:
@@ -111,7 +114,8 @@ def collect_trainings(plan: Plan) -> list[dict[str, Any]]:
         rows.append({
             "training": entry.id, "method": entry.method or "base", "options": json.dumps(entry.options, sort_keys=True),
             "seed": entry.seed, "steps": record.get("steps_done"), "scenes": record.get("scenes_seen", record.get("scenes")),
-            "seconds": record.get("seconds"), "device": record.get("provenance", {}).get("device"),
+            "seconds": record.get("seconds"), "backbone": entry.backbone, "layers": record.get("layers"),
+            "shipped": record.get("shipped"), "device": record.get("provenance", {}).get("device"),
         })  # fmt: skip
     return rows
 

@@ -14,14 +14,17 @@ from typing import Any
 
 import torch
 
+from bench3r.attention.float8 import StoredLinear
 from bench3r.config import RunConfig
 from bench3r.dataset import Dataset, load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import read_json, write_json
 from bench3r.measure import flops
+from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.trackers import MemoryTracker, time_calls, time_in_turn
 from bench3r.method import BuildContext, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
+from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.trunk import Schedule
@@ -122,8 +125,9 @@ def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor])
         return
     parameters = list(predictor.model.parameters())
     record.parameters = sum(p.numel() for p in parameters)
-    record.weight_bytes = sum(p.numel() * p.element_size() for p in parameters)
-    dynamic = type(predictor.model.schedule) is not Schedule
+    stored = [*parameters, *(b for m in predictor.model.modules() if isinstance(m, StoredLinear) for b in m.buffers())]
+    record.weight_bytes = sum(p.numel() * p.element_size() for p in stored)
+    dynamic = type(predictor.model.schedule) is not Schedule or cost_depends_on_content(predictor.model)
     counted = [flops.count(predictor.model, images) for images in (inputs if dynamic else inputs[:1])]
     record.macs = round(sum(c.macs for c in counted) / len(counted))
     record.flops = 2 * record.macs
@@ -139,13 +143,16 @@ def profile(
     """As :func:`measure` with the run's data and weights; a failure becomes a record."""
     from bench3r.stages.worker import failure
 
+    keep_freed_memory()
     if config.device == "cuda" and not torch.cuda.is_available():
         raise Bench3RError("device: cuda, but torch sees no GPU here")
     torch.set_num_threads(threads)
     try:
         inputs = profile_inputs(entry, config, read_json(prepared))
         cls = load_one("methods", entry.method, Method)
-        weights = resolve_base(config.base, entry.backbone, entry.scale, base) if entry.backbone != NO_BACKBONE else None
+        weights = None
+        if entry.backbone != NO_BACKBONE:
+            weights = resolve_base(config.base_of(entry.backbone), entry.backbone, entry.scale, base)
         context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
         predictor = cls(cls.Options.model_validate(entry.options)).build(context)
         plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"

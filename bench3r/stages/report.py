@@ -12,10 +12,10 @@ import pandas as pd
 from bench3r.dataset import Dataset, SceneData, load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
-from bench3r.models.scales import input_size
+from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
-from bench3r.report import adaptive, depth_figures, figures
+from bench3r.report import adaptive, attention, depth_figures, figures
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
@@ -52,6 +52,7 @@ NOTES = [
 def build_tables(evidence: list[adaptive.Evidence]) -> list[Table]:
     """All tables, one set per frame count: scenes of different length are never averaged together."""
     out = [t for e in evidence for t in tables_of(e)]
+    out += [t for t in (attention.frames_table(evidence),) if t is not None]
     return sorted(out, key=lambda t: t.name.startswith("dataset_"))
 
 
@@ -61,12 +62,12 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
     title = "Methods compared (SpatialMoR's Table II)"
     second = comparison(rows, e.profiles, QUALITY, e.frames, True, f"table2{e.suffix}", title, e.about, e.facts)
     second.notes += NOTES
-    against = differences(rows, QUALITY, f"table2_differences{e.suffix}", "Differences to VGGT", e.about)
+    against = differences(rows, QUALITY, f"table2_differences{e.suffix}", "Differences to the unchanged backbone", e.about)
     detail = comparison(
         rows, e.profiles, DETAIL, e.frames, False, f"detail{e.suffix}", "Depth, normals and camera pose", e.about
     )
     detail.notes += NOTES[:2]
-    out = [add_reported(second), against, *adaptive.tables(e), detail]
+    out = [add_reported(second), against, *adaptive.tables(e), *attention.tables(e), detail]
     for name, own in rows.groupby("dataset", sort=False):
         columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{e.suffix}"
         out.append(comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about))
@@ -133,6 +134,8 @@ def build_figures(
     if main["value"].notna().any():
         out.append(("Quality of every scene.", figures.quality(main, QUALITY, folder)))
         out.append(("Quality against measured FLOPs.", depth_figures.pareto(e.everywhere(), e.facts, QUALITY, folder)))
+    out.append(("Spark3R: quality over query and key/value factors.", attention.factor_maps(e, folder)))
+    out.append(("Spark3R: sensitivity of the global layers.", attention.sensitivity(e, folder)))
     out.append(("Where depth was spent.", depth_figures.depth_distribution(e.facts, e.everywhere(), folder)))
     out.append(("Recursion depth and complexity.", depth_figures.correlation(main, folder)))
     out += curve_figures(plan, folder)
@@ -154,10 +157,13 @@ def build_figures(
 def curve_figures(plan: Plan, folder: Path) -> list[tuple[str, Path | None]]:
     """Training of the shipped base and of the fine-tuned variants."""
     out: list[tuple[str, Path | None]] = []
-    curve = WEIGHTS / f"{plan.config['backbones'][0]}-{plan.config['scale']}.csv"
-    if plan.config["base"] == "shipped" and curve.exists():
+    used = sorted({c.backbone for c in plan.cells} - {NO_BACKBONE})
+    for backbone in used:
+        curve = WEIGHTS / f"{backbone}-{plan.config['scale']}.csv"
+        if plan.run_config().base_of(backbone) != "shipped" or not curve.exists():
+            continue
         title = f"Training of the shipped {curve.stem} base"
-        out.append((f"{title}.", figures.training_curve(pd.read_csv(curve), folder, title)))
+        out.append((f"{title}.", figures.training_curve(pd.read_csv(curve), folder, title, f"training_{backbone}")))
     curves = {k: v for k, v in training_curves(plan).items() if len(v)}
     out.append(("Fine-tuning of the variants.", depth_figures.finetuning(curves, folder)))
     routed = [(k, v) for k, v in curves.items() if "share_1" in v]
@@ -193,9 +199,14 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     table = pd.read_parquet(collected)
     evidence = gather(plan, table, collected)
     tables = build_tables(evidence)
+    grown = attention.scaling(evidence[0], out.parent / "figures") if evidence else None
+    if grown:
+        tables.append(grown[1])
     for one in tables:
         one.write(out.parent / "tables")
     pictures = build_figures(plan, evidence, table, out.parent / "figures")
+    if grown:
+        pictures.append(("Cost over frames.", grown[0]))
     shown = [
         f"### {text}\n\n![{text}]({path.relative_to(out.parent)})\n" if path.name else f"{text}\n" for text, path in pictures
     ]

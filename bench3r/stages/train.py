@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 from bench3r.config import RunConfig
 from bench3r.dataset import SceneData
 from bench3r.files import digest, file_digest, read_json, write_json
+from bench3r.measure.allocator import keep_freed_memory
 from bench3r.method import BuildContext, Method, TrainedMethod
 from bench3r.models.backbones import build_backbone
 from bench3r.models.scales import NO_BACKBONE, input_size
@@ -38,20 +38,6 @@ from bench3r.training.trainer import Teacher, Trainer, initialise
 from bench3r.training.transfer import start_from_vggt
 
 VIEWS_PER_SCENE = 8
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory: training frees and takes the same large blocks in every step.
-
-    Without it a third of a step on the CPU goes into page faults. Does nothing where there is no glibc.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
-    for option, value in ((mmap_threshold, 1 << 30), (trim_threshold, (1 << 31) - 1), (top_pad, 1 << 28)):
-        mallopt(option, value)
 
 
 def start_processes() -> tuple[int, int]:
@@ -158,7 +144,8 @@ def fit_method(method: Method, entry: TrainEntry, config: RunConfig, context: Bu
 def copy_part(part: Path, out: Path) -> None:
     """Take what ships for a method, weights, curve and record, as the result of its training."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".csv", ".json", ".safetensors"):  # the weights last: they say that the job is done
+    write_json(out.with_suffix(".json"), {**read_json(part.with_suffix(".json")), "shipped": part.name})
+    for suffix in (".csv", ".safetensors"):  # the weights last: they say that the job is done
         if part.with_suffix(suffix).exists():
             shutil.copy(part.with_suffix(suffix), out.with_suffix(suffix))
 
@@ -178,10 +165,11 @@ def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -
     cls = load_one("methods", entry.method, Method)
     method = cls(cls.Options.model_validate(entry.options))
     trained = paths.trained(config.name, entry.base) if entry.base else None
-    base = resolve_base(config.base, entry.backbone, entry.scale, trained) if entry.backbone != NO_BACKBONE else None
+    source = config.base_of(entry.backbone) if entry.backbone != NO_BACKBONE else ""
+    base = resolve_base(source, entry.backbone, entry.scale, trained) if source else None
     context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, base, seed=entry.seed)
     record["base_weights"] = file_digest(base) if base else None
-    part = shipped_part(entry.method, entry.options, entry.backbone, entry.scale) if config.base == "shipped" else None
+    part = shipped_part(entry.method, entry.options, entry.backbone, entry.scale) if source == "shipped" else None
     if part and read_json(part.with_suffix(".json")).get("base_weights") == record["base_weights"]:
         copy_part(part, out)
         return
@@ -189,9 +177,12 @@ def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -
         settings = config.finetune.model_copy(update={"seed": entry.seed})
         trainer = finetune(method, context, settings, out.with_suffix(""), max_seconds)
         if trainer.rank == 0:
-            export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json")})
+            layers = trainer.inner.teacher.loss.by_layer if trainer.inner.teacher else None
+            export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json"), "layers": layers})
         return
     start = time.monotonic()
     learned = fit_method(method, entry, config, context)
     save_safetensors(out, learned, {"key": entry.key})
-    write_json(out.with_suffix(".json"), {**record, "scenes": config.fit_scenes, "seconds": time.monotonic() - start})
+    numbers = {k: float(v) for k, v in learned.items() if v.numel() == 1}  # what fits a record: a ratio per layer
+    write_json(out.with_suffix(".json"), {**record, "scenes": config.fit_scenes, "seconds": time.monotonic() - start,
+               "layers": numbers or None})  # fmt: skip

@@ -18,6 +18,7 @@ from bench3r.config import RunConfig
 from bench3r.dataset import Dataset, SceneData, load_scene
 from bench3r.errors import Bench3RError, InvalidPrediction, Unsupported
 from bench3r.files import append_jsonl, file_digest, read_json, write_npz, write_text
+from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
@@ -42,7 +43,9 @@ def disk_is_lost(error: BaseException) -> bool:
 def build_predictor(cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None) -> tuple[Predictor, str]:
     """The cell's predictor and the hash of the weights it runs with."""
     cls = load_one("methods", cell.method, Method)
-    weights = resolve_base(config.base, cell.backbone, cell.scale, base) if cell.backbone != NO_BACKBONE else None
+    weights = None
+    if cell.backbone != NO_BACKBONE:
+        weights = resolve_base(config.base_of(cell.backbone), cell.backbone, cell.scale, base)
     context = BuildContext(cell.backbone, cell.scale, config.device, config.precision, weights, fitted, cell.seed)
     hashes = [file_digest(p) for p in (weights, fitted) if p is not None]
     return cls(cls.Options.model_validate(cell.options)).build(context), "+".join(hashes)
@@ -184,6 +187,7 @@ def main(arguments: Path) -> int:
     """Run the job described by a JSON file written by the supervisor."""
     job = read_json(arguments)
     torch.set_num_threads(int(job["threads"]))
+    keep_freed_memory()
     plan = Plan.model_validate(read_json(Path(job["plan"])))
     run = CellRun(plan, plan.cell(job["cell"]), Path(job["folder"]), read_json(Path(job["prepared"])))
     optional = {k: Path(job[k]) if job[k] else None for k in ("base", "fitted")}

@@ -57,6 +57,7 @@ class AttentionDistillation:
         """``student`` and ``teacher`` have the same attention modules; those whose core was changed are compared."""
         changed = [n for n, m in student.named_modules() if isinstance(m, Attention) and m.core.replaces_dense]
         self.teacher = teacher.requires_grad_(False).eval()
+        self.by_layer: dict[str, float] = {}  # error of each module in the last step, over the teacher's mean square
         self.recorders = AttentionRecorder(student, changed), AttentionRecorder(teacher, changed)
 
     def forget(self) -> None:
@@ -69,5 +70,8 @@ class AttentionDistillation:
         with torch.no_grad():
             out, layout = self.teacher.run_trunk(batch.images)
             self.teacher.run_heads(out, layout, batch.images, None, views)
+        names = self.recorders[0].names
         student, teacher = (r.take() for r in self.recorders)
+        for name, s, t in zip(names, student, teacher, strict=True):
+            self.by_layer[name] = float(((s - t).square().mean() / t.square().mean().clamp(min=1e-12)).detach())
         return distillation_loss(student, teacher)

@@ -107,9 +107,12 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def initialise(model: nn.Module) -> None:
-    """Small random weights for training from scratch: truncated normal 0.02 for linear layers, tokens and tables."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
+    """Small random weights for training from scratch: truncated normal 0.02 for linear layers, tokens and tables.
+
+    The short camera decoder of Depth-Anything-3 keeps torch's larger ones: its signal would be lost on the way.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and ".cam_dec." not in name:
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
     for name, parameter in model.named_parameters():

@@ -1,0 +1,26 @@
+"""Visual localisation: poses of held-out views relative to the mapped ones.
+
+Held out are the views that the method says it only looked up (``held_out`` of its record), else the last view of the
+scene, so that methods that see all views together are scored on the same question.
+"""
+
+import numpy as np
+
+from bench3r.metrics.pose import pairs, relative_pose_errors, share_below
+from bench3r.protocols.base import NotComputable, Scored
+
+VERSION = 1
+METRICS = {"rot_deg": "deg", "trans_deg": "deg", "within_15": "share"}
+
+
+def score(scored: Scored) -> dict[str, float]:
+    """Mean errors over pairs of a mapped and a held-out view; share of pairs within 15 degrees in both."""
+    count = len(scored.true_w2c)
+    held = set(scored.held_out or [count - 1])
+    if len(held) >= count:
+        raise NotComputable("no view is left to be localised against")
+    rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c, "pi3")
+    across = np.array([(i in held) != (j in held) for i, j in pairs(count)])
+    worst = np.maximum(rotation, translation)[across]
+    return {"rot_deg": float(rotation[across].mean()), "trans_deg": float(translation[across].mean()),
+            "within_15": share_below(worst, 15)}  # fmt: skip
