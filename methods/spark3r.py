@@ -24,6 +24,7 @@ from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
 
+GROUP = 20  # views; matches beyond are rare (paper)
 SENSITIVE_RATIO = 1.05  # a layer whose error grows by more than this when its factor is raised is sensitive
 PUBLISHED = {"vggt": (11, 16, 24), "pi3": (11, 16, 18), "depth_anything_3": (3, 12, 14)}  # first, last sensitive, of layers
 
@@ -38,7 +39,7 @@ class Options(MethodOptions):
     sensitive: Literal["probe", "published"] = Field("probe", description="where the sensitive layers come from")
     symmetric: int | None = Field(None, ge=1, description="control: queries, keys and values all merged by this factor")
     stride: Literal["frames", "staggered"] = Field("frames", description="whole views, or tokens staggered over views")
-    group: int = Field(20, ge=1, description="consecutive views in which queries are matched")
+    group: int | None = Field(None, ge=1, description="consecutive views in which queries are matched; None: 20 at most")
     probe_factor: int = Field(2, ge=1, description="r_KV of all layers in the probe")
     probe_raise: int = Field(2, ge=2, description="and so many times more in the probed layer")
 
@@ -105,8 +106,10 @@ class SparkCore(Core):
     def plan(self, metric: Tensor, layout: TokenLayout, factor: int) -> MergePlan:
         """Merging of the patches of each group of views, matched by ``metric`` [N, C]."""
         token = torch.arange(layout.views * layout.tokens_per_view, device=metric.device).view(layout.views, -1)
-        patches = token[:, layout.special :]
-        groups = [g[g >= layout.tokens_per_view] for g in (p.flatten() for p in patches.split(self.options.group))]
+        patches, size = token[:, layout.special :], self.options.group or min(GROUP, layout.views)
+        if size > layout.views:
+            raise ValueError(f"spark3r: group is {size} views, but the scene has only {layout.views}")
+        groups = [g[g >= layout.tokens_per_view] for g in (p.flatten() for p in patches.split(size))]
         alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
         return strided_plan(metric, groups, alone, factor)
 

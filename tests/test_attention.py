@@ -290,3 +290,17 @@ def test_a_schedule_that_leaves_tokens_out_is_refused(tiny):
     model = changed(changed(tiny, "spark3r"), "mor")
     with torch.inference_mode(), pytest.raises(ValueError, match="spark3r needs all tokens"):
         model(torch.rand(1, 4, 3, 72, 96))
+
+
+def test_a_group_larger_than_the_scene_is_an_error(tiny):
+    model = changed(tiny, "spark3r", group=9, query_factor=2)
+    with torch.inference_mode(), pytest.raises(ValueError, match="group is 9 views, but the scene has only 4"):
+        model(torch.rand(1, 4, 3, 72, 96))
+
+
+def test_a_model_without_global_attention_is_refused():
+    from bench3r.models.camera_head import CameraHead
+
+    cls = load_one("methods", "fastvggt", Method)
+    with pytest.raises(ValueError, match="CameraHead has no attention of role 'global'"):
+        cls(cls.Options()).apply(CameraHead(32, 1, 2))

@@ -1,0 +1,154 @@
+"""Efficient global attention against dense attention over frame counts, side by side in one process.
+
+    python benchmarks/attention.py                       one attention module of paper scale, up to 200 (400) frames
+    python benchmarks/attention.py --whole 4 8 16        whole models of paper scale instead
+
+Weights and tokens are random: time does not depend on them (block-sparse attention keeps the share of blocks it is told
+to). Prints seconds per call and the speed-up over dense attention, with exit code 1 when Spark3R's attention is less than
+5 times faster than dense at 200 frames, or VGG-T3's time per frame from 50 to 400 frames is not flat within 15 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+
+import torch
+
+from bench3r.measure.allocator import keep_freed_memory
+from bench3r.measure.trackers import Timer
+from bench3r.method import BuildContext, Method
+from bench3r.models.layers import Attention, TokenLayout, attention_modules
+from bench3r.models.scales import input_size, scale_config
+from bench3r.registry import load_one
+
+CASES = {  # what is compared: method and options
+    "dense": ("vggt", {}), "Spark3R, sensitive layer": ("spark3r", {"layers": "fixed"}),
+    "Spark3R, other layer": ("spark3r", {"layers": "fixed", "kv_factor": None}), "FastVGGT": ("fastvggt", {}),
+    "AVGGT, subsampled layer": ("avggt", {"early": 0, "last": 0}),
+    "block-sparse, a quarter kept": ("block_sparse", {"cdf": None, "sparse_ratio": 0.75}), "VGG-T3": ("vgg_t3", {}),
+}  # fmt: skip
+SPARK_FRAMES, SPARK_BOUND = 200, 5.0
+FLAT_FRAMES, FLAT_BOUND = (50, 400), 1.15
+
+
+def module_for(case: str) -> Attention:
+    """One global attention of a paper-scale VGGT, changed by the case's method."""
+    name, options = CASES[case]
+    torch.manual_seed(0)
+    model = BuildContext("vggt", "paper").backbone_model()
+    cls = load_one("methods", name, Method)
+    cls(cls.Options(**options)).apply(model)
+    attention = list(attention_modules(model, "global"))[5][1]
+    if case == "Spark3R, other layer":  # what its adaptive schedule gives an insensitive layer
+        attention.core.options = cls.Options()
+        attention.core.ratio.fill_(1.0)
+    return attention.eval()
+
+
+def seconds(call, repeats: int) -> float:
+    """Fastest of ``repeats`` calls after one that warms up (none when a call takes long)."""
+    found = []
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            with Timer() as timer:
+                call()
+            found.append(timer.seconds)
+            if timer.seconds > 20:
+                break
+    return min(found)
+
+
+def attention_times(frames: list[int], dense_limit: int, repeats: int) -> dict[str, dict[int, float]]:
+    """Seconds per call of every case at every frame count."""
+    config = scale_config("vggt", "paper").aggregator
+    height, width, patch = input_size("vggt", "paper")
+    trunk = BuildContext("vggt", "paper").backbone_model().trunk
+    found: dict[str, dict[int, float]] = {case: {} for case in CASES}
+    modules = {case: module_for(case) for case in CASES}
+    for count in frames:
+        layout = TokenLayout(1, count, trunk.special, height // patch, width // patch)
+        x = torch.randn(1, count * layout.tokens_per_view, config.embed_dim)
+        rope = trunk.rope(layout, x.device).repeat(1, count, 1, 1)
+        for case, module in modules.items():
+            if count > dense_limit and case != "VGG-T3":
+                continue
+            found[case][count] = seconds(partial(module, x, rope, layout), repeats)
+            print(f"{case:30s} {count:5d} frames {found[case][count]:9.3f} s", flush=True)
+    return found
+
+
+def whole_times(frames: list[int], repeats: int) -> dict[str, dict[int, float]]:
+    """Seconds per call of whole models."""
+    height, width, _ = input_size("vggt", "paper")
+    found: dict[str, dict[int, float]] = {}
+    for case in ("dense", "Spark3R, sensitive layer", "FastVGGT", "AVGGT, subsampled layer", "VGG-T3"):
+        name, options = CASES[case]
+        model = BuildContext("vggt", "paper").backbone_model()
+        cls = load_one("methods", name, Method)
+        method = cls(cls.Options() if name in ("spark3r", "avggt") else cls.Options(**options))
+        method.apply(model)
+        model.eval()
+        found[method.label] = {}
+        for count in frames:
+            images = torch.rand(1, count, 3, height, width)
+            found[method.label][count] = seconds(partial(model, images), repeats)
+            print(f"{method.label:30s} {count:5d} frames {found[method.label][count]:9.3f} s", flush=True)
+    return found
+
+
+def table(times: dict[str, dict[int, float]], frames: list[int], base: str) -> None:
+    """Milliseconds per frame, and the speed-up over ``base`` where that was timed."""
+    print(f"\n{'ms per frame (x faster)':30s}" + "".join(f"{f'{n} frames':>20s}" for n in frames))
+    for case, own in times.items():
+        cells = []
+        for count in frames:
+            if count not in own:
+                cells.append("-")
+                continue
+            gain = times[base].get(count)
+            cells.append(f"{1000 * own[count] / count:.1f}" + (f" ({gain / own[count]:.1f}x)" if gain else ""))
+        print(f"{case:30s}" + "".join(f"{c:>20s}" for c in cells))
+
+
+def verdict(times: dict[str, dict[int, float]]) -> int:
+    """1 when a bound that was measured is missed."""
+    missed = 0
+    if SPARK_FRAMES in times["dense"]:
+        for case in ("Spark3R, sensitive layer", "Spark3R, other layer"):
+            gain = times["dense"][SPARK_FRAMES] / times[case][SPARK_FRAMES]
+            missed += gain < SPARK_BOUND
+            print(f"{case}: {gain:.1f} x faster than dense at {SPARK_FRAMES} frames (asked: {SPARK_BOUND:g})")
+    flat = {n: t / n for n, t in times["VGG-T3"].items() if FLAT_FRAMES[0] <= n <= FLAT_FRAMES[1]}
+    if len(flat) > 1:
+        spread = max(flat.values()) / min(flat.values())
+        missed += spread > FLAT_BOUND
+        print(
+            f"VGG-T3: time per frame varies by a factor of {spread:.2f} over {sorted(flat)} frames (asked: {FLAT_BOUND:g})"
+        )
+    return int(missed > 0)
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 25, 50, 100, 200, 400])
+    parser.add_argument("--dense-limit", type=int, default=200, help="more frames only for VGG-T3")
+    parser.add_argument("--whole", type=int, nargs="+", help="time whole models at these frame counts")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    if arguments.whole:
+        times = whole_times(arguments.whole, arguments.repeats)
+        table(times, arguments.whole, "VGGT")
+        return 0
+    times = attention_times(arguments.frames, arguments.dense_limit, arguments.repeats)
+    table(times, arguments.frames, "dense")
+    return verdict(times)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
