@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-from bench3r.config import parse_config, read_config
-from bench3r.files import read_json, write_jsonl
-from bench3r.plan import make_plan
+from bench3r.files import read_json
 from bench3r.stages import paths
-from bench3r.stages.collect import write_tables
-from bench3r.stages.prepare import prepare
-from bench3r.stages.profile import write_profile
-from bench3r.stages.report import report
-from bench3r.stages.score import score_cell
-from bench3r.stages.train import train
-from bench3r.stages.worker import CellRun
-from tests.conftest import ROOT
+from tests.in_process import run_all, smoke_plan
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The plan of the smoke run and the folder in which all of its stages ran."""
     folder = tmp_path_factory.mktemp("paper")
-    raw = {**read_config(ROOT / "config" / "paper.yaml"), "smoke": True, "scale": "tiny", "device": "cpu"}
-    plan = make_plan(parse_config({**raw, "frames": [2], "profile": {"frames": [2]}}, "paper.yaml"))
+    plan = smoke_plan("paper", frames=[2], profile={"frames": [2]})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run_all(plan)
     return plan, folder
-
-
-def run_all(plan) -> None:
-    run, config = plan.config["name"], plan.run_config()
-    for dataset in plan.datasets:
-        prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
-    for training in sorted(plan.trainings, key=lambda t: t.base is not None):
-        train(plan, training.id, paths.trained(run, training.id))
-    for cell in plan.cells:
-        base, fitted = (paths.trained(run, t) if t else None for t in (cell.base, cell.trained))
-        out, prepared = paths.predicted(run, cell.id), paths.prepared(cell.dataset)
-        out.with_suffix("").mkdir(parents=True)
-        job = CellRun(plan, cell, out.with_suffix(""), read_json(prepared))
-        job.run(read_json(prepared)["lists"]["2"], base, fitted)
-        write_jsonl(out, rows_of(out))
-        score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
-    for entry in plan.profiles:
-        base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-        write_profile(entry, config, paths.profiled(run, entry.id), paths.prepared(entry.dataset), base, fitted, 1)
-    write_tables(plan, paths.collected(run))
-    report(plan, paths.collected(run), Path("reports") / run / "index.md")
-
-
-def rows_of(out: Path) -> list[dict]:
-    from bench3r.files import read_jsonl
-
-    return read_jsonl(out.with_suffix("") / "progress.jsonl")
 
 
 def test_every_cell_finishes(finished):

@@ -56,7 +56,7 @@ class AttentionDistillation:
     def __init__(self, student: Any, teacher: Any) -> None:
         """``student`` and ``teacher`` have the same attention modules; those whose core was changed are compared."""
         changed = [n for n, m in student.named_modules() if isinstance(m, Attention) and m.core.replaces_dense]
-        self.teacher = teacher.requires_grad_(False).eval()
+        self.student, self.teacher = student, teacher.requires_grad_(False).eval()
         self.by_layer: dict[str, float] = {}  # error of each module in the last step, over the teacher's mean square
         self.recorders = AttentionRecorder(student, changed), AttentionRecorder(teacher, changed)
 
@@ -67,6 +67,7 @@ class AttentionDistillation:
 
     def __call__(self, batch: Batch, views: Tensor) -> Tensor:
         """The loss, after the student's forward pass on ``batch`` with dense maps for ``views``."""
+        self.teacher.head_chunk = self.student.chunk(batch.images)  # heads are called as often
         with torch.no_grad():
             out, layout = self.teacher.run_trunk(batch.images)
             self.teacher.run_heads(out, layout, batch.images, None, views)

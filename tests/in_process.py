@@ -1,0 +1,47 @@
+"""Runs a plan in one process: the same stages as the rules call, without Snakemake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench3r.config import parse_config, read_config
+from bench3r.files import read_json, read_jsonl, write_jsonl
+from bench3r.plan import Plan, make_plan
+from bench3r.stages import paths
+from bench3r.stages.collect import write_tables
+from bench3r.stages.prepare import prepare
+from bench3r.stages.profile import write_profile
+from bench3r.stages.report import report
+from bench3r.stages.score import score_cell
+from bench3r.stages.train import train
+from bench3r.stages.worker import CellRun
+from tests.conftest import ROOT
+
+
+def smoke_plan(name: str, **changes: Any) -> Plan:
+    """The plan of config/NAME.yaml with every cell, one scene each, two training steps, at the tiny scale."""
+    raw = {**read_config(ROOT / "config" / f"{name}.yaml"), "smoke": True, "scale": "tiny", "device": "cpu"}
+    return make_plan(parse_config({**raw, **changes}, f"{name}.yaml"))
+
+
+def run_all(plan: Plan) -> None:
+    """All stages, in the current folder."""
+    run, config = plan.config["name"], plan.run_config()
+    for dataset in plan.datasets:
+        prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
+    for training in sorted(plan.trainings, key=lambda t: t.base is not None):
+        train(plan, training.id, paths.trained(run, training.id))
+    for cell in plan.cells:
+        base, fitted = (paths.trained(run, t) if t else None for t in (cell.base, cell.trained))
+        out, prepared = paths.predicted(run, cell.id), paths.prepared(cell.dataset)
+        out.with_suffix("").mkdir(parents=True)
+        job = CellRun(plan, cell, out.with_suffix(""), read_json(prepared))
+        job.run(read_json(prepared)["lists"][str(cell.frames)], base, fitted)
+        write_jsonl(out, read_jsonl(out.with_suffix("") / "progress.jsonl"))
+        score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
+    for entry in plan.profiles:
+        base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
+        write_profile(entry, config, paths.profiled(run, entry.id), paths.prepared(entry.dataset), base, fitted, 1)
+    write_tables(plan, paths.collected(run))
+    report(plan, paths.collected(run), Path("reports") / run / "index.md")
