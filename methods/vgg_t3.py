@@ -25,6 +25,7 @@ from bench3r.models.layers import Attention, Core, TokenLayout, apply_rope, atte
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.trunk import TrunkOutput
 
+CHUNK = {"gpu": 20 * 37 * 37, "cpu": 2048}  # tokens
 BASE_RATE = 0.01  # learned step sizes start here
 WEIGHT_SEED = 0  # of the fast networks' first weights, which are never trained
 
@@ -34,7 +35,8 @@ class Options(MethodOptions):
 
     steps: int | None = Field(None, ge=1, description="test-time steps; None: 1 in training, 2 + images / 1000 after it")
     ratio: int = Field(4, ge=1, description="hidden width of the fast network over the head's")
-    chunk: int = Field(20 * 37 * 37, ge=1, description="tokens whose gradients and outputs are computed at once")
+    chunk: int | None = Field(None, ge=1, description="tokens whose gradients and outputs are computed at once; None: "
+                              "20 views of 37 x 37 as released, on a CPU what its caches hold")  # fmt: skip
     newton_schulz: int = Field(5, ge=0, description="iterations that orthogonalise each gradient")
     distill: tuple[float, float] = Field((1.0, 0.1), description="weight of the attention distillation, first and last")
     layers: int | None = Field(None, ge=0, description="global layers that are converted, counted from the last; None: all")
@@ -106,6 +108,7 @@ class MemoryCore(Core):
     def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
         layout = whole_sequence(layout, x.shape[1], "vgg_t3")
         q, k, v = self.inputs(attention, x, rope, layout)
+        chunk = self.options.chunk or CHUNK["cpu" if x.device.type == "cpu" else "gpu"]
         if self.mode == "recall":
             if self.memory is None:
                 raise ValueError("vgg_t3 was asked to localise before it has a memory: run it on mapped views first (store)")
@@ -113,9 +116,9 @@ class MemoryCore(Core):
         else:
             steps = self.options.test_steps(layout.views, self.training)
             start = FastWeights(self.w0, self.w1, self.w2).expand(len(x))
-            memory = start.fit(k, v, self.rates(x), steps, self.options.chunk, self.options.newton_schulz)
+            memory = start.fit(k, v, self.rates(x), steps, chunk, self.options.newton_schulz)
             self.memory = memory if self.mode == "store" else None
-        out = torch.cat([memory.apply(part) for part in q.split(self.options.chunk, 1)], 1)
+        out = torch.cat([memory.apply(part) for part in q.split(chunk, 1)], 1)
         return out.unflatten(0, (len(x), self.heads)).transpose(1, 2).flatten(2)
 
 
