@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bench3r.attention.softmax import attention_with_lse
+from bench3r.attention.softmax import attention_with_lse, combine
 from bench3r.errors import Bench3RError
 from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
@@ -78,8 +78,8 @@ class SubsampledCore(Core):
             return F.scaled_dot_product_attention(q, keys, values)
         out, lse = attention_with_lse(q, keys, values)
         own = (q[:, :, gone] * lost_k).sum(-1) * q.shape[-1] ** -0.5
-        share = (own - lse[:, :, gone]).sigmoid()[..., None].to(out.dtype)
-        return out.index_copy(2, gone, torch.lerp(out[:, :, gone], lost_v, share))
+        with_own, _ = combine((out[:, :, gone], lse[:, :, gone]), (lost_v, own))
+        return out.index_copy(2, gone, with_own)
 
 
 class AVGGT(Method):

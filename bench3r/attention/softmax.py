@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 1 << 26  # scores held at once by the plain path
@@ -33,8 +32,3 @@ def combine(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tupl
     (a, la), (b, lb) = first, second
     share = (la - lb).sigmoid()[..., None].to(a.dtype)
     return a * share + b * (1 - share), torch.logaddexp(la, lb)
-
-
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Plain dense attention, [N, h, Lq, d]."""
-    return F.scaled_dot_product_attention(q, k, v)
