@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -48,7 +49,6 @@ class TokenLayout:
 class Core(nn.Module, ABC):
     """How queries meet keys in an attention module. Its parameters live under ``core.`` of that module."""
 
-    replaces_dense: ClassVar[bool] = True  # whether it computes something else than dense softmax attention
     content_dependent: ClassVar[bool] = False  # whether its cost depends on what it is given, not only on shapes
 
     @abstractmethod
@@ -64,8 +64,6 @@ class Core(nn.Module, ABC):
 
 class SoftmaxCore(Core):
     """Dense softmax attention by the fused kernel."""
-
-    replaces_dense = False
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v)
@@ -137,7 +135,8 @@ class Attention(nn.Module):
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
-        return self.proj(self.core.attend(self, x, rope, layout))
+        attend = self.core.attend if isinstance(self.core, Core) else partial(Core.attend, self.core)  # any module will do
+        return self.proj(attend(self, x, rope, layout))
 
 
 def add_scaled(x: Tensor, change: Tensor, scale: LayerScale | None) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench3r.models.layers import Attention
+from bench3r.models.layers import Attention, SoftmaxCore
 from bench3r.training.losses import Batch
 
 
@@ -55,7 +55,7 @@ class AttentionDistillation:
 
     def __init__(self, student: Any, teacher: Any) -> None:
         """``student`` and ``teacher`` have the same attention modules; those whose core was changed are compared."""
-        changed = [n for n, m in student.named_modules() if isinstance(m, Attention) and m.core.replaces_dense]
+        changed = [n for n, m in student.named_modules() if isinstance(m, Attention) and not isinstance(m.core, SoftmaxCore)]
         self.student, self.teacher = student, teacher.requires_grad_(False).eval()
         self.by_layer: dict[str, float] = {}  # error of each module in the last step, over the teacher's mean square
         self.recorders = AttentionRecorder(student, changed), AttentionRecorder(teacher, changed)
