@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,7 @@ from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
 
+PROBE_SCENES = 12  # at most
 GROUP = 20  # views; matches beyond are rare (paper)
 SENSITIVE_RATIO = 1.05  # a layer whose error grows by more than this when its factor is raised is sensitive
 PUBLISHED = {"vggt": (11, 16, 24), "pi3": (11, 16, 18), "depth_anything_3": (3, 12, 14)}  # first, last sensitive, of layers
@@ -145,7 +147,7 @@ class Spark3R(Method):
         The error is the mean distance of the world points from those of dense attention, in units of their spread.
         """
         model = context.backbone_model()
-        images = [scene_images(s, context.device) for s in scenes]
+        images = [scene_images(s, context.device) for s in islice(scenes, PROBE_SCENES)]
         if not images:
             raise Bench3RError("spark3r: the sensitivity probe needs at least one scene")
         with torch.inference_mode():

@@ -75,7 +75,12 @@ def normal_consistency(predicted: np.ndarray, truth: np.ndarray) -> dict[str, fl
 def fscore(predicted: np.ndarray, truth: np.ndarray, threshold: float) -> dict[str, float]:
     """Precision, recall and F-score: shares of points strictly nearer than ``threshold`` to the other cloud."""
     acc, comp, _, _ = cloud_distances(predicted, truth)
-    precision, recall = float((acc.distance < threshold).mean()), float((comp.distance < threshold).mean())
+    return fscore_of(acc.distance, comp.distance, threshold)
+
+
+def fscore_of(accuracy: np.ndarray, completeness: np.ndarray, threshold: float) -> dict[str, float]:
+    """As :func:`fscore`, given the nearest-neighbour distances [N] and [M] both ways."""
+    precision, recall = float((accuracy < threshold).mean()), float((completeness < threshold).mean())
     total = precision + recall
     return {"precision": precision, "recall": recall, "fscore": 2 * precision * recall / total if total else 0.0}
 

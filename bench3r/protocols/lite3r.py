@@ -8,7 +8,7 @@ depth planes for the largest depth, and draws two random views (here: the run's 
 
 import numpy as np
 
-from bench3r.metrics.clouds import fscore
+from bench3r.metrics.clouds import cloud_distances, fscore_of
 from bench3r.metrics.depth import depth_errors
 from bench3r.metrics.normalised import (
     least_squares_scale,
@@ -61,5 +61,7 @@ def geometry(scored: Scored, predicted: np.ndarray, truth: np.ndarray, unit: flo
     b = unproject(depth, truth[:, :3], scored.scene.intrinsics)[valid]
     rng = np.random.default_rng(0)
     a, b = (x[rng.choice(len(x), POINTS, replace=False)] if len(x) > POINTS else x for x in (a, b))
-    return {"chamfer_sq": squared_chamfer(a, b), "fscore_005": fscore(a, b, 0.05)["fscore"], "absrel": errors["absrel"],
+    forward, back, _, _ = cloud_distances(a, b)
+    return {"chamfer_sq": squared_chamfer(forward.distance, back.distance), "absrel": errors["absrel"],
+            "fscore_005": fscore_of(forward.distance, back.distance, 0.05)["fscore"],
             "delta1": errors["delta1"]}  # fmt: skip
