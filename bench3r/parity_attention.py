@@ -15,7 +15,7 @@ from bench3r.attention.merging import MergePlan, bipartite_plan
 from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention
 from bench3r.models.layers import Attention, TokenLayout, rope_rows
 from bench3r.parity_methods import method_module
-from bench3r.training.distillation import distillation_loss
+from bench3r.training.distillation import cosine_weight, distillation_loss
 
 Tensors = dict[str, Tensor]
 
@@ -233,7 +233,7 @@ def lite3r_fp8(p: dict[str, Any], arrays: Tensors) -> Tensors:
 
 def lite3r_distill(p: dict[str, Any], arrays: Tensors) -> Tensors:
     """Distillation loss, its gradients, and the weight's schedules."""
-    module, count = method_module("lite3r"), len(p["shapes"])
+    count = len(p["shapes"])
     student = [arrays[f"in_student_{i}"].requires_grad_() for i in range(count)]
     loss = distillation_loss(student, [arrays[f"in_teacher_{i}"] for i in range(count)], skip_mismatched=True)
     loss.backward()
@@ -241,7 +241,7 @@ def lite3r_distill(p: dict[str, Any], arrays: Tensors) -> Tensors:
     out = {"out_loss": loss}
     for name in ("default", "released"):
         first, last = p[f"gamma_{name}"]
-        weights = [module.cosine_weight(s / p["total_steps"], first, last) for s in steps]
+        weights = [cosine_weight(s / p["total_steps"], first, last) for s in steps]
         out[f"out_gamma_{name}"] = torch.tensor(weights, dtype=torch.float64)
     zeros = {i: torch.zeros_like(s) for i, s in enumerate(student)}
     return out | {f"out_grad_student_{i}": s.grad if s.grad is not None else zeros[i] for i, s in enumerate(student)}

@@ -19,6 +19,7 @@ from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products
 from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention, pool_blocks, top_blocks
 from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.layers import Attention, Core, TokenLayout
+from bench3r.training.distillation import cosine_weight
 
 Level = Literal["block", "token", "three_way", "sla"]
 Variant = Literal["bf16_dense", "fp8_weight_only", "sla_block", "sla_linear_only", "sla_block_fp8"]
@@ -204,9 +205,3 @@ class Lite3R(TrainedMethod):
             "weight_storage": "fp8_e4m3",
             "emulated": "FP8 weights are widened before each product" if emulated else None,
         }
-
-
-def cosine_weight(progress: float, first: float, last: float) -> float:
-    """Weight of the distillation at ``progress`` in [0, 1]: cosine from ``first`` to ``last`` (paper: constant 0.1)."""
-    p = min(max(progress, 0.0), 1.0)
-    return last + 0.5 * (first - last) * (1 + math.cos(math.pi * p))

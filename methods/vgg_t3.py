@@ -24,6 +24,7 @@ from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import Attention, Core, TokenLayout, apply_rope, attention_modules, whole_sequence
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.trunk import TrunkOutput
+from bench3r.training.distillation import cosine_weight
 
 CHUNK = {"gpu": 20 * 37 * 37, "cpu": 2048}  # tokens
 BASE_RATE = 0.01  # learned step sizes start here
@@ -202,7 +203,7 @@ class VGGT3(TrainedMethod):
 
     def teacher_weight(self, progress: float) -> float | None:
         first, last = self.options.distill
-        return last + 0.5 * (first - last) * (1 + math.cos(math.pi * progress))
+        return cosine_weight(progress, first, last)
 
     def build(self, context: BuildContext) -> Predictor:
         return LocalisingPredictor(self, context) if self.options.localise else BackbonePredictor(self, context)

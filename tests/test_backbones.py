@@ -126,5 +126,9 @@ def test_every_method_runs_on_every_backbone_and_is_counted(name, method):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_shipped_bases_load_strictly(name):
-    load_strict(build_backbone(name, "tiny"), read_state_dict(resolve_base("shipped", name, "tiny", None)), name)
+def test_shipped_bases_load_strictly_and_reconstruct(name):
+    model = build_backbone(name, "tiny").eval()
+    load_strict(model, read_state_dict(resolve_base("shipped", name, "tiny", None)), name)
+    images = torch.rand(1, 3, 3, 72, 96)
+    with torch.inference_mode():
+        assert model(images).problems(images) == []

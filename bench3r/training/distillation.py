@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,12 @@ def distillation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], skip
     if different:
         raise ValueError(f"attention outputs of student and teacher differ in shape: {different[0]}")
     return torch.stack([(s - t).square().mean() for s, t in pairs]).mean()
+
+
+def cosine_weight(progress: float, first: float, last: float) -> float:
+    """Weight of the distillation at ``progress`` in [0, 1]: cosine from ``first`` to ``last`` (paper: constant 0.1)."""
+    p = min(max(progress, 0.0), 1.0)
+    return last + 0.5 * (first - last) * (1 + math.cos(math.pi * p))
 
 
 class AttentionRecorder:
