@@ -27,7 +27,9 @@ def check_method(file: Path) -> Iterator[str]:
         raise Bench3RError(f"{file}: {cls.__name__}.Options must derive from bench3r.method.MethodOptions")
     yield f"loads: {cls.name} ({cls.label}), kind {cls.kind}, options {list(cls.Options.model_fields) or 'none'}"
     backbones = (
-        ["none"] if cls.kind in ("control", "model") else [b for b in SCALES if cls.backbones is None or b in cls.backbones]
+        list(cls.backbones or ["none"])
+        if cls.kind in ("control", "model")
+        else [b for b in SCALES if cls.backbones is None or b in cls.backbones]
     )
     if not backbones:
         raise Bench3RError(f"{file}: {cls.name} names no known backbone ({cls.backbones})")

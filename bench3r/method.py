@@ -10,7 +10,7 @@ from abc import ABC
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,6 +46,14 @@ class BuildContext:
         return load_backbone(self)
 
 
+@runtime_checkable
+class CountedPredictor(Protocol):
+    """A predictor whose FLOPs can be counted."""
+
+    def counted(self, images: torch.Tensor) -> torch.nn.Module:
+        """The part that is counted, a function of ``images`` [1, S, 3, H, W] alone that returns tensors."""
+
+
 class Predictor(Protocol):
     """Turns a scene into a reconstruction. ``images`` [1, S, 3, H, W] in [0, 1] lie on the device already."""
 
@@ -58,7 +66,7 @@ class Method(ABC):
     name: ClassVar[str]
     label: ClassVar[str]  # as printed in tables
     kind: ClassVar[Literal["backbone", "plugin", "model", "control"]] = "plugin"
-    backbones: ClassVar[tuple[str, ...] | None] = None  # None: every backbone (plug-ins); () for models and controls
+    backbones: ClassVar[tuple[str, ...] | None] = None  # None: every one (plug-ins); of a model its own network, if any
     seams: ClassVar[tuple[str, ...]] = ()  # what a backbone must let it change: "schedule", "attention"
     source: ClassVar[str] = ""  # paper or URL
     untrained_options: ClassVar[tuple[str, ...]] = ()  # options that do not change what the train stage learns

@@ -14,7 +14,7 @@ import numpy as np
 from bench3r.errors import Bench3RError, unknown
 from bench3r.files import read_json, read_npz
 
-REQUIRED = {"model": ("config", "tensors", "outputs"), "method": ("parameters",)}
+REQUIRED: dict[str, tuple[str, ...]] = {"model": ("outputs",), "method": ("parameters",)}
 
 
 def outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:

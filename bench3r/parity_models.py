@@ -50,9 +50,9 @@ def fill_value(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def fill(model: torch.nn.Module) -> None:
-    """Give every parameter its deterministic value; buffers stay as they are."""
+    """Give every parameter its deterministic value (the last name of a tensor with several decides); buffers stay."""
     state = model.state_dict()
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.named_parameters(remove_duplicate=False):
         state[name] = fill_value(name, tuple(parameter.shape))
     model.load_state_dict(state)
 
@@ -203,13 +203,19 @@ def _da3_run(model: DepthAnything3, images: Tensor, poses: tuple[Tensor, Tensor]
 
 
 MODELS = {"vggt": vggt_outputs, "pi3": pi3_outputs, "da3": da3_outputs}
+PAIRWISE = {"dust3r": "pair_outputs", "mast3r": "pair_outputs", "dust3r-global-aligner": "aligner_outputs"}
 
 
 def model_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
     """All arrays of a model's case. Raises Bench3RError for unknown models and cases that lack a key."""
-    if case.get("model") not in MODELS:
-        raise unknown("model", str(case.get("model")), MODELS, where)
+    model = str(case.get("model"))
+    if model not in (*MODELS, *PAIRWISE):
+        raise unknown("model", model, [*MODELS, *PAIRWISE], where)
     try:
-        return MODELS[case["model"]](case, arrays, where)
+        if model in PAIRWISE:
+            from bench3r import parity_pairwise
+
+            return getattr(parity_pairwise, PAIRWISE[model])(case, arrays, where)
+        return MODELS[model](case, arrays, where)
     except KeyError as error:
         raise Bench3RError(f"{where}: the case lacks {error}") from error

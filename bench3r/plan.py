@@ -253,9 +253,9 @@ class Planner:
                 raise unknown("protocol", name, PROTOCOLS, "config: protocols")
 
     def backbones_of(self, cls: type[Method], among: list[str]) -> list[str]:
-        """Those ``among`` the backbones that ``cls`` runs on; NO_BACKBONE for controls and whole models."""
+        """Those ``among`` the backbones that ``cls`` runs on; of a whole model its own network, else NO_BACKBONE."""
         if cls.kind in ("control", "model"):
-            return [NO_BACKBONE]
+            return list(cls.backbones or [NO_BACKBONE])
         chosen = [b for b in among if cls.backbones is None or b in cls.backbones]
         for backbone in chosen:
             lacking = [s for s in cls.seams if s not in SEAMS[backbone]]

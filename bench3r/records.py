@@ -87,6 +87,8 @@ class ProfileRecord(BaseModel):
     seconds: list[float] = Field(default_factory=list)  # raw timed calls of the whole model
     reference_seconds: list[float] = Field(default_factory=list)  # of the unchanged backbone, in turn with `seconds`
     trunk_seconds: list[float] = Field(default_factory=list)
+    phase_seconds: dict[str, list[float]] = Field(default_factory=dict)  # parts of `seconds` that a predictor times itself
+    phase_peak_bytes: dict[str, int] = Field(default_factory=dict)  # their peak memory in the first call
     warmup: int = 0
     peak_rss_bytes: int | None = None
     baseline_rss_bytes: int | None = None

@@ -16,7 +16,7 @@ from bench3r.models.pi3 import nearest_rotation
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base
 from bench3r.parity import check_file
 from bench3r.registry import load_one
-from bench3r.training.transfer import start_from_vggt
+from bench3r.training.transfer import start_from
 
 GOLDEN = Path(__file__).parent / "golden"
 OTHERS = ("pi3", "depth_anything_3")
@@ -99,7 +99,7 @@ def test_gradient_of_the_nearest_rotation_by_differences():
 def test_starting_from_vggt_takes_its_encoder_and_trunk(name):
     model = build_backbone(name, "tiny")
     state = read_state_dict(resolve_base("shipped", "vggt", "tiny", None))
-    assert start_from_vggt(model, state) > 150
+    assert start_from(model, "vggt", state) > 150
     block = model.trunk.global_blocks[2]
     torch.testing.assert_close(block.attn.qkv.weight, state["aggregator.global_blocks.2.attn.qkv.weight"].float())
 

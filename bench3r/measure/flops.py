@@ -92,14 +92,14 @@ class Count:
 
 
 class Flat(nn.Module):
-    """Wraps a callable model so that the tracer sees tensors in and tensors out."""
+    """Wraps a model so that the tracer sees tensors in and tensors out."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of the reconstruction of ``images`` and of its extras.
+        """The tensors of what the model makes of ``images`` (``tensors()``) and of its extras.
 
         The tracer drops what no output depends on; a criterion that was only looked at (``extras["decided_by"]``) would
         go uncounted.
@@ -110,7 +110,7 @@ class Flat(nn.Module):
 
 
 def count(model: nn.Module, images: Tensor) -> Count:
-    """Multiply-adds of ``model(images)``, which returns a Reconstruction, counted by fvcore.
+    """Multiply-adds of ``model(images)``, which returns a Reconstruction or PairOutput, counted by fvcore.
 
     Raises Bench3RError that names every operator without a price and says how to add one.
     """

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench3r.models.depth_anything_3 import DepthAnything3
+from bench3r.models.pair_network import PairNetwork
 from bench3r.models.pi3 import Pi3
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.scales import scale_config
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from bench3r.dataset import SceneData
     from bench3r.method import BuildContext, Method
 
-BUILDERS: dict[str, Callable[[Any], nn.Module]] = {"vggt": VGGT, "pi3": Pi3, "depth_anything_3": DepthAnything3}
+BUILDERS: dict[str, Callable[[Any], nn.Module]] = {
+    "vggt": VGGT, "pi3": Pi3, "depth_anything_3": DepthAnything3, "dust3r": PairNetwork, "mast3r": PairNetwork,
+}  # fmt: skip
 
 
 def build_backbone(backbone: str, scale: str) -> Any:
@@ -53,6 +56,10 @@ class BackbonePredictor:
     def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
         return self.model(images)
+
+    def counted(self, images: Tensor) -> nn.Module:
+        """What FLOPs are counted of."""
+        return self.model
 
     def explain(self, images: Tensor, out: Reconstruction) -> dict[str, Any]:
         """Facts for the record of ``out``, the reconstruction of ``images``; not part of what is timed."""

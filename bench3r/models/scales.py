@@ -7,23 +7,31 @@ from typing import Any
 
 from bench3r.errors import Unsupported, unknown
 from bench3r.models.depth_anything_3_config import DA3_SCALES
+from bench3r.models.pair_config import DUST3R_SCALES, MAST3R_SCALES
 from bench3r.models.pi3_config import PI3_SCALES
 from bench3r.models.vggt_config import VGGT_SCALES
 
 SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES, "pi3": PI3_SCALES, "depth_anything_3": DA3_SCALES}
+NETWORKS: dict[str, dict[str, Callable[[], Any]]] = {"dust3r": DUST3R_SCALES, "mast3r": MAST3R_SCALES}  # of whole models
 SEAMS: dict[str, tuple[str, ...]] = dict.fromkeys(SCALES, ("schedule", "attention"))  # what a method may change in each
-BACKBONE_LABELS = {"vggt": "VGGT", "pi3": "π³", "depth_anything_3": "Depth-Anything-3"}  # as printed
-NO_BACKBONE = "none"  # controls and whole models: they see what VGGT sees at the same scale
+BACKBONE_LABELS = {
+    "vggt": "VGGT", "pi3": "π³", "depth_anything_3": "Depth-Anything-3", "dust3r": "DUSt3R", "mast3r": "MASt3R",
+}  # fmt: skip
+NO_BACKBONE = "none"  # controls, and whole models without weights: they see what VGGT sees at the same scale
 
 
 def scale_config(backbone: str, scale: str) -> Any:
-    """The configuration of ``backbone`` at ``scale``. Raises Bench3RError or Unsupported for names without one."""
+    """The configuration of the backbone or whole network ``backbone`` at ``scale``.
+
+    Raises Bench3RError or Unsupported for names without one.
+    """
     backbone = "vggt" if backbone == NO_BACKBONE else backbone
-    if backbone not in SCALES:
-        raise unknown("backbone", backbone, SCALES)
-    if scale not in SCALES[backbone]:
-        raise Unsupported(f"{backbone} has no configuration for scale {scale!r} (it has {', '.join(SCALES[backbone])})")
-    return SCALES[backbone][scale]()
+    known = SCALES | NETWORKS
+    if backbone not in known:
+        raise unknown("backbone", backbone, known)
+    if scale not in known[backbone]:
+        raise Unsupported(f"{backbone} has no configuration for scale {scale!r} (it has {', '.join(known[backbone])})")
+    return known[backbone][scale]()
 
 
 def input_size(backbone: str, scale: str) -> tuple[int, int, int]:

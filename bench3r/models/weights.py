@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -11,6 +13,14 @@ from torch import Tensor, nn
 
 from bench3r.errors import Bench3RError
 from bench3r.files import write_atomic
+
+
+@runtime_checkable
+class HasSeveralNames(Protocol):
+    """A model whose checkpoints may hold a tensor under one of several names."""
+
+    def complete_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]: ...
+
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 
@@ -25,7 +35,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):  # DUSt3R's and MASt3R's files hold their training arguments
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise Bench3RError(f"{path}: damaged or not a weights file ({_first_line(error)})") from error
     except Exception as error:  # pickle.UnpicklingError and its kind: the file holds more than tensors
@@ -49,6 +60,7 @@ def load_strict(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     Raises Bench3RError that lists missing, extra and mis-shaped names. The model is untouched then.
     """
     own = model.state_dict()
+    state = model.complete_state(state) if isinstance(model, HasSeveralNames) else state
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [
         f"{n} {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench3r.metrics.statistics import Interval, bootstrap_mean, paired_bootstrap
-from bench3r.models.scales import NO_BACKBONE
+from bench3r.models.scales import NETWORKS, NO_BACKBONE
 from bench3r.protocols.base import NOT_APPLICABLE
 
 SETTING = ["method", "label", "kind", "options", "backbone"]  # what makes a row of a table
@@ -18,7 +18,7 @@ REFERENCE = "vggt"  # what whole models and controls are compared with; the othe
 
 def reference_of(backbone: str) -> str:
     """The method that settings on ``backbone`` are compared with: the unchanged backbone."""
-    return REFERENCE if backbone == NO_BACKBONE else backbone
+    return REFERENCE if backbone in (NO_BACKBONE, *NETWORKS) else backbone
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from bench3r.files import read_json, write_json
 from bench3r.measure import flops
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.trackers import MemoryTracker, time_calls, time_in_turn
-from bench3r.method import BuildContext, Method, Predictor
+from bench3r.method import BuildContext, CountedPredictor, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
@@ -37,10 +37,27 @@ from bench3r.registry import load_one
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
 
 
-def cycle_calls(predictor: Predictor, inputs: list[torch.Tensor]) -> Callable[[], object]:
+def cycle_calls(predictor: Predictor, inputs: list[torch.Tensor]) -> Callable[[], Any]:
     """A function that runs the whole model on the next of ``inputs``."""
     turn = itertools.cycle(inputs)
     return lambda: predictor(next(turn), None)
+
+
+PHASES = ("network", "alignment")  # parts that a predictor may time itself, in the extras of what it returns
+
+
+def recording(call: Callable[[], Any], record: ProfileRecord) -> Callable[[], object]:
+    """``call``, with the phases that it reports appended to ``record``."""
+
+    def run() -> object:
+        out = call()
+        for phase in PHASES:
+            if f"{phase}_seconds" in out.extras:
+                record.phase_seconds.setdefault(phase, []).append(out.extras[f"{phase}_seconds"])
+                record.phase_peak_bytes.setdefault(phase, out.extras[f"{phase}_peak_bytes"])
+        return out
+
+    return run
 
 
 def trunk_calls(predictor: object, inputs: list[torch.Tensor]) -> Callable[[], object] | None:
@@ -99,11 +116,12 @@ def measure(
     processes met the machine.
     """
     how = config.profile
-    call, trunk = cycle_calls(predictor, inputs), trunk_calls(predictor, inputs)
+    trunk = trunk_calls(predictor, inputs)
     record = ProfileRecord(
         cell=entry.id, key=entry.key, status="ok", frames=entry.frames, warmup=how.warmup,
         image_size=(inputs[0].shape[-2], inputs[0].shape[-1]), provenance=provenance(config.device),
     )  # fmt: skip
+    call = recording(cycle_calls(predictor, inputs), record)
     with torch.inference_mode():
         with MemoryTracker(config.device) as memory:
             call()
@@ -112,6 +130,7 @@ def measure(
         record.reference_seconds = others[0] if others else []
         if trunk:
             record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats)
+    record.phase_seconds = {k: v[-len(record.seconds) :] for k, v in record.phase_seconds.items()}
     record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
     record.peak_gpu_bytes = memory.peak_gpu
     _count(record, predictor, inputs)
@@ -120,21 +139,22 @@ def measure(
 
 
 def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor]) -> None:
-    """Parameters and FLOPs (mean over the inputs) of predictors that are backbones; others stay without."""
-    if not isinstance(predictor, BackbonePredictor):
+    """Parameters and FLOPs (mean over the inputs) of predictors that say what to count; others stay without."""
+    if not isinstance(predictor, CountedPredictor):
         return
-    parameters = list(predictor.model.parameters())
+    model: Any = predictor.counted(inputs[0])
+    parameters = list(model.parameters())
     record.parameters = sum(p.numel() for p in parameters)
-    stored = [*parameters, *(b for m in predictor.model.modules() if isinstance(m, StoredLinear) for b in m.buffers())]
+    stored = [*parameters, *(b for m in model.modules() if isinstance(m, StoredLinear) for b in m.buffers())]
     record.weight_bytes = sum(p.numel() * p.element_size() for p in stored)
-    dynamic = type(predictor.model.schedule) is not Schedule or cost_depends_on_content(predictor.model)
-    counted = [flops.count(predictor.model, images) for images in (inputs if dynamic else inputs[:1])]
+    dynamic = type(getattr(model, "schedule", Schedule())) is not Schedule or cost_depends_on_content(model)
+    counted = [flops.count(model, images) for images in (inputs if dynamic else inputs[:1])]
     record.macs = round(sum(c.macs for c in counted) / len(counted))
     record.flops = 2 * record.macs
-    split = [flops.parts(predictor.model, c.by_module) for c in counted]
+    split = [flops.parts(model, c.by_module) for c in counted]
     names = {name for s in split for name in s}
     record.flops_by_part = {n: round(2 * sum(s.get(n, 0) for s in split) / len(split)) for n in sorted(names)}
-    record.parameters_by_part = flops.parameter_parts(predictor.model)
+    record.parameters_by_part = flops.parameter_parts(model)
 
 
 def profile(

@@ -35,7 +35,7 @@ from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Teacher, Trainer, initialise
-from bench3r.training.transfer import start_from_vggt
+from bench3r.training.transfer import STARTS, start_from
 
 VIEWS_PER_SCENE = 8
 
@@ -72,8 +72,8 @@ def train_base(
     torch.manual_seed(config.seed)
     model = build_backbone(backbone, scale)
     initialise(model)
-    if config.start == "vggt":
-        start_from_vggt(model, read_state_dict(resolve_base("shipped", "vggt", scale, None)))
+    if config.start in STARTS:
+        start_from(model, config.start, read_state_dict(resolve_base("shipped", config.start, scale, None)))
     elif config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))

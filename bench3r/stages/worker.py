@@ -22,7 +22,7 @@ from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
-from bench3r.method import BuildContext, Method, Predictor
+from bench3r.method import BuildContext, CountedPredictor, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
@@ -110,13 +110,15 @@ class FlopCounter:
         self.known: dict[tuple[int, ...], int] = {}
 
     def __call__(self, predictor: Predictor, images: torch.Tensor, out: Reconstruction) -> int | None:
-        """Multiply-adds of ``predictor`` on ``images``; None when it is no backbone."""
-        if not isinstance(predictor, BackbonePredictor):
+        """Multiply-adds of ``predictor`` on ``images``; None when it names nothing to count (``counted``)."""
+        if not isinstance(predictor, CountedPredictor):
             return None
-        dynamic = out.recursion_depth is not None or "decided_by" in out.extras or cost_depends_on_content(predictor.model)
+        model = predictor.counted(images)
+        dynamic = out.recursion_depth is not None or "decided_by" in out.extras or cost_depends_on_content(model)
         shape = tuple(images.shape)
         if dynamic or shape not in self.known:
-            self.known[shape] = count_torch(predictor.model, images, lambda x: predictor(x, None))
+            whole = isinstance(predictor, BackbonePredictor)
+            self.known[shape] = count_torch(model, images, (lambda x: predictor(x, None)) if whole else None)
         return self.known[shape]
 
 

@@ -10,6 +10,8 @@ LOSS_WEIGHTS = {  # as published, by backbone
     "vggt": {"camera": 5.0, "depth": 1.0, "point": 1.0, "track": 0.05},
     "pi3": {"point": 1.0, "normal": 1.0, "confidence": 0.05, "camera": 0.1},
     "depth_anything_3": {"depth": 1.0, "ray": 1.0, "point": 1.0, "camera": 1.0},
+    "dust3r": {"point": 1.0},
+    "mast3r": {"point": 1.0, "descriptor": 0.075},
 }
 
 
@@ -18,7 +20,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    start: str = "scratch"  # or a weights file to go on from, or "shipped", or "vggt": what fits of the shipped VGGT
+    start: str = "scratch"  # a weights file to go on from, "shipped", or what fits of another: "vggt", "dust3r"
     steps: int = Field(1000, gt=0)
     lr: float = Field(1e-3, gt=0)
     final_lr: float = Field(1e-5, ge=0)

@@ -26,10 +26,13 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from bench3r.models.layers import Block
+from bench3r.models.pair_network import DecoderBlock, PairNetwork
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch, vggt_losses
 from bench3r.training.losses_others import da3_losses, pi3_losses
+from bench3r.training.losses_pairwise import pair_losses
 from bench3r.training.matching import matching_loss, record_middle
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -59,10 +62,14 @@ class TrainStep(nn.Module):
         self.model: Any = model
         self.teacher, self.progress = teacher, 0.0
         self.weights = config.weights(str(self.model.name))
-        self.guided = record_middle(model) if self.weights.get("matching") else []
+        whole = not isinstance(model, PairNetwork)  # a backbone that sees all views at once
+        self.guided = record_middle(model) if whole and self.weights.get("matching") else []
 
     def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
         """The weighted total and its parts; dense losses on ``views``."""
+        if isinstance(self.model, PairNetwork):
+            parts = pair_losses(self.model, batch, self.weights)
+            return {**parts, "total": torch.stack([self.weights[k] * v for k, v in parts.items()]).sum()}
         if self.teacher:
             self.teacher.loss.forget()
         out, layout = self.model.run_trunk(batch.images)
@@ -184,7 +191,7 @@ class Trainer:
         if self.ranks == 1:
             return step
         if self.sharded:
-            for block in [*self.model.trunk.frame_blocks, *self.model.trunk.global_blocks]:
+            for block in training_blocks(self.model):
                 fully_shard(block)
             fully_shard(step)
             return step
@@ -251,7 +258,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.inner.progress = self.step / self.config.steps
-        self.model.schedule.set_progress(self.model, self.inner.progress)
+        if hasattr(self.model, "schedule"):
+            self.model.schedule.set_progress(self.model, self.inner.progress)
         self._freeze_unused()
         for micro in range(self.config.accumulate):
             batch = next(stream)
@@ -279,7 +287,7 @@ class Trainer:
                 self.seconds = before + time.monotonic() - begin
                 if curve and (self.step % self.config.log_every == 0 or self.step == self.config.steps):
                     curve.add({**row, "step": self.step, "seconds": self.seconds, "scenes": self.scenes})
-                shown = " ".join(f"{k} {row[k]:.3f}" for k in ("total", "camera", "depth", "track", "matching") if k in row)
+                shown = " ".join(f"{k} {row[k]:.3f}" for k in ("total", "camera", "depth", "point", "matching") if k in row)
                 bar.update(task, completed=self.step, losses=shown)
                 if self.step % self.config.checkpoint_every == 0:
                     self.save()
@@ -323,13 +331,18 @@ class Curve:
             csv.DictWriter(file, self.columns, extrasaction="ignore").writerow(shown)
 
 
+def training_blocks(model: Any) -> list[nn.Module]:
+    """The transformer blocks that make up most of ``model``: a backbone's trunk, a pair network's encoder and decoders."""
+    if isinstance(model, PairNetwork):
+        return [*model.enc_blocks, *model.dec_blocks, *model.dec_blocks2]
+    return [*model.trunk.frame_blocks, *model.trunk.global_blocks]
+
+
 def checkpoint_blocks(model: nn.Module) -> None:
-    """Recompute the trunk's blocks in the backward pass instead of keeping their activations."""
+    """Recompute transformer blocks in the backward pass instead of keeping their activations."""
     from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
 
-    from bench3r.models.layers import Block
-
-    apply_activation_checkpointing(model, check_fn=lambda m: isinstance(m, Block))
+    apply_activation_checkpointing(model, check_fn=lambda m: isinstance(m, Block | DecoderBlock))
 
 
 def _rank() -> int:

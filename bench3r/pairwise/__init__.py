@@ -1,0 +1,1 @@
+"""What turns predictions for pairs of images into one reconstruction: scene graphs, matching, alignment."""

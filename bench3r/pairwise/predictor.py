@@ -1,0 +1,136 @@
+"""From images to a reconstruction by a pair network: scene graph, predictions of pairs, alignment, each timed apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bench3r.errors import InvalidPrediction, Unsupported
+from bench3r.measure.trackers import MemoryTracker, Timer
+from bench3r.method import BuildContext, MethodOptions
+from bench3r.models.geometry import rigid_inverse, unproject
+from bench3r.models.pair_network import Edge, PairNetwork, PairOutput, PairPass
+from bench3r.models.reconstruction import Reconstruction
+from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align_two, clean, connected_parts
+from bench3r.pairwise.graph import GraphName, scene_graph
+
+if TYPE_CHECKING:
+    from bench3r.dataset import SceneData
+
+
+class PairwiseOptions(MethodOptions):
+    """Settings that all pairwise models share."""
+
+    graph: GraphName = Field("complete", description="scene graph: which pairs of images the network sees")
+    window: int = Field(3, ge=0, description="reach of swin and logwin; the reference image of oneref")
+    cyclic: bool = Field(True, description="whether windows go on from the last image to the first")
+    min_confidence: float = Field(3.0, ge=0, description="of the points from which a missing pose is found")
+    clean: bool = Field(True, description="no confidence for points that hide what another view sees better")
+    least_weight: float = Field(0.005, ge=0, description="mean log confidence below which an edge says nothing")
+
+
+class Phase:
+    """Time and peak memory of a part of a prediction."""
+
+    def __init__(self, device: str) -> None:
+        self.timer, self.memory = Timer(device), MemoryTracker(device)
+        self.seconds, self.peak_bytes = float("nan"), 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Phase:
+        trackers: tuple[AbstractContextManager[Any], ...] = (self.memory, self.timer)
+        for tracker in trackers:
+            self._stack.enter_context(tracker)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+        self.seconds = self.timer.seconds
+        self.peak_bytes = self.memory.peak_gpu if self.memory.peak_gpu is not None else self.memory.peak_rss
+
+
+class PairwisePredictor(ABC):
+    """A pair network, a scene graph and an alignment, which subclasses define."""
+
+    def __init__(self, context: BuildContext, options: Any) -> None:
+        self.model: PairNetwork = context.backbone_model()
+        self.options = options
+
+    @abstractmethod
+    def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
+        """One world from the predictions of a connected graph of at least three images."""
+
+    def edges(self, images: int) -> list[Edge]:
+        """The ordered pairs for a scene of ``images`` views. Raises Unsupported for a single one."""
+        if images < 2:
+            raise Unsupported("a pairwise model needs at least two images")
+        reach = self.options.window
+        return scene_graph(images, self.options.graph, reach, self.options.cyclic)
+
+    def counted(self, images: Tensor) -> PairPass:
+        """What FLOPs are counted of: the network on all pairs, without matching and alignment."""
+        return PairPass(self.model, self.edges(int(images.shape[1])))
+
+    def align(self, edges: list[Edge], pairs: Sequence[PairOutput]) -> Aligned:
+        """Cameras and depth of all images.
+
+        Raises InvalidPrediction for NaN, for graphs that fall apart (naming the parts) and for alignments that diverge.
+        """
+        predictions = PairPredictions.of(edges, pairs)
+        parts, keep = connected_parts(predictions, self.options.least_weight)
+        if len(parts) > 1:
+            raise InvalidPrediction(
+                f"the images see nothing in common: the scene graph falls into {len(parts)} parts, {parts}"
+            )
+        kept = {e: p for e, p, good in zip(edges, pairs, keep, strict=True) if good}
+        if not all(keep):
+            predictions = predictions.part(parts[0], keep)
+        if len(predictions.sizes) == 2:
+            return align_two(predictions, AlignmentOptions(min_confidence=self.options.min_confidence))
+        return self.align_many(predictions, kept)
+
+    def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
+        """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
+        device, edges = images.device.type, self.edges(int(images.shape[1]))
+        with Phase(device) as network:
+            pairs = self.model(images[0], edges)
+        with Phase(device) as alignment:
+            aligned = self.align(edges, pairs)
+            confidence = clean(aligned) if self.options.clean else aligned.confidence
+        out = to_reconstruction(aligned, confidence)
+        closed = aligned.iterations == 0
+        out.extras |= {
+            "graph": self.options.graph, "edges": len(edges), "alignment": "closed form" if closed else type(self).__name__,
+            "alignment_iterations": aligned.iterations, "alignment_converged": aligned.converged,
+            "network_seconds": network.seconds, "alignment_seconds": alignment.seconds,
+            "network_peak_bytes": network.peak_bytes, "alignment_peak_bytes": alignment.peak_bytes,
+        }  # fmt: skip
+        if not closed:
+            out.extras |= {"alignment_start_loss": aligned.start_loss, "alignment_loss": aligned.loss}
+        return out
+
+
+def to_reconstruction(aligned: Aligned, confidence: list[Tensor]) -> Reconstruction:
+    """A reconstruction of one scene in the frame of its first camera. Raises InvalidPrediction for images of mixed sizes."""
+    sizes = {tuple(d.shape) for d in aligned.depths}
+    if len(sizes) > 1:
+        raise InvalidPrediction(f"a reconstruction has images of one size, got {sorted(sizes)}")
+    depth, conf = torch.stack(aligned.depths), torch.stack(confidence)
+    behind = depth <= 0  # of a closed form: points behind the camera
+    depth, conf = depth.clamp(min=1e-6), torch.where(behind, 0.0, conf)
+    extrinsics = (rigid_inverse(aligned.poses) @ aligned.poses[:1])[:, :3]
+    intrinsics = aligned.intrinsics()
+    return Reconstruction(
+        extrinsics[None],
+        intrinsics[None],
+        depth[None],
+        conf[None],
+        unproject(depth, extrinsics, intrinsics)[None],
+        conf[None],
+    )

@@ -1,0 +1,34 @@
+"""DUSt3R (Wang et al. 2024): point maps of image pairs, put together by global alignment."""
+
+from pydantic import Field
+
+from bench3r.method import BuildContext, Method
+from bench3r.models.pair_network import Edge, PairOutput
+from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align
+from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor
+
+
+class GlobalAlignment(PairwisePredictor):
+    """Aligns all pixels of all pairs."""
+
+    def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
+        o = self.options
+        return align(predictions, AlignmentOptions(o.iterations, o.lr, min_confidence=o.min_confidence, stride=o.stride))
+
+
+class Dust3r(Method):
+    """The network on every pair of the scene graph, then global alignment; two images are aligned in closed form."""
+
+    name = "dust3r"
+    label = "DUSt3R"
+    kind = "model"
+    backbones = ("dust3r",)
+    source = "Wang et al., DUSt3R: Geometric 3D Vision Made Easy, 2024"
+
+    class Options(PairwiseOptions):
+        iterations: int = Field(300, ge=0, description="of global alignment")
+        lr: float = Field(0.01, gt=0, description="at the start; a cosine takes it to 1e-6")
+        stride: int = Field(1, ge=1, description="every stride-th pixel is aligned; above 1 is faster than published")
+
+    def build(self, context: BuildContext) -> GlobalAlignment:
+        return GlobalAlignment(context, self.options)

@@ -1,0 +1,44 @@
+"""MASt3R (Leroy et al. 2024): DUSt3R with local features, whose matches give the cameras (MASt3R-SfM's alignment)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench3r.method import BuildContext, Method
+from bench3r.models.pair_network import Edge, PairOutput
+from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align
+from bench3r.pairwise.matching import pair_matches
+from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor
+from bench3r.pairwise.sparse_alignment import SparseOptions, sparse_align
+
+
+class SparseAlignment(PairwisePredictor):
+    """Aligns cameras and block depths by the matches of all pairs."""
+
+    def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
+        o = self.options
+        if o.alignment == "global":
+            return align(predictions, AlignmentOptions(min_confidence=o.min_confidence))
+        matches = {(i, j): pair_matches(pairs[i, j], pairs[j, i], o.step) for i, j in pairs if i < j and (j, i) in pairs}
+        settings = SparseOptions(iterations=(o.coarse_iterations, o.fine_iterations), trusted=o.trusted)
+        return sparse_align(predictions, matches, settings)
+
+
+class Mast3r(Method):
+    """The network on every pair of the scene graph, reciprocal matching, then sparse alignment in two stages."""
+
+    name = "mast3r"
+    label = "MASt3R"
+    kind = "model"
+    backbones = ("mast3r",)
+    source = "Leroy et al., Grounding Image Matching in 3D with MASt3R, 2024; Duisterhof et al., MASt3R-SfM, 2024"
+
+    class Options(PairwiseOptions):
+        alignment: Literal["sparse", "global"] = Field("sparse", description="by matches, or by all pixels as DUSt3R")
+        step: int = Field(8, ge=1, description="pixels between the seeds of matching")
+        trusted: float = Field(5.0, ge=0, description="confidence of its best match from which a pair counts as matched")
+        coarse_iterations: int = Field(300, ge=0, description="of the first stage, in the world")
+        fine_iterations: int = Field(300, ge=0, description="of the second stage, in the images")
+
+    def build(self, context: BuildContext) -> SparseAlignment:
+        return SparseAlignment(context, self.options)
