@@ -11,6 +11,8 @@ from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor
 class GlobalAlignment(PairwisePredictor):
     """Aligns all pixels of all pairs."""
 
+    kind = "global"
+
     def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
         o = self.options
         return align(predictions, AlignmentOptions(o.iterations, o.lr, min_confidence=o.min_confidence, stride=o.stride))

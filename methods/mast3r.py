@@ -1,6 +1,6 @@
 """MASt3R (Leroy et al. 2024): DUSt3R with local features, whose matches give the cameras (MASt3R-SfM's alignment)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,10 @@ from bench3r.pairwise.sparse_alignment import SparseOptions, sparse_align
 
 class SparseAlignment(PairwisePredictor):
     """Aligns cameras and block depths by the matches of all pairs."""
+
+    def __init__(self, context: BuildContext, options: Any) -> None:
+        super().__init__(context, options)
+        self.kind = options.alignment
 
     def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
         o = self.options

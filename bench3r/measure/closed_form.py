@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench3r.models.depth_anything_3_config import DepthAnything3Config
+from bench3r.models.pair_config import PairConfig
 from bench3r.models.pi3_config import Pi3Config
 from bench3r.models.vggt_config import DPTConfig, VGGTConfig
 
@@ -103,6 +104,32 @@ def da3_macs(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -
         "depth_head": frames * (dpt_macs(dpt, grid, size, 2) + rays),
         "geometry": frames**2 * dim if frames >= 3 else 0,
     }
+
+
+def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]) -> dict[str, int]:
+    """Multiply-adds by part of DUSt3R or MASt3R for ``edges`` ordered pairs of ``images``, each encoded once."""
+    p, dim, width = config.patch_size, config.enc_embed_dim, config.dec_embed_dim
+    grid, ratio = (size[0] // p, size[1] // p), config.mlp_ratio
+    patches, pixels = grid[0] * grid[1], size[0] * size[1]
+    cross = 4 * width**2 * patches + 2 * patches**2 * width
+    if config.head == "linear":
+        head = patches * width * 4 * p * p
+    else:
+        f, (c0, c1, _, c3) = config.dpt.features, config.dpt.out_channels
+        levels, narrow = level_pixels(grid), config.dpt.features // 2
+        head = (dim * c0 + width * sum(config.dpt.out_channels[1:])) * patches
+        head += (16 * c0 * c0 + 4 * c1 * c1) * patches + 9 * c3 * c3 * levels[3]
+        head += sum(9 * c * f * n for c, n in zip(config.dpt.out_channels, levels, strict=True)) + fusion_macs(f, grid)
+        head += 9 * f * narrow * 64 * patches + (9 * narrow * narrow + 4 * narrow) * pixels
+    if config.descriptors:
+        both = dim + width
+        head += patches * (4 * both * both + 4 * both * (config.descriptors + 1) * p * p)
+    return {
+        "patch_embed": images * 3 * p * p * dim * patches,
+        "encoder": images * config.enc_depth * block_macs(patches, patches, dim, ratio),
+        "decoders": 2 * edges * (patches * dim * width + config.dec_depth * (block_macs(patches, patches, width, ratio) + cross)),
+        "point_head": 2 * edges * head,
+    }  # fmt: skip
 
 
 CLOSED_FORMS: dict[str, Callable[[Any, int, tuple[int, int]], dict[str, int]]] = {

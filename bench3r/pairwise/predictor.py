@@ -56,7 +56,9 @@ class Phase:
 
 
 class PairwisePredictor(ABC):
-    """A pair network, a scene graph and an alignment, which subclasses define."""
+    """A pair network, a scene graph and an alignment, which subclasses define and name (``kind``)."""
+
+    kind: str
 
     def __init__(self, context: BuildContext, options: Any) -> None:
         self.model: PairNetwork = context.backbone_model()
@@ -106,7 +108,7 @@ class PairwisePredictor(ABC):
         out = to_reconstruction(aligned, confidence)
         closed = aligned.iterations == 0
         out.extras |= {
-            "graph": self.options.graph, "edges": len(edges), "alignment": "closed form" if closed else type(self).__name__,
+            "graph": self.options.graph, "edges": len(edges), "alignment": "closed form" if closed else self.kind,
             "alignment_iterations": aligned.iterations, "alignment_converged": aligned.converged,
             "network_seconds": network.seconds, "alignment_seconds": alignment.seconds,
             "network_peak_bytes": network.peak_bytes, "alignment_peak_bytes": alignment.peak_bytes,

@@ -86,6 +86,7 @@ FACTS = (
     "depth_histogram", "mean_depth", "violations", "violations_before", "raised_share", "collapsed", "exit_layer",
     "held_out", "joint_rotation_deg", "joint_translation_deg", "weight_storage", "emulated", "backbone_macs",
     "counted_saving", "predicted_saving", "rule_saving", "f", "m", "K", "merged_share",
+    "graph", "edges", "alignment", "alignment_iterations", "alignment_start_loss", "alignment_loss", "alignment_converged",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
-from bench3r.report import adaptive, attention, depth_figures, figures
+from bench3r.report import adaptive, attention, depth_figures, figures, pairwise
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
@@ -67,7 +67,8 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
         rows, e.profiles, DETAIL, e.frames, False, f"detail{e.suffix}", "Depth, normals and camera pose", e.about
     )
     detail.notes += NOTES[:2]
-    out = [add_reported(second), against, *adaptive.tables(e), *attention.tables(e), detail]
+    pairs = pairwise.pairwise(e)
+    out = [add_reported(second), against, *([pairs] if pairs else []), *adaptive.tables(e), *attention.tables(e), detail]
     for name, own in rows.groupby("dataset", sort=False):
         columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{e.suffix}"
         out.append(comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about))

@@ -1,0 +1,84 @@
+"""Table of pairwise models: what the network costs, what alignment costs, and both beside one pass of VGGT."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench3r.report.adaptive import Evidence
+from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
+from bench3r.report.summary import REFERENCE, settings
+from bench3r.report.tables import Table, name_of, of_setting
+
+
+def pairwise(e: Evidence) -> Table | None:
+    """Network and alignment apart, for every model that times them apart; None when a run has none."""
+    rows = e.rows_of("main")
+    timed = {i: p for i, s in settings(rows).iterrows() if (p := _profile(e, s)) is not None and p["phase_seconds"]}
+    if not timed:
+        return None
+    dense = _reference(e)
+    shown, raw = [], []
+    for index, cost in timed.items():
+        setting = settings(rows).loc[index]
+        facts = of_setting(e.facts, setting)
+        network, alignment = (float(np.median(cost["phase_seconds"][p])) for p in ("network", "alignment"))
+        total = float(np.median(cost["seconds"]))
+        memory = {p: cost["phase_peak_bytes"][p] for p in ("network", "alignment")}
+        first = facts.iloc[0] if len(facts) else {}
+        numbers = {
+            "method": setting["method"], "options": setting["options"], "edges": first.get("edges"),
+            "network_s": network, "alignment_s": alignment, "total_s": total, "flops": cost["flops"],
+            "network_peak_bytes": memory["network"], "alignment_peak_bytes": memory["alignment"],
+            "time_ratio": total / dense["seconds"] if dense else np.nan,
+            "flops_ratio": cost["flops"] / dense["flops"] if dense else np.nan,
+            "converged": int(facts["alignment_converged"].eq(True).sum()) if len(facts) else 0, "scenes": len(facts),
+            "loss_change": float((facts["alignment_loss"] / facts["alignment_start_loss"]).mean()) if len(facts) else np.nan,
+        }  # fmt: skip
+        raw.append(numbers)
+        shown.append({
+            "method": name_of(setting, rows), "graph": f"{first.get('graph', '–')}, {first.get('edges', '–')} pairs",
+            "network (s)": f"{network:.3g}", "alignment (s)": f"{alignment:.3g}", "total (s)": f"{total:.3g}",
+            "FLOPs of the network (G)": f"{cost['flops'] / 1e9:.2f}",
+            "peak memory, network / alignment (MB)": f"{memory['network'] / 1e6:.0f} / {memory['alignment'] / 1e6:.0f}",
+            "time / VGGT": _ratio(numbers["time_ratio"]), "FLOPs / VGGT": _ratio(numbers["flops_ratio"]),
+            "loss after / before": f"{numbers['loss_change']:.2f}", "settled": f"{numbers['converged']}/{numbers['scenes']}",
+        })  # fmt: skip
+        paper = SPATIALMOR_TABLE_2.get(str(setting["method"]))
+        if paper:
+            vggt = SPATIALMOR_TABLE_2[REFERENCE]
+            shown.append({"method": f"{setting['label']}, reported by SpatialMoR", "total (s)": f"({paper['Time']:g})",
+                          "FLOPs of the network (G)": f"({paper['FLOPs']:g})",
+                          "time / VGGT": f"({paper['Time'] / vggt['Time']:.1f})",
+                          "FLOPs / VGGT": f"({paper['FLOPs'] / vggt['FLOPs']:.2f})"})  # fmt: skip
+    notes = [
+        "One call with the machine to itself, medians. FLOPs are those of the network with every image encoded once; "
+        "matching and alignment, whose cost is mostly not in multiply-adds, are left out of them as in the paper, and are "
+        "in the time. Memory is the peak of the process in either phase.",
+        "loss after / before: alignment loss of the last stage at its end over its start, mean over scenes; settled: scenes "
+        "whose loss no longer moved.",
+        f"Values in (parentheses) are reported, not measured by us: {SPATIALMOR_SOURCE}; ratios are of its own numbers.",
+    ]
+    title = "Pairwise models: network and alignment"
+    return Table(f"pairwise{e.suffix}", title, e.about, pd.DataFrame(shown).fillna("–"), pd.DataFrame(raw), notes)
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
+
+
+def _profile(e: Evidence, setting: pd.Series) -> pd.Series | None:
+    """The cost record of a setting at this frame count, if it was measured."""
+    if not len(e.profiles) or "phase_seconds" not in e.profiles:
+        return None
+    own = of_setting(e.profiles, setting)
+    own = own[own["frames"].eq(e.frames) & own["status"].eq("ok")]
+    return own.iloc[0] if len(own) else None
+
+
+def _reference(e: Evidence) -> dict[str, float] | None:
+    """Seconds and FLOPs of the unchanged VGGT at this frame count."""
+    own = e.profiles[e.profiles["method"].eq(REFERENCE) & e.profiles["frames"].eq(e.frames) & e.profiles["status"].eq("ok")]
+    if not len(own):
+        return None
+    return {"seconds": float(np.median(own.iloc[0]["seconds"])), "flops": float(own.iloc[0]["flops"])}
