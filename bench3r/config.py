@@ -36,6 +36,7 @@ class ProfileConfig(Strict):
     frames: list[int] = [4]
     warmup: int = Field(2, ge=1)
     repeats: int = Field(10, ge=1)
+    seconds: float = Field(60, gt=0)  # timed work of a setting after which no more calls follow, once there are 3
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
 
 
@@ -96,6 +97,7 @@ class RunConfig(Strict):
     protocols: list[str] = [
         "pi3_pointmap", "depth_median", "relpose_pi3", "trajectory_evo", "fscore", "regions", "recursion",
     ]  # fmt: skip
+    only: dict[str, list[str]] = {}  # protocols that score some datasets only, and those datasets
     train: TrainConfig = TrainConfig()  # of the base, when the run trains it
     finetune: FinetuneConfig = FinetuneConfig()  # of the methods that need it
     profile: ProfileConfig = ProfileConfig()
@@ -103,6 +105,10 @@ class RunConfig(Strict):
     keep: Keep = Keep()
     fit_scenes: int = Field(90, gt=0)  # training scenes that fitted methods (trivial) see
     smoke: bool = False  # every cell of this configuration, with one scene and two training steps
+
+    def protocols_for(self, dataset: str) -> list[str]:
+        """The protocols under which ``dataset`` is scored."""
+        return [p for p in self.protocols if dataset in self.only.get(p, [dataset])]
 
     def base_of(self, backbone: str) -> str:
         """Where the weights of ``backbone`` come from. Raises Bench3RError when `base` has no entry for it."""
@@ -146,6 +152,12 @@ def parse_config(raw: Any, where: str) -> RunConfig:
             raise Bench3RError(f"{where}: {key}: every frame count must be at least 1, got {min(values)}")
     if not config.methods:
         raise Bench3RError(f"{where}: methods: at least one method is needed")
+    for name, datasets in config.only.items():
+        if name not in config.protocols:
+            raise unknown("protocol", name, config.protocols, f"{where}: only")
+        for dataset in datasets:
+            if dataset not in config.datasets:
+                raise unknown("dataset", dataset, config.datasets, f"{where}: only.{name}")
     for name, ablation in config.ablations.items():
         for dataset in ablation.datasets or ():
             if dataset not in config.datasets:

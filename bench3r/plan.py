@@ -19,8 +19,7 @@ from bench3r.errors import Bench3RError, Unsupported, describe, unknown
 from bench3r.files import digest, file_digest
 from bench3r.method import Method, MethodOptions
 from bench3r.models.scales import NO_BACKBONE, SCALES, SEAMS
-from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
-from bench3r.procedural.seeds import TEST_SEEDS
+from bench3r.procedural.seeds import GENERATOR_VERSION, TEST_SEEDS
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.provenance import stage_hash
 from bench3r.registry import load_all, plugin_files

@@ -111,7 +111,7 @@ def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]
     p, dim, width = config.patch_size, config.enc_embed_dim, config.dec_embed_dim
     grid, ratio = (size[0] // p, size[1] // p), config.mlp_ratio
     patches, pixels = grid[0] * grid[1], size[0] * size[1]
-    cross = 4 * width**2 * patches + 2 * patches**2 * width
+    block = block_macs(patches, patches, width, ratio) + 4 * width**2 * patches + 2 * patches**2 * width
     if config.head == "linear":
         head = patches * width * 4 * p * p
     else:
@@ -127,7 +127,7 @@ def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]
     return {
         "patch_embed": images * 3 * p * p * dim * patches,
         "encoder": images * config.enc_depth * block_macs(patches, patches, dim, ratio),
-        "decoders": 2 * edges * (patches * dim * width + config.dec_depth * (block_macs(patches, patches, width, ratio) + cross)),
+        "decoders": 2 * edges * (patches * dim * width + config.dec_depth * block),
         "point_head": 2 * edges * head,
     }  # fmt: skip
 

@@ -60,8 +60,13 @@ class MemoryTracker:
             self.peak_gpu = torch.cuda.max_memory_allocated()
 
 
-def time_in_turn(calls: list[Callable[[], object]], device: str, warmup: int, repeats: int) -> list[list[float]]:
-    """Seconds of each of ``calls``, one after the other in every round, so that all see the same moments of a machine."""
+def time_in_turn(
+    calls: list[Callable[[], object]], device: str, warmup: int, repeats: int, enough: float = 60.0
+) -> list[list[float]]:
+    """Seconds of each of ``calls``, one after the other in every round, so that all see the same moments of a machine.
+
+    After 3 rounds no more follow once the calls have taken ``enough`` seconds each.
+    """
     for _ in range(warmup):
         for call in calls:
             call()
@@ -71,11 +76,11 @@ def time_in_turn(calls: list[Callable[[], object]], device: str, warmup: int, re
             with Timer(device) as timer:
                 call()
             times.append(timer.seconds)
-        if sum(times[-1] for times in seconds) > 60 * len(calls) and len(seconds[0]) >= 3:
+        if len(seconds[0]) >= 3 and sum(map(sum, seconds)) > enough * len(calls):
             break
     return seconds
 
 
-def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: int) -> list[float]:
-    """Seconds of each of ``repeats`` calls after ``warmup`` untimed ones; at least 3 calls when one takes over 60 s."""
-    return time_in_turn([call], device, warmup, repeats)[0]
+def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: int, enough: float = 60.0) -> list[float]:
+    """As :func:`time_in_turn` for one call."""
+    return time_in_turn([call], device, warmup, repeats, enough)[0]

@@ -126,10 +126,10 @@ def measure(
         with MemoryTracker(config.device) as memory:
             call()
         calls = [call, cycle_calls(reference, inputs)] if reference else [call]
-        record.seconds, *others = time_in_turn(calls, config.device, how.warmup * len(inputs), how.repeats)
+        record.seconds, *others = time_in_turn(calls, config.device, how.warmup * len(inputs), how.repeats, how.seconds)
         record.reference_seconds = others[0] if others else []
         if trunk:
-            record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats)
+            record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats, how.seconds)
     record.phase_seconds = {k: v[-len(record.seconds) :] for k, v in record.phase_seconds.items()}
     record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
     record.peak_gpu_bytes = memory.peak_gpu

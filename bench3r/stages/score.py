@@ -30,7 +30,7 @@ class Scorer:
     def rows(self, predicted: dict[str, Any]) -> list[ScoreRecord]:
         """One record per protocol for a predicted scene; a failed prediction hands its status on."""
         common = {"cell": self.cell.id, "key": score_key(predicted, self.rules), "scene": predicted["scene"]}
-        rules = [(p, load_protocol(p)) for p in self.config.protocols]
+        rules = [(p, load_protocol(p)) for p in self.config.protocols_for(self.cell.dataset_name)]
         named = [{"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)} for p, m in rules]
         if predicted["status"] != "ok":
             state = {"status": predicted["status"], "reason": predicted["reason"]}
@@ -65,7 +65,9 @@ def score_cell(plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Pat
     done = {(r["scene"], r["protocol"], r["key"]): r for r in read_jsonl(progress)}
     rows = []
     for row in track(read_jsonl(predicted), f"score {cell.id[:50]}", transient=True):
-        wanted = [(row["scene"], p, score_key(row, plan.score_key)) for p in plan.run_config().protocols]
+        wanted = [
+            (row["scene"], p, score_key(row, plan.score_key)) for p in plan.run_config().protocols_for(cell.dataset_name)
+        ]
         if not all(w in done for w in wanted):
             for record in scorer.rows(row):
                 dumped = record.model_dump(mode="json")

@@ -23,9 +23,8 @@ from bench3r.models.backbones import build_backbone
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.plan import Plan, TrainEntry, shipped_part
-from bench3r.procedural.layout import VERSION as GENERATOR_VERSION
 from bench3r.procedural.render import make_scene
-from bench3r.procedural.seeds import TRAIN_SEEDS
+from bench3r.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
 from bench3r.procedural.world import SCENE_TYPE, STYLES
 from bench3r.provenance import provenance
 from bench3r.registry import load_one
