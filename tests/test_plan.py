@@ -235,3 +235,15 @@ def test_shipped_configurations_plan(name):
     plan = make_plan(load_config(ROOT / "config" / f"{name}.yaml"))
     assert plan.cells
     assert not [c.id for c in plan.cells if c.unsupported]
+
+
+def test_protocols_may_score_some_datasets_only():
+    raw = {"name": "x", "methods": {"vggt": {}}, "protocols": ["depth_median", "lite3r"], "only": {"lite3r": ["dtu"]},
+           "datasets": {d: {"root": "procedural", "scenes": 1} for d in ("scannet", "dtu")}}  # fmt: skip
+    config = parse_config(raw, "c.yaml")
+    assert config.protocols_for("scannet") == ["depth_median"]
+    assert config.protocols_for("dtu") == ["depth_median", "lite3r"]
+    with pytest.raises(Bench3RError, match=r"only.*lite4r"):
+        parse_config(raw | {"only": {"lite4r": ["dtu"]}}, "c.yaml")
+    with pytest.raises(Bench3RError, match=r"only\.lite3r.*kitti"):
+        parse_config(raw | {"only": {"lite3r": ["kitti"]}}, "c.yaml")
