@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.attention.float8 import StoredLinear, fake_quantise, quantise, replace_linears
 from bench3r.attention.merging import bipartite_plan, strided_plan
 from bench3r.attention.softmax import attention_with_lse, combine
-from bench3r.attention.sparse import block_sparse_attention, linear_attention, top_blocks
+from bench3r.attention.sparse import _flex, _gathered, block_sparse_attention, linear_attention, top_blocks
 from bench3r.errors import Bench3RError
 from bench3r.measure import flops
 from bench3r.method import Method
@@ -97,6 +98,18 @@ def test_protected_tokens_of_a_bipartite_plan_read_themselves():
     plan = bipartite_plan(x, destination, 100, protected)
     torch.testing.assert_close(plan.unmerge(plan.merge(x))[protected], x[protected])
     assert plan.merged_length == 10 + 3  # destinations, and the protected once more
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler")
+def test_flex_attention_equals_the_gathered_blocks():
+    """The path that GPUs take, compiled for the CPU: last blocks shorter than the others, map as data."""
+    q, k, v = torch.randn(1, 2, 70, 32), torch.randn(1, 2, 50, 32), torch.randn(1, 2, 50, 32)
+    for _ in range(2):
+        keep = torch.rand(1, 2, 5, 4) < 0.5
+        keep[..., 0] = True
+        with torch.no_grad():
+            torch.testing.assert_close(_flex(q, k, v, keep, 16, 16), _gathered(q, k, v, keep, 16, 16), rtol=1e-4, atol=1e-5)
 
 
 def test_block_sparse_attention_equals_masked_attention():
