@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from bench3r.dataset import SceneData
+    from bench3r.measure.published import Dense, Price
     from bench3r.models.reconstruction import Reconstruction
 
 
@@ -98,6 +99,12 @@ class Method(ABC):
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, torch.Tensor] | None:
         """Tensors learned from training scenes, saved by the train stage; None when there is nothing to learn."""
         return None
+
+    def closed_form(self, dense: Dense) -> Price | None:
+        """Multiply-adds at any size, from those of the unchanged backbone; None when they cannot be said without running."""
+        from bench3r.measure.published import Price
+
+        return Price(dense.parts) if self.kind == "backbone" else None
 
     def training_options(self) -> dict[str, Any]:
         """The options as the train stage sees them: those that do not matter to it at their defaults."""

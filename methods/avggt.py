@@ -6,6 +6,7 @@ softmax. The last layers stay dense. Published for 24 layers (early 9, last 4); 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from bench3r.attention.softmax import attention_with_lse, combine
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.scales import trunk_pairs
@@ -98,6 +100,20 @@ class AVGGT(Method):
             raise Bench3RError(
                 f"avggt: {early} early and {last} last layers, but {backbone} at scale {scale} has {pairs} global layers"
             )
+
+    def closed_form(self, dense: Dense) -> Price:
+        early, last = self.options.layers(dense.backbone, dense.pairs)
+        rows, columns = WINDOWS[self.options.factor]
+        patches = math.ceil(dense.grid[0] / rows) * math.ceil(dense.grid[1] / columns)
+        keys = dense.tokens + (dense.frames - 1) * (dense.special + patches)
+        keys += self.options.mean and keys < dense.sequence
+
+        def core(a: AttentionShape) -> float:
+            if a.layer < early:
+                return a.dense / dense.frames
+            return a.dense if a.layer >= dense.pairs - last else 2.0 * a.length * keys * a.dim
+
+        return Price(dense.with_global(core))
 
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))

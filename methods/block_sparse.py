@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench3r.attention.sparse import block_sparse_attention, pool_blocks
+from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
@@ -141,6 +142,19 @@ class BlockSparse(Method):
     seams = ("attention",)
     source = "Wang et al., Faster VGGT with Block-Sparse Global Attention, CVPR 2026"
     Options = Options
+
+    def closed_form(self, dense: Dense) -> Price:
+        o, special = self.options, dense.frames * dense.special
+        patches = dense.sequence - special
+        queries, keys = math.ceil(patches / o.q_block), math.ceil(patches / o.k_block)
+        least = max(1, int(keys * (1 - o.sparse_ratio))) if o.sparse_ratio is not None else keys
+        seen = min(least * o.k_block + special, dense.sequence)  # blocks of special keys are always allowed
+
+        def core(a: AttentionShape) -> float:
+            dense_rows = 2.0 * special * a.length * a.dim
+            return dense_rows + queries * keys * a.dim + 2.0 * queries * o.q_block * seen * a.dim
+
+        return Price(dense.with_global(core), f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows")
 
     def apply(self, model: Any) -> None:
         for _, attention in attention_modules(model, "global"):

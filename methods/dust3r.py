@@ -2,10 +2,11 @@
 
 from pydantic import Field
 
+from bench3r.measure.published import Dense, Price
 from bench3r.method import BuildContext, Method
 from bench3r.models.pair_network import Edge, PairOutput
 from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align
-from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor
+from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_price
 
 
 class GlobalAlignment(PairwisePredictor):
@@ -31,6 +32,9 @@ class Dust3r(Method):
         iterations: int = Field(300, ge=0, description="of global alignment")
         lr: float = Field(0.01, gt=0, description="at the start; a cosine takes it to 1e-6")
         stride: int = Field(1, ge=1, description="every stride-th pixel is aligned; above 1 is faster than published")
+
+    def closed_form(self, dense: Dense) -> Price:
+        return network_price(self.name, dense, self.options)
 
     def build(self, context: BuildContext) -> GlobalAlignment:
         return GlobalAlignment(context, self.options)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from bench3r.dataset import SceneData
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import Dense, Price
 from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.layers import TokenLayout
 from bench3r.models.preprocess import scene_images
@@ -172,6 +173,27 @@ class EarlyExit(Method):
             )
         if self.options.criterion == "change" and len(exits) < 2:
             raise Bench3RError("early_exit: criterion change compares consecutive exits and needs at least two")
+
+    def closed_form(self, dense: Dense) -> Price:
+        """With a share ``exit_share`` of the scenes that reach an exit leaving there, as the threshold is calibrated."""
+        o, exits = self.options, self.options.at(dense.pairs)
+        change = o.criterion == "change"  # compares two exits, so the first is never taken, and decodes at each
+        reached, parts = 1.0, {**dense.with_pairs(0), "recoveries": 0.0, "criterion": 0.0}
+        for place, run in enumerate([*exits, dense.pairs]):
+            last = run == dense.pairs
+            leaving = reached if last else reached * o.exit_share * (not change or place > 0)
+            ran = dense.with_pairs(run)
+            for block in ("frame_blocks", "global_blocks"):
+                parts[block] += leaving * ran[block]
+            missing = sum(t >= run for t in dense.taps)
+            decoded = reached if change and not last else 0.0
+            parts["recoveries"] += (leaving + decoded) * missing * dense.recovery
+            if change and o.measure == "depth":
+                parts["criterion"] += decoded * dense.depth_head * min(o.probe_views, dense.frames)
+            elif change:
+                parts["criterion"] += decoded * dense.parts["camera_head"]
+            reached -= leaving
+        return Price(parts, f"a share {o.exit_share:g} of the scenes that reach an exit leave there")
 
     def apply(self, model: Any) -> None:
         model.schedule = ExitSchedule(model, self.options.at(model.trunk.depth), self.options)

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench3r.attention.merging import MergePlan, bipartite_plan
+from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Attention, Core, TokenLayout, attention_modules, whole_sequence
 
@@ -92,6 +93,20 @@ class FastVGGT(Method):
     seams = ("attention",)
     source = "Shen et al., FastVGGT: Training-Free Acceleration of Visual Geometry Transformer, ICLR 2026"
     Options = Options
+
+    def closed_form(self, dense: Dense) -> Price:
+        o, n = self.options, dense.sequence
+        cells = (dense.grid[0] // o.cell) * (dense.grid[1] // o.cell)
+        targets = dense.tokens + (dense.frames - 1) * (dense.special + cells)
+        alone = int(o.protect * n)
+        sources = n - targets - alone * (1 - targets / n)  # protected tokens are spread evenly over both
+        merged = min(int(o.ratio * n), sources)
+        length = n - merged + alone * targets / n
+
+        def core(a: AttentionShape) -> float:
+            return a.dense if a.layer < o.start else sources * targets * a.dim + 2 * length**2 * a.dim
+
+        return Price(dense.with_global(core), "protected tokens are spread evenly" if alone else "")
 
     def apply(self, model: Any) -> None:
         for _, attention in list(attention_modules(model, "global"))[self.options.start :]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench3r.dataset import SceneData
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import Dense, Price
 from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import trunk_pairs
@@ -78,6 +79,11 @@ class LayerSkip(Method):
                 f"layer_skip: pairs {skipped.start} to {skipped.stop - 1} bypassed, but {backbone} at scale {scale} "
                 f"has pairs 0 to {pairs - 1}, and the camera head reads the last"
             )
+
+    def closed_form(self, dense: Dense) -> Price:
+        skipped = self.options.interval(dense.pairs)
+        recovered = len({t for t in dense.taps if t in skipped} | {skipped[-1]})
+        return Price({**dense.with_pairs(dense.pairs - len(skipped)), "recoveries": recovered * dense.recovery})
 
     def apply(self, model: Any) -> None:
         skipped = self.options.interval(model.trunk.depth)

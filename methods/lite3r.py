@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention, pool_blocks, top_blocks
+from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.layers import Attention, Core, TokenLayout
 from bench3r.training.distillation import cosine_weight
@@ -170,6 +171,29 @@ class Lite3R(TrainedMethod):
     def fits(self) -> bool:
         """Only the linear branch has something to learn."""
         return self.options.sparse
+
+    def closed_form(self, dense: Dense) -> Price | None:
+        """Attention of all roles, as the difference to dense; None for the levels that are there for comparison only."""
+        o = self.options
+        if not o.sparse:
+            return Price(dense.parts)
+        if o.level not in ("block", "sla"):
+            return None
+        changed = sum(self._core(a) - a.dense for a in dense.attentions)
+        return Price({**dense.parts, "sparse_linear_attention": changed})
+
+    def _core(self, a: AttentionShape) -> float:
+        """Both branches of one attention."""
+        o, d = self.options, a.dim // a.heads
+        linear = 3.0 * a.length * a.dim * d
+        if o.variant == "sla_linear_only":
+            return a.sequences * linear
+        blocks = math.ceil(a.length / o.block)
+        kept = max(1, (round if o.level == "block" else int)(o.keep_ratio * blocks))
+        if kept == blocks and o.level == "block" and o.padding != "released":
+            return a.sequences * linear + a.dense
+        pooled, rows = blocks * blocks * a.dim, blocks * o.block
+        return a.sequences * (linear + pooled + 2.0 * rows * min(kept * o.block, a.length) * a.dim)
 
     def apply(self, model: Any) -> None:
         """Convert every attention of ``model`` and leave only the new projections to train."""

@@ -4,11 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from bench3r.measure.published import Dense, Price
 from bench3r.method import BuildContext, Method
 from bench3r.models.pair_network import Edge, PairOutput
 from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align
 from bench3r.pairwise.matching import pair_matches
-from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor
+from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_price
 from bench3r.pairwise.sparse_alignment import SparseOptions, sparse_align
 
 
@@ -43,6 +44,9 @@ class Mast3r(Method):
         trusted: float = Field(5.0, ge=0, description="confidence of its best match from which a pair counts as matched")
         coarse_iterations: int = Field(300, ge=0, description="of the first stage, in the world")
         fine_iterations: int = Field(300, ge=0, description="of the second stage, in the images")
+
+    def closed_form(self, dense: Dense) -> Price:
+        return network_price(self.name, dense, self.options)
 
     def build(self, context: BuildContext) -> SparseAlignment:
         return SparseAlignment(context, self.options)

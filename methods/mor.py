@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from bench3r.measure.published import Dense, Price, deeper_shares, recursive_parts
 from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
@@ -280,6 +281,17 @@ class MoR(TrainedMethod):
 
     def check(self, backbone: str, scale: str) -> None:
         Sharing(trunk_pairs(backbone, scale), self.options.recursions, self.options.sharing)
+
+    def closed_form(self, dense: Dense) -> Price:
+        o = self.options
+        patches, choice = dense.tokens - dense.special, o.routing == "expert_choice"
+        active = list(o.capacities) if choice else deeper_shares(dense.depths, o.max_depth)
+        sharing, once = Sharing(dense.pairs, o.recursions, o.sharing), o.caching == "recursive_sharing"
+        parts = recursive_parts(dense, sharing, active, o.caching != "recursion_wise", once)
+        wide = dense.dim if o.router == "linear" else 2 * dense.dim * (dense.dim + 1)
+        scored = 1.0 + sum(active[:-1]) if choice else float(o.max_depth)
+        parts["routers"] = dense.frames * patches * scored * wide
+        return Price(parts, "" if choice else dense.assumed)
 
     def apply(self, model: Any) -> None:
         trunk = model.trunk

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import Dense, Price
 from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
@@ -53,6 +54,9 @@ class Shallow(TrainedMethod):
         pairs = trunk_pairs(backbone, scale)
         if pairs * self.options.quarters % 4:
             raise Bench3RError(f"shallow: {self.options.quarters} quarters of {pairs} pairs is no whole number of pairs")
+
+    def closed_form(self, dense: Dense) -> Price:
+        return Price(dense.with_pairs(dense.pairs * self.options.quarters // 4))
 
     def apply(self, model: Any) -> None:
         kept = model.trunk.depth * self.options.quarters // 4

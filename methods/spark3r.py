@@ -21,6 +21,7 @@ from torch import Tensor
 from bench3r.attention.merging import MergePlan, strided_plan
 from bench3r.dataset import SceneData
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
@@ -134,6 +135,25 @@ class Spark3R(Method):
     def fits(self) -> bool:
         """The probe runs in the train stage, unless the layers are given."""
         return self.options.layers == "adaptive" and self.options.sensitive == "probe" and not self.options.symmetric
+
+    def closed_form(self, dense: Dense) -> Price:
+        o, sensitive = self.options, published_sensitive(dense.backbone, dense.pairs)
+        patches, n = dense.tokens - dense.special, dense.sequence
+        query = o.query(dense.frames)
+        size = min(o.group or GROUP, dense.frames)
+        views = [min(size, dense.frames - start) - (start == 0) for start in range(0, dense.frames, size)]
+        rows = [(v * patches, math.ceil(v * patches / query)) for v in views]  # tokens and destinations of each group
+        merged = dense.tokens + (dense.frames - 1) * dense.special + sum(m for _, m in rows)
+        matching = sum((tokens - m) * m for tokens, m in rows) if query > 1 else 0
+
+        def core(a: AttentionShape) -> float:
+            factor = o.key_value(dense.frames, sensitive[a.layer])
+            whole = math.ceil(dense.frames / factor) if o.stride == "frames" else 1 + (dense.frames - 1) / factor
+            keys = merged if o.symmetric else dense.frames * dense.special + whole * patches
+            return float(matching * a.dim + 2 * (merged if query > 1 else n) * keys * a.dim)
+
+        adaptive = o.layers == "adaptive" and not o.symmetric
+        return Price(dense.with_global(core), "sensitive layers as published" if adaptive else "")
 
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))

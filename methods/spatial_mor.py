@@ -17,6 +17,7 @@ from skimage.segmentation import slic
 from torch import Tensor, nn
 
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import Dense, Price, deeper_shares, recursive_parts
 from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.layers import TokenLayout
 from bench3r.models.scales import input_size, trunk_pairs
@@ -400,6 +401,20 @@ class SpatialMoR(TrainedMethod):
             raise Bench3RError(
                 f"regions is {self.options.regions}, but an image has only {patches} patches at scale {scale}"
             )
+
+    def closed_form(self, dense: Dense) -> Price:
+        o, patches = self.options, dense.tokens - dense.special
+        active = deeper_shares(dense.depths, o.max_depth)
+        assumed = dense.assumed
+        if o.patch_sizing == "adaptive":
+            gone = 3 * round(o.merged * (dense.grid[0] // 2) * (dense.grid[1] // 2)) / patches
+            active, assumed = [1 - gone] * o.max_depth, ""
+        sharing = Sharing(dense.pairs, o.recursions, o.sharing)
+        parts = recursive_parts(dense, sharing, active, o.caching != "recursion_wise")
+        if o.patch_sizing == "fixed":
+            hidden = o.hidden or dense.dim // 3
+            parts["router"] = dense.frames * patches * float(o.neighbourhood**2 * dense.dim * hidden + hidden * o.max_depth)
+        return Price(parts, assumed)
 
     def apply(self, model: Any) -> None:
         sharing = Sharing(model.trunk.depth, self.options.recursions, self.options.sharing)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.errors import Bench3RError
+from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.method import BuildContext, MethodOptions, Predictor, TrainedMethod
 from bench3r.metrics.pose import pairs, relative_pose_errors
 from bench3r.models.backbones import BackbonePredictor
@@ -191,6 +192,23 @@ class VGGT3(TrainedMethod):
     def check(self, backbone: str, scale: str) -> None:
         if self.options.localise and backbone == "depth_anything_3":
             raise Bench3RError("vgg_t3: localise needs a backbone whose poses do not depend on a chosen reference view")
+
+    def closed_form(self, dense: Dense) -> Price:
+        o, n = self.options, dense.sequence
+        first = 0 if o.layers is None else dense.pairs - o.layers
+        steps, patches = o.test_steps(dense.frames, False), dense.frames * (dense.tokens - dense.special)
+
+        def core(a: AttentionShape) -> float:
+            if a.layer < first:
+                return a.dense
+            d = a.dim // a.heads
+            hidden = o.ratio * d
+            small = min(d, hidden)
+            newton = o.newton_schulz * (2 * d * hidden * small + small**3)  # gram, its square, and the product, per matrix
+            fitted = steps * a.heads * (6.0 * n * d * hidden + 3 * newton)
+            return fitted + 3.0 * n * hidden * a.dim + 9.0 * patches * a.dim + 3.0 * n * a.dim * a.heads
+
+        return Price(dense.with_global(core))
 
     def apply(self, model: Any) -> None:
         """Convert global attention and leave only the converted modules to train."""

@@ -44,6 +44,11 @@ def scene_graph(images: int, kind: GraphName = "complete", size: int = 3, cyclic
     return forward + [(j, i) for i, j in forward]
 
 
+def edge_count(images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True) -> int:
+    """Number of ordered pairs of :func:`scene_graph`, without listing those of a complete graph."""
+    return images * (images - 1) if kind == "complete" and images > 1 else len(scene_graph(images, kind, size, cyclic))
+
+
 def _windows(images: int, reach: Iterable[int], cyclic: bool) -> list[Edge]:
     """Pairs of every image with those ``reach`` further on, each pair once."""
     found = set()

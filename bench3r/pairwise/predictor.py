@@ -12,13 +12,15 @@ from pydantic import Field
 from torch import Tensor
 
 from bench3r.errors import InvalidPrediction, Unsupported
+from bench3r.measure.closed_form import pair_macs
+from bench3r.measure.published import Dense, Price
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.method import BuildContext, MethodOptions
 from bench3r.models.geometry import rigid_inverse, unproject
 from bench3r.models.pair_network import Edge, PairNetwork, PairOutput, PairPass
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align_two, clean, connected_parts
-from bench3r.pairwise.graph import GraphName, scene_graph
+from bench3r.pairwise.graph import GraphName, edge_count, scene_graph
 
 if TYPE_CHECKING:
     from bench3r.dataset import SceneData
@@ -116,6 +118,18 @@ class PairwisePredictor(ABC):
         if not closed:
             out.extras |= {"alignment_start_loss": aligned.start_loss, "alignment_loss": aligned.loss}
         return out
+
+
+def network_price(name: str, dense: Dense, options: PairwiseOptions) -> Price:
+    """Multiply-adds of the network ``name`` on the scene of ``dense``, whose configuration is that network's.
+
+    Raises Unsupported for a single image.
+    """
+    if dense.frames < 2:
+        raise Unsupported("a pairwise model needs at least two images")
+    edges = edge_count(dense.frames, options.graph, options.window, options.cyclic)
+    parts = pair_macs(dense.config, dense.frames, edges, dense.size)
+    return Price({k: float(v) for k, v in parts.items()}, f"{edges} ordered pairs; matching and alignment are left out")
 
 
 def to_reconstruction(aligned: Aligned, confidence: list[Tensor]) -> Reconstruction:
