@@ -147,12 +147,26 @@ def predict(
 
 @app.command()
 def profile(
-    name: Annotated[str, typer.Argument(help="profile id in the plan")],
-    plan: PlanFile,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="profile id in the plan; frame counts with --device meta")
+    ] = None,
+    plan: Annotated[Path | None, typer.Option(help="plan file (bench3r plan)")] = None,
     out: Out = None,
     threads: Threads = 1,
+    device: Annotated[str, typer.Option(help="meta: count every method at --scale without running it")] = "",
+    scale: Annotated[str, typer.Option(help="with --device meta")] = "full",
+    frames: Annotated[str, typer.Option(help="with --device meta: frame counts, separated by blanks or commas")] = "",
 ) -> None:
-    """Measure FLOPs, latency and memory of one forward pass; wants the machine to itself."""
+    """Measure FLOPs, latency and memory of one forward pass; wants the machine to itself.
+
+    With --device meta: count the FLOPs of all methods on all backbones at --scale, from their sizes alone.
+    """
+    if device:
+        _count_published(device, scale, " ".join([frames, *(names or [])]), out)
+        return
+    if not names or len(names) > 1 or plan is None:
+        raise Bench3RError("profile: give one profile id and --plan, or --device meta")
+    name = names[0]
     from bench3r.stages import paths
     from bench3r.stages.profile import write_profile
 
@@ -163,6 +177,23 @@ def profile(
     prepared = paths.prepared(entry.dataset)
     record = write_profile(entry, made.run_config(), target, prepared, base, fitted, threads)
     console.print(f"{name}: {record.status} {record.reason}")
+
+
+def _count_published(device: str, scale: str, frames: str, out: Path | None) -> None:
+    """Print the table of FLOPs at ``scale``; with ``out`` write every number as CSV."""
+    from bench3r.files import write_text
+    from bench3r.measure.published import PUBLISHED_FRAMES
+    from bench3r.report.published import published_table
+
+    if device != "meta":
+        raise Bench3RError(f"profile: --device {device}: only meta counts without a plan; the plan says where others run")
+    words = frames.replace(",", " ").split()
+    if not all(w.isdigit() for w in words):
+        raise Bench3RError(f"profile: --frames {frames}: expected numbers of frames")
+    table = published_table(scale, tuple(map(int, words)) or PUBLISHED_FRAMES)
+    console.print(table.markdown(), soft_wrap=True)
+    if out:
+        write_text(out, table.raw.to_csv(index=False))
 
 
 @app.command()

@@ -1,10 +1,14 @@
 """Closed forms of every method against what is counted at the tiny scale; the table at published size."""
 
+import subprocess
+import sys
 import time
 
+import pandas as pd
 import pytest
 import torch
 
+from bench3r.cli import main
 from bench3r.errors import Bench3RError, Unsupported
 from bench3r.measure import flops
 from bench3r.measure.published import Dense, dense_cost, price, with_depths
@@ -14,7 +18,14 @@ from bench3r.models.layers import attention_modules
 from bench3r.models.pair_network import PairPass
 from bench3r.pairwise.graph import edge_count, scene_graph
 from bench3r.registry import load_all, load_one
+from tests.conftest import ROOT
 
+PEAK = """
+import atexit, resource
+atexit.register(lambda: print("peak KiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+from bench3r.cli import main
+main()
+"""
 BACKBONES = ("vggt", "pi3", "depth_anything_3")
 SIZE = (72, 96)
 STATIC = [  # method, options, frames: the closed form is exact
@@ -23,10 +34,11 @@ STATIC = [  # method, options, frames: the closed form is exact
     ("spark3r", {"query_factor": 2, "kv_factor": 2, "layers": "fixed"}, 5), ("spark3r", {"symmetric": 2}, 4),
     ("spark3r", {"query_factor": 3, "kv_factor": 3, "layers": "fixed", "group": 2}, 5),
     ("vgg_t3", {}, 3), ("vgg_t3", {"steps": 3, "layers": 2, "ratio": 2}, 3),
-    ("lite3r", {"block": 16}, 3), ("lite3r", {"variant": "sla_linear_only"}, 3), ("lite3r", {"variant": "bf16_dense"}, 2),
-    ("mor", {}, 3), ("mor", {"caching": "recursive_sharing"}, 3), ("mor", {"router": "mlp", "max_depth": 2}, 3),
+    ("lite3r", {"variant": "sla_linear_only"}, 3), ("lite3r", {"variant": "bf16_dense"}, 2),
+    ("mor", {"caching": "recursive_sharing", "capacity": (1, 1, 1, 1)}, 3),
 ]  # fmt: skip
-CLOSE = [  # to 1 %
+CLOSE = [  # to 1 %: last blocks are partly empty, shares of patches are rounded
+    ("mor", {}, 3), ("mor", {"caching": "recursive_sharing"}, 3), ("lite3r", {"block": 16}, 3), ("mor", {"router": "mlp", "max_depth": 2}, 3),
     ("fastvggt", {}, 4), ("fastvggt", {"ratio": 0.3, "protect": 0.0, "start": 2}, 4), ("fastvggt", {"cell": 3}, 5),
     ("spark3r", {"kv_factor": 2, "layers": "fixed", "stride": "staggered"}, 5), ("lite3r", {"block": 16, "level": "sla"}, 3),
 ]  # fmt: skip
@@ -144,3 +156,33 @@ def test_ten_thousand_frames_are_priced_at_once():
     linear = [price(cls(), dense_cost("vggt", "full", n)).macs for n in (1000, 10_000)]
     assert linear[1] / linear[0] == pytest.approx(10, rel=1)  # linear, with twelve steps in place of three
     assert time.perf_counter() - start < 30
+
+
+def test_the_table_at_published_size(tmp_path):
+    """The command of the README: all methods on all backbones up to 10,000 frames, quickly and in little memory."""
+    out = tmp_path / "flops.csv"
+    words = ["profile", "--scale", "full", "--frames", "1", "100", "10000", "--device", "meta", "--out", str(out)]
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert time.perf_counter() - start < 120
+    assert int(done.stdout.split("peak KiB")[-1]) < 2e6
+    rows = pd.read_csv(out)
+    assert set(rows["frames"]) == {1, 100, 10_000}
+    assert set(rows[rows["kind"] == "plugin"]["backbone"]) == set(BACKBONES)
+    vggt = rows[(rows["method"] == "vggt") & (rows["frames"] == 100)].iloc[0]
+    assert vggt["flops"] == 2 * dense_cost("vggt", "full", 100).total
+    assert f"{vggt['flops'] / 1e12:,.0f}" in done.stdout
+    assert rows["reason"].fillna("").ne("").eq(rows["flops"].isna()).all()  # every hole has its reason
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--device", "meta", "--frames", "0"], "at least 1"), (["--device", "meta", "--frames", "x"], "expected numbers"),
+    (["--device", "meta", "--scale", "huge"], "no backbone has a configuration for scale 'huge'"),
+    (["--device", "cuda"], "only meta"), ([], "give one profile id"),
+])  # fmt: skip
+def test_bad_requests(words, message, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench3r", "profile", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -58,6 +58,11 @@ class Dense:
         return {k: float(v) for k, v in found.items()}
 
     @property
+    def total(self) -> float:
+        """Multiply-adds of all parts."""
+        return sum(self.parts.values())
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Patches down and across an image."""
         patch = self.config.patch_size

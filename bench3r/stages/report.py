@@ -16,6 +16,7 @@ from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
 from bench3r.report import adaptive, attention, depth_figures, figures, pairwise
+from bench3r.report.published import published_table
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
@@ -203,6 +204,7 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     grown = attention.scaling(evidence[0], out.parent / "figures") if evidence else None
     if grown:
         tables.append(grown[1])
+    tables.append(published_table())
     for one in tables:
         one.write(out.parent / "tables")
     pictures = build_figures(plan, evidence, table, out.parent / "figures")
