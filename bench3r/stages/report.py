@@ -15,7 +15,7 @@ from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
-from bench3r.report import adaptive, attention, depth_figures, figures, pairwise
+from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, scaling
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
@@ -201,7 +201,7 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     table = pd.read_parquet(collected)
     evidence = gather(plan, table, collected)
     tables = build_tables(evidence)
-    grown = attention.scaling(evidence[0], out.parent / "figures") if evidence else None
+    grown = scaling.scaling(evidence[0], out.parent / "figures") if evidence else None
     if grown:
         tables.append(grown[1])
     tables.append(published_table())
