@@ -89,6 +89,7 @@ class ProfileRecord(BaseModel):
     trunk_seconds: list[float] = Field(default_factory=list)
     phase_seconds: dict[str, list[float]] = Field(default_factory=dict)  # parts of `seconds` that a predictor times itself
     phase_peak_bytes: dict[str, int] = Field(default_factory=dict)  # their peak memory in the first call
+    ceiling: dict[str, float] = Field(default_factory=dict)  # best rates measured beside it: flops, bytes a second
     warmup: int = 0
     peak_rss_bytes: int | None = None
     baseline_rss_bytes: int | None = None

@@ -26,7 +26,7 @@ from bench3r.method import BuildContext, Method
 from bench3r.models.scales import input_size
 from bench3r.recursion.depth import lipschitz
 from bench3r.registry import load_one
-from bench3r.report.reported import SPATIALMOR_TABLE_5
+from bench3r.reported import SPATIALMOR_TABLE_5
 
 BOUND = 0.8  # time saved per FLOP saved
 CASES = [

@@ -173,14 +173,11 @@ class Lite3R(TrainedMethod):
         return self.options.sparse
 
     def closed_form(self, dense: Dense) -> Price | None:
-        """Attention of all roles, as the difference to dense; None for the levels that are there for comparison only."""
+        """Attention of all roles; None for the levels that are there for comparison only."""
         o = self.options
         if not o.sparse:
             return Price(dense.parts)
-        if o.level not in ("block", "sla"):
-            return None
-        changed = sum(self._core(a) - a.dense for a in dense.attentions)
-        return Price({**dense.parts, "sparse_linear_attention": changed})
+        return Price(dense.with_attention(self._core)) if o.level in ("block", "sla") else None
 
     def _core(self, a: AttentionShape) -> float:
         """Both branches of one attention."""

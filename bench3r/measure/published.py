@@ -17,7 +17,7 @@ from bench3r.measure.closed_form import backbone_macs, dpt_macs
 from bench3r.method import Method
 from bench3r.models.scales import input_size, scale_config
 from bench3r.models.vggt_config import DPTConfig
-from bench3r.report.reported import SPATIALMOR_TABLE_5
+from bench3r.reported import SPATIALMOR_TABLE_5
 
 PUBLISHED_FRAMES = (1, 2, 8, 32, 100, 300, 1000, 3000, 10000)
 TABLE_5 = tuple(sum(column) / len(SPATIALMOR_TABLE_5) for column in zip(*SPATIALMOR_TABLE_5.values(), strict=True))
@@ -151,8 +151,17 @@ class Dense:
 
     def with_global(self, core: Callable[[AttentionShape], float]) -> dict[str, float]:
         """The parts with ``core(shape)`` in place of softmax attention in the global layers."""
-        changed = sum(core(a) - a.dense for a in self.attentions if a.role == "global")
-        return {**self.parts, "global_blocks": self.parts["global_blocks"] + changed}
+        return self.with_attention(lambda a: core(a) if a.role == "global" else a.dense)
+
+    def with_attention(self, core: Callable[[AttentionShape], float]) -> dict[str, float]:
+        """The parts with ``core(shape)`` in place of softmax attention everywhere."""
+        parts = dict(self.parts)
+        heads = ["camera_head", "point_head", "conf_head"] if self.backbone == "pi3" else ["camera_head"]
+        where = {"encoder": ["patch_embed"], "frame": ["frame_blocks"], "global": ["global_blocks"], "head": heads}
+        for a in self.attentions:
+            for part in where[a.role]:
+                parts[part] += (core(a) - a.dense) / len(where[a.role])
+        return parts
 
     def with_pairs(self, run: float) -> dict[str, float]:
         """The parts with ``run`` pairs of the trunk instead of all."""

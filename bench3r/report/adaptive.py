@@ -11,9 +11,9 @@ import pandas as pd
 
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.plan import Plan
-from bench3r.report.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
 from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, settings, wide
 from bench3r.report.tables import QUALITY, REGIONS, ROUTING, Table, comparison, flops_of, name_of, of_setting
+from bench3r.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
 
 CONTROL = "shallow"  # the method that adaptive ones are compared with at equal cost
 ADAPTIVE = ("spatial_mor", "mor", "early_exit", "layer_skip")

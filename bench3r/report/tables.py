@@ -14,7 +14,6 @@ from bench3r.files import write_text
 from bench3r.method import Method
 from bench3r.models.scales import BACKBONE_LABELS, NO_BACKBONE
 from bench3r.registry import load_one
-from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 from bench3r.report.summary import (
     SCENE,
     SETTING,
@@ -28,6 +27,7 @@ from bench3r.report.summary import (
     settings,
     wide,
 )
+from bench3r.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 
 QUALITY = (
     Column("CD ↓ (median depths)", "pi3_pointmap", "chamfer_norm", "median depths", "lower"),

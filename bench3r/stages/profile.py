@@ -21,6 +21,7 @@ from bench3r.errors import Bench3RError
 from bench3r.files import read_json, write_json
 from bench3r.measure import flops
 from bench3r.measure.allocator import keep_freed_memory
+from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.trackers import MemoryTracker, time_calls, time_in_turn
 from bench3r.method import BuildContext, CountedPredictor, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
@@ -34,6 +35,7 @@ from bench3r.provenance import provenance
 from bench3r.records import ProfileRecord
 from bench3r.registry import load_one
 
+FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
 
 
@@ -76,6 +78,10 @@ def suspect_reasons(record: ProfileRecord) -> list[str]:
     times = torch.tensor(record.seconds)
     if len(times) > 1 and float(times.std() / times.mean()) > VARIATION_LIMIT:
         reasons.append(f"latency varies by {float(times.std() / times.mean()):.0%}")
+    if len(times) and record.ceiling and record.flops:
+        floor = record.flops / record.ceiling["flops"]
+        if float(times.median()) < floor / FLOOR_SLACK:
+            reasons.append(f"latency is below the roofline floor of {floor:.3g} s")
     if record.peak_rss_bytes and record.weight_bytes and record.peak_rss_bytes < record.weight_bytes:
         reasons.append("the memory peak is below the weights")
     return reasons
@@ -134,6 +140,7 @@ def measure(
     record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
     record.peak_gpu_bytes = memory.peak_gpu
     _count(record, predictor, inputs)
+    record.ceiling = measured_ceiling(config.device, config.precision)
     record.suspect = suspect_reasons(record)
     return record
 

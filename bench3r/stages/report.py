@@ -15,7 +15,7 @@ from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
-from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, scaling
+from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, roofline, scaling
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
@@ -69,7 +69,9 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
     )
     detail.notes += NOTES[:2]
     pairs = pairwise.pairwise(e)
+    beside = roofline.roofline(e)
     out = [add_reported(second), against, *([pairs] if pairs else []), *adaptive.tables(e), *attention.tables(e), detail]
+    out += [beside] if beside else []
     for name, own in rows.groupby("dataset", sort=False):
         columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{e.suffix}"
         out.append(comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about))
@@ -205,6 +207,7 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     if grown:
         tables.append(grown[1])
     tables.append(published_table())
+    tables += [t for t in (roofline.estimates(),) if t]
     for one in tables:
         one.write(out.parent / "tables")
     pictures = build_figures(plan, evidence, table, out.parent / "figures")
