@@ -16,7 +16,7 @@ from bench3r.models.pi3 import nearest_rotation
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base
 from bench3r.parity import check_file
 from bench3r.registry import load_one
-from bench3r.training.transfer import start_from
+from bench3r.training.transfer import match_encoder_scale, start_from
 
 GOLDEN = Path(__file__).parent / "golden"
 OTHERS = ("pi3", "depth_anything_3")
@@ -102,6 +102,21 @@ def test_starting_from_vggt_takes_its_encoder_and_trunk(name):
     assert start_from(model, "vggt", state) > 150
     block = model.trunk.global_blocks[2]
     torch.testing.assert_close(block.attn.qkv.weight, state["aggregator.global_blocks.2.attn.qkv.weight"].float())
+
+
+def test_the_encoder_meets_the_trunk_at_the_scale_of_a_norm():
+    """Scaling a pre-norm stream changes nothing but its size."""
+    model = build_backbone("depth_anything_3", "tiny").eval()
+    images = torch.rand(2, 2, 3, 72, 96)
+
+    def tokens():
+        with torch.no_grad():
+            return model.trunk.local((images.flatten(0, 1) - model.image_mean) / model.image_std)[0]
+
+    before = tokens()
+    factor = match_encoder_scale(model, images)
+    torch.testing.assert_close(tokens(), factor * before, rtol=1e-3, atol=1e-3)
+    assert float(tokens()[:, 1:].std(-1).mean()) == pytest.approx(1, rel=1e-3)
 
 
 METHODS = {

@@ -20,6 +20,7 @@ from bench3r.files import digest, file_digest, read_json, write_json
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.method import BuildContext, Method, TrainedMethod
 from bench3r.models.backbones import build_backbone
+from bench3r.models.depth_anything_3 import DepthAnything3
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.plan import Plan, TrainEntry, shipped_part
@@ -34,7 +35,7 @@ from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Teacher, Trainer, initialise
-from bench3r.training.transfer import STARTS, start_from
+from bench3r.training.transfer import STARTS, match_encoder_scale, start_from
 
 VIEWS_PER_SCENE = 8
 
@@ -69,14 +70,16 @@ def train_base(
     keep_freed_memory()
     rank, ranks = start_processes()
     torch.manual_seed(config.seed)
-    model = build_backbone(backbone, scale)
+    model, batches = build_backbone(backbone, scale), batch_source(backbone, scale, config, rank, ranks)
     initialise(model)
     if config.start in STARTS:
         start_from(model, config.start, read_state_dict(resolve_base("shipped", config.start, scale, None)))
+        if isinstance(model, DepthAnything3):
+            match_encoder_scale(model, next(batches(0)).images)
     elif config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))
-    trainer = Trainer(model, config, folder, batch_source(backbone, scale, config, rank, ranks), device)
+    trainer = Trainer(model, config, folder, batches, device)
     trainer.run(max_seconds)
     return trainer
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,25 @@ def trunk_from_vggt(name: str, state: dict[str, Tensor], first_pair: int) -> dic
     taken["register_token"] = torch.cat([camera, registers], 2)
     taken["model.backbone.pretrained.camera_token"] = state["aggregator.camera_token"].squeeze(2)
     return taken
+
+
+@torch.no_grad()
+def match_encoder_scale(model: Any, images: Tensor) -> float:
+    """Scale the encoder of a Depth-Anything-3 so that its tokens enter the trunk as large as a norm would leave them.
+
+    VGGT norms them there, this model does not, and blocks taken from VGGT would add too little to tokens several times
+    larger. The blocks are pre-norm, so scaling whatever is added to the stream scales the stream and changes nothing else.
+    ``images`` [B, S, 3, H, W] are examples; returns the factor.
+    """
+    trunk = model.trunk
+    tokens, _ = trunk.local((images.flatten(0, 1) - model.image_mean) / model.image_std)
+    factor = 1 / float(tokens[:, 1:].std(-1).mean())
+    added = [trunk.cls_token, trunk.pos_embed, *trunk.patch_embed.parameters()]
+    for block in trunk.blocks[: trunk.alt_start]:
+        added += [block.ls1.gamma, block.ls2.gamma]
+    for parameter in added:
+        parameter.mul_(factor)
+    return factor
 
 
 def pair_network_from_vggt(state: dict[str, Tensor]) -> dict[str, Tensor]:
