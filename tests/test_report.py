@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from bench3r.report.adaptive import Evidence
+from bench3r.report.pairwise import pairwise, ratio_notes
+from bench3r.report.scaling import crossover, crossover_text, exponent
 from bench3r.report.summary import Column, common_scenes, counts, holes, keys_of, wide
-from bench3r.report.tables import comparison, latex_text
+from bench3r.report.tables import Table, comparison, latex_text
 from bench3r.stages.collect import COLUMNS
 
 COLUMN = Column("AbsRel ↓", "depth_median", "absrel", "ratio", "lower")
@@ -93,3 +98,51 @@ def test_latex_is_escaped():
     assert latex_text("_0.123_ [0.1, 0.2] ≈") == r"\underline{0.123} [0.1, 0.2] $\approx$"
     assert latex_text("relpose_pi3 & a_b_c") == r"relpose\_pi3 \& a\_b\_c"
     assert latex_text("CD ↓ (median depths²)") == r"CD $\downarrow$ (median depths$^2$)"
+
+
+def test_pairwise_models_are_set_against_vggt():
+    raw = pd.DataFrame([
+        {"method": "vggt", "label": "VGGT", "time_s": 0.1, "flops": 4e9},
+        {"method": "dust3r", "label": "DUSt3R", "time_s": 1.5, "flops": 12e9},
+        {"method": "mast3r", "label": "MASt3R", "time_s": None, "flops": None},
+    ])  # fmt: skip
+    notes = ratio_notes(Table("t", "t", "c", raw, raw))
+    assert len(notes) == 1
+    assert "15.0 times VGGT's time and 3.0 times its FLOPs (reported: 9.7 and 0.88)" in notes[0]
+    assert ratio_notes(Table("t", "t", "c", raw[1:], raw[1:])) == []
+
+
+def test_network_and_alignment_have_columns_of_their_own():
+    options = "{}"
+    cells = [{"method": m, "label": m, "kind": k, "options": options, "backbone": b} for m, k, b in
+             (("vggt", "backbone", "vggt"), ("dust3r", "model", "dust3r"))]  # fmt: skip
+    table = pd.DataFrame(
+        [{**c, "cell": c["method"], "dataset": "scannet", "frames": 4, "seed": 0, "scene": "s"} for c in cells]
+    )
+    profiles = pd.DataFrame([
+        {**cells[0], "frames": 4, "status": "ok", "seconds": [0.1], "flops": 4e9, "phase_seconds": {}, "phase_peak_bytes": {}},
+        {**cells[1], "frames": 4, "status": "ok", "seconds": [1.5], "flops": 12e9,
+         "phase_seconds": {"network": [0.3], "alignment": [1.2]}, "phase_peak_bytes": {"network": 4e8, "alignment": 5e8}},
+    ])  # fmt: skip
+    facts = pd.DataFrame([{**cells[1], "graph": "complete", "edges": 12, "alignment_converged": True, "alignment_loss": 1.0,
+                           "alignment_start_loss": 2.0}])  # fmt: skip
+    plan = SimpleNamespace(cells=[SimpleNamespace(id=c["method"], tables=["main"]) for c in cells])
+    found = pairwise(Evidence(plan, table, profiles, facts, pd.DataFrame(), 4, "", "about"))
+    row = found.shown.iloc[0]
+    assert (row["network (s)"], row["alignment (s)"], row["total (s)"]) == ("0.3", "1.2", "1.5")
+    assert (row["time / VGGT"], row["FLOPs / VGGT"], row["settled"]) == ("15.00", "3.00", "1/1")
+    assert found.shown.iloc[1]["time / VGGT"] == "(9.7)"  # the paper's own, in parentheses
+    assert pairwise(Evidence(plan, table, profiles[:1], facts, pd.DataFrame(), 4, "", "about")) is None
+
+
+def test_crossovers_and_exponents():
+    frames = np.array([2.0, 4, 8, 16, 32])
+    assert exponent(frames, 3 * frames**1.5) == pytest.approx(1.5)
+    linear, quadratic = 10 * frames, frames**2
+    assert crossover(frames, linear, quadratic) == pytest.approx(10)
+    assert crossover(frames, quadratic, linear) == np.inf
+    assert crossover(frames, linear, 2 * linear) == 2
+    assert np.isnan(crossover(frames, linear, np.full(5, np.nan)))
+    dips = np.array([1.0, 30, 90, 150, 300])  # cheaper, dearer, cheaper in the end: the last change counts
+    assert 4 < crossover(frames, dips, np.array([2.0, 20, 80, 160, 320])) < 16
+    assert [crossover_text(v, 2) for v in (np.nan, np.inf, 2.0, 9.7)] == ["–", "not measured to", "all, from 2", "about 10"]

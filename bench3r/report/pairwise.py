@@ -10,6 +10,8 @@ from bench3r.report.summary import REFERENCE, settings
 from bench3r.report.tables import Table, name_of, of_setting
 from bench3r.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 
+PAIRWISE = ("dust3r", "mast3r")
+
 
 def pairwise(e: Evidence) -> Table | None:
     """Network and alignment apart, for every model that times them apart; None when a run has none."""
@@ -61,6 +63,26 @@ def pairwise(e: Evidence) -> Table | None:
     ]
     title = "Pairwise models: network and alignment"
     return Table(f"pairwise{e.suffix}", title, e.about, pd.DataFrame(shown).fillna("–"), pd.DataFrame(raw), notes)
+
+
+def ratio_notes(table: Table) -> list[str]:
+    """Time and FLOPs of pairwise models over VGGT's in a main table that measured both, beside the paper's own ratios."""
+    rows = table.raw.set_index("method")
+    if REFERENCE not in rows.index or "time_s" not in rows:
+        return []
+    dense, paper_dense, out = rows.loc[REFERENCE], SPATIALMOR_TABLE_2[REFERENCE], []
+    for method, paper in SPATIALMOR_TABLE_2.items():
+        if method not in PAIRWISE or method not in rows.index:
+            continue
+        own = rows.loc[[method]].iloc[0]
+        if not np.isfinite(own["time_s"] or np.nan) or not np.isfinite(dense["time_s"] or np.nan):
+            continue
+        out.append(
+            f"{own['label']} took {own['time_s'] / dense['time_s']:.1f} times VGGT's time and "
+            f"{own['flops'] / dense['flops']:.1f} times its FLOPs (reported: {paper['Time'] / paper_dense['Time']:.1f} and "
+            f"{paper['FLOPs'] / paper_dense['FLOPs']:.2f}). Its time includes alignment, its FLOPs do not."
+        )
+    return out
 
 
 def _ratio(value: float) -> str:

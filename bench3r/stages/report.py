@@ -62,7 +62,7 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
     rows = e.rows_of("main")
     title = "Methods compared (SpatialMoR's Table II)"
     second = comparison(rows, e.profiles, QUALITY, e.frames, True, f"table2{e.suffix}", title, e.about, e.facts)
-    second.notes += NOTES
+    second.notes += [*NOTES, *pairwise.ratio_notes(second)]
     against = differences(rows, QUALITY, f"table2_differences{e.suffix}", "Differences to the unchanged backbone", e.about)
     detail = comparison(
         rows, e.profiles, DETAIL, e.frames, False, f"detail{e.suffix}", "Depth, normals and camera pose", e.about
