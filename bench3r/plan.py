@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import typing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,17 @@ def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[
     return entries
 
 
+def digest_once(path: Path) -> str:
+    """Hash of a file, computed once per process for a file that stays as it is: checkpoints are large."""
+    found = path.stat()
+    return _digest_of(path, found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _digest_of(path: Path, changed: int, size: int) -> str:
+    return file_digest(path)
+
+
 def base_key(config: RunConfig, backbone: str) -> dict[str, Any]:
     """What identifies the weights that ``backbone`` starts from; nothing for what has no backbone."""
     if backbone == NO_BACKBONE:
@@ -209,9 +221,9 @@ def base_key(config: RunConfig, backbone: str) -> dict[str, Any]:
         return {"base": "train", "train": config.train.model_dump(), "code": stage_hash("train")}
     if base == "shipped":
         path = Path(__file__).parent / "weights" / f"{backbone}-{config.scale}.safetensors"
-        return {"base": path.name, "file": file_digest(path) if path.is_file() else None}
+        return {"base": path.name, "file": digest_once(path) if path.is_file() else None}
     path = Path(base)
-    return {"base": base, "file": file_digest(path) if path.is_file() else None}
+    return {"base": base, "file": digest_once(path) if path.is_file() else None}
 
 
 def shipped_part(method: str, options: dict[str, Any], backbone: str, scale: str) -> Path | None:
@@ -222,7 +234,7 @@ def shipped_part(method: str, options: dict[str, Any], backbone: str, scale: str
 
 def method_key(name: str) -> str:
     """Hash of the method's own file."""
-    return file_digest(plugin_files("methods")[name]) if name in plugin_files("methods") else ""
+    return digest_once(plugin_files("methods")[name]) if name in plugin_files("methods") else ""
 
 
 class Planner:
@@ -272,7 +284,7 @@ class Planner:
             how = {"fit_scenes": self.config.fit_scenes, "finetune": self.config.finetune.model_dump()}
             shipped = backbone != NO_BACKBONE and self.config.base_of(backbone) == "shipped"
             part = shipped_part(method, options, backbone, self.config.scale) if shipped else None
-            how["shipped"] = file_digest(part) if part else None
+            how["shipped"] = digest_once(part) if part else None
             spec |= {"plugin": method_key(method), **how}
         key = digest(spec)
         name = f"{method or 'base'}.{backbone}.{self.config.scale}.s{seed}.{key[:8]}"

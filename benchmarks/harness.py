@@ -1,0 +1,118 @@
+"""What the harness itself costs, beside its bounds.
+
+    python benchmarks/harness.py             all but the second Snakemake run
+    python benchmarks/harness.py --run NAME  also a second run of configuration NAME with nothing to do, after its first
+
+Bounds: 10,000 cells planned in 25 s without importing torch; tracking under 2 % of a one-second call; Chamfer and F-score
+of 1,000,000 points in 5 s on two cores; a second run in 5 s. Exit code 1 when one does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAN, TRACKING, CLOUD, SECOND = 25.0, 0.02, 5.0, 5.0  # seconds, share, seconds, seconds
+PLANNING = """
+import json, sys, time
+start = time.perf_counter()
+from bench3r.config import parse_config
+from bench3r.plan import make_plan
+raw = {"name": "many", "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
+       "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")}, "profile": {"frames": [4]}}
+plan = make_plan(parse_config(raw, "many"))
+print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - start, "torch": "torch" in sys.modules}))
+"""
+
+
+def say(what: str, value: float, bound: float, unit: str) -> bool:
+    """Print a value beside its bound; whether it holds."""
+    good = value <= bound
+    print(f"{what}: {value:.3g} {unit} (at most {bound:g}){'' if good else '  TOO MUCH'}", flush=True)
+    return good
+
+
+def planning() -> bool:
+    """Time to plan 10,000 cells in a fresh process."""
+    done = subprocess.run([sys.executable, "-c", PLANNING], capture_output=True, text=True, check=True, cwd=ROOT)
+    found = json.loads(done.stdout.splitlines()[-1])
+    imported = found["torch"]
+    if imported:
+        print("planning imported torch  TOO MUCH")
+    return say(f"planning {found['cells']:,} cells", found["seconds"], PLAN, "s") and not imported
+
+
+def tracking() -> bool:
+    """Share of a one-second call that timer and memory tracker add, median of alternating calls."""
+    from bench3r.measure.trackers import MemoryTracker, Timer
+
+    a = np.random.default_rng(0).random((700, 700))
+
+    def work() -> None:
+        for _ in range(60):
+            a @ a
+
+    once = [_seconds(work) for _ in range(3)][-1]
+    repeats = max(1, round(1.0 / once))
+
+    def call() -> None:
+        for _ in range(repeats):
+            work()
+
+    def tracked() -> None:
+        with MemoryTracker(), Timer():
+            call()
+
+    plain, added = zip(*((_seconds(call), _seconds(tracked)) for _ in range(7)), strict=True)
+    return say("tracking", float(np.median(added) / np.median(plain) - 1), TRACKING, "of a one-second call")
+
+
+def cloud() -> bool:
+    """Chamfer and F-score between two clouds of a million points on a surface."""
+    from bench3r.metrics.clouds import cloud_distances, fscore_of
+
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.linspace(0, 4, 1000), np.linspace(0, 4, 1000)), -1).reshape(-1, 2)
+    truth = np.concatenate([grid, np.sin(grid[:, :1] * 3) * np.cos(grid[:, 1:])], 1)
+    predicted = truth + rng.normal(0, 0.01, truth.shape)
+
+    def score() -> None:
+        forward, back, _, _ = cloud_distances(predicted, truth)
+        fscore_of(forward.distance, back.distance, 0.02)
+
+    return say("scoring 1,000,000 points", _seconds(score), CLOUD, "s")
+
+
+def second_run(config: str) -> bool:
+    """A run with nothing to do."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "--configfile", f"config/{config}.yaml"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return say(f"second run of {config}", _seconds(lambda: subprocess.run(command, check=True, cwd=ROOT)), SECOND, "s")
+
+
+def _seconds(call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Run all; the exit code says whether every bound holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", metavar="NAME")
+    arguments = parser.parse_args()
+    good = [planning(), tracking(), cloud()]
+    if arguments.run:
+        good.append(second_run(arguments.run))
+    return 0 if all(good) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
