@@ -79,6 +79,7 @@ def growth(out: Path, side: int = 112, iterations: int = 60) -> None:
     """Alignment time over edges and images, for a graph that grows with the square of the images and one that does not."""
     import matplotlib.pyplot as plt
 
+    align(predictions(3, side, "complete"), AlignmentOptions(iterations=3))  # warm-up
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
     for graph, counts in GROWTH:
         rows = [(n, *alignment(n, side, graph, iterations)[:2]) for n in counts]

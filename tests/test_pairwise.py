@@ -570,3 +570,21 @@ def test_network_is_deterministic_and_finite_under_bfloat16(networks):
     assert half.points1.dtype == torch.float32
     assert np.isfinite(half.points1.numpy()).all()
     torch.testing.assert_close(half.points1, exact.points1, rtol=0.2, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["dust3r", "mast3r"])
+def test_shipped_weights_reconstruct(name):
+    """With the weights that ship, a rendered scene comes out closer to the truth than a constant depth."""
+    views = make_scene("room", 200_000_016, 3, (72, 96), 1)[1]
+    images = torch.from_numpy(views.images).permute(0, 3, 1, 2)[None].float() / 255
+    weights = resolve_base("shipped", name, "tiny", None)
+    cls = load_one("methods", name, Method)
+    with torch.inference_mode():
+        out = cls().build(BuildContext(name, "tiny", weights=weights))(images, None)
+    assert out.problems(images) == []
+    known = views.depth > 0
+    truth, found = views.depth[known], out.depth[0].numpy()[known]
+    found = found * np.median(truth) / np.median(found)
+    error = (np.abs(found - truth) / truth).mean()
+    assert error < 0.8 * (np.abs(np.median(truth) - truth) / truth).mean()
+    assert out.extras["alignment"] == ("global" if name == "dust3r" else "sparse")
