@@ -317,7 +317,10 @@ def trusted(confidence: Tensor, least: float) -> Tensor:
 
 
 def initialise(predictions: PairPredictions, options: AlignmentOptions) -> Alignment:
-    """The unknowns before optimisation. ``predictions`` must be connected."""
+    """The unknowns before optimisation. ``predictions`` must be connected.
+
+    Raises InvalidPrediction when the points of an image fit no camera.
+    """
     tree = grow_tree(predictions)
     scores = predictions.edge_scores()
     for n in sorted(range(len(scores)), key=lambda n: -scores[n]):
@@ -329,6 +332,7 @@ def initialise(predictions: PairPredictions, options: AlignmentOptions) -> Align
         if i not in tree.poses:
             found = pose_by_pnp(tree.points[i], float(tree.focals[i]), trusted(confidence[i], options.min_confidence))
             tree.poses[i] = torch.eye(4, device=confidence[i].device) if found is None else found
+    check_focals(torch.stack([tree.focals[i] for i in range(len(predictions.sizes))]), predictions.sizes)
     state = Alignment(predictions.sizes, len(predictions.edges), confidence[0].device)
     for n, (i, _) in enumerate(predictions.edges):
         flat = predictions.points1[n].reshape(-1, 3), tree.points[i].reshape(-1, 3), predictions.conf1[n].flatten()
@@ -410,7 +414,9 @@ def check_focals(focals: Tensor, sizes: list[tuple[int, int]]) -> None:
     """Raise InvalidPrediction for focal lengths outside 0.1 to 20 times the longer side of the image."""
     for i, (focal, size) in enumerate(zip(focals.tolist(), sizes, strict=True)):
         if not 0.1 <= focal / max(size) <= 20:
-            raise InvalidPrediction(f"the focal length of image {i} diverged: {focal:.4g} pixels for {size[1]} x {size[0]}")
+            raise InvalidPrediction(
+                f"the points of image {i} fit no camera: focal length {focal:.4g} pixels for {size[1]} x {size[0]}"
+            )
 
 
 def _fill_in(before: Tensor, after: Tensor, stride: int) -> Tensor:
