@@ -39,7 +39,8 @@ def pairwise(e: Evidence) -> Table | None:
         }  # fmt: skip
         raw.append(numbers)
         shown.append({
-            "method": name_of(setting, rows), "graph": f"{first.get('graph', '–')}, {first.get('edges', '–')} pairs",
+            "method": name_of(setting, rows),
+            "graph": f"{first['graph']}, {first['edges']:.0f} pairs" if len(facts) else "–",
             "network (s)": f"{network:.3g}", "alignment (s)": f"{alignment:.3g}", "total (s)": f"{total:.3g}",
             "FLOPs of the network (G)": f"{cost['flops'] / 1e9:.2f}",
             "peak memory, network / alignment (MB)": f"{memory['network'] / 1e6:.0f} / {memory['alignment'] / 1e6:.0f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench3r.models.scales import BACKBONE_LABELS
 from bench3r.report.adaptive import Evidence
 from bench3r.report.published import published_rows
 from bench3r.report.summary import REFERENCE
-from bench3r.report.tables import Table
+from bench3r.report.tables import Table, label_of
 
 SHOWN_DEVICES = ("A100-80GB", "H100", "H200", "H20", "RTX4090")
 SHOWN_FRAMES = (100, 1000)
@@ -92,7 +93,7 @@ def roofline(e: Evidence) -> Table | None:
                     "error": floor / efficiency / measured - 1, "efficiency": floor / measured})  # fmt: skip
     table = pd.DataFrame(raw)
     shown = pd.DataFrame({
-        "method": table["label"], "backbone": table["backbone"], "options": table["options"].str.slice(0, 60),
+        "method": [_name(row, table) for _, row in table.iterrows()],
         "floor (s)": table["floor_s"].map("{:.3g}".format), "estimated (s)": table["estimated_s"].map("{:.3g}".format),
         "measured (s)": table["measured_s"].map("{:.3g}".format),
         "error of the estimate": table["error"].map("{:+.0%}".format),
@@ -104,6 +105,14 @@ def roofline(e: Evidence) -> Table | None:
         "Pairwise models: FLOPs are the network's, the measured time includes alignment.",
     ]
     return Table(f"roofline{e.suffix}", "What FLOPs alone would predict", e.about, shown, table, notes)
+
+
+def _name(row: pd.Series, table: pd.DataFrame) -> str:
+    """Label with the options that tell a row from others of its method, and its backbone where that is not the usual one."""
+    same = table[(table["method"] == row["method"]) & (table["backbone"] == row["backbone"])]["options"]
+    name = label_of(row["method"], row["label"], json.loads(row["options"]), [json.loads(o) for o in same])
+    usual = row["backbone"] in (REFERENCE, row["method"])
+    return name if usual else f"{name} on {BACKBONE_LABELS[row['backbone']]}"
 
 
 def _floor(row: pd.Series) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench3r.files import write_text
 from bench3r.method import Method
-from bench3r.models.scales import BACKBONE_LABELS, NO_BACKBONE
+from bench3r.models.scales import BACKBONE_LABELS
 from bench3r.registry import load_one
 from bench3r.report.summary import (
     SCENE,
@@ -108,7 +108,7 @@ def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
     """Label of a row. When a method has several: the option that varies, or of several those that are not the default."""
     same = table[(table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])]["options"].unique()
     label = label_of(setting["method"], setting["label"], json.loads(setting["options"]), [json.loads(o) for o in same])
-    several = len(set(table["backbone"]) - {NO_BACKBONE}) > 1
+    several = table[table["kind"] == "plugin"]["backbone"].nunique() > 1
     return f"{label} on {BACKBONE_LABELS[setting['backbone']]}" if several and setting["kind"] == "plugin" else label
 
 
