@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from bench3r.dataset import SceneData
 from bench3r.metrics.patches import plane_residual, spread_patches
@@ -141,18 +142,27 @@ def pareto(table: pd.DataFrame, facts: pd.DataFrame, columns: tuple[Column, ...]
     if len(points) < 2:
         return None
     methods = list(dict.fromkeys(r["label"] for r, _ in points))
-    colours = dict(zip(methods, sns.color_palette("colorblind", len(methods)), strict=True))
+    palette = sns.color_palette("colorblind")  # ten colours: after them the marker changes
+    looks = {m: (palette[i % len(palette)], "os^D"[i // len(palette) % 4]) for i, m in enumerate(methods)}
+    joined = looks.get("shallower VGGT", ("gray", "o"))[0]
+    spread = max(f for _, f in points) / min(f for _, f in points)
     figure, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3.4))
     for axis, column in zip(np.atleast_1d(axes), columns, strict=True):
         values = wide(table, column)
         values = values[values.index.isin(common)]
         means = {tuple(r): values[tuple(r)].mean() for r, _ in points if tuple(r) in values.columns}
         line = sorted((f, means[tuple(r)]) for r, f in points if r["method"] == "shallow" and tuple(r) in means)
-        axis.plot([f for f, _ in line], [m for _, m in line], color=colours.get("shallower VGGT", "gray"), alpha=0.6)
+        axis.plot([f for f, _ in line], [m for _, m in line], color=joined, alpha=0.6)
         for r, f in points:
             if tuple(r) in means:
-                axis.scatter(f, means[tuple(r)], color=colours[r["label"]], label=r["label"], zorder=3)
+                colour, marker = looks[r["label"]]
+                axis.scatter(f, means[tuple(r)], color=colour, marker=marker, label=r["label"], zorder=3)
         axis.set(xlabel="GFLOPs per scene, counted", ylabel=column.title)
+        if spread > 3:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     np.atleast_1d(axes)[-1].legend(unique.values(), unique.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
