@@ -123,7 +123,8 @@ def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]
         head += 9 * f * narrow * 64 * patches + (9 * narrow * narrow + 4 * narrow) * pixels
     if config.descriptors:
         both = dim + width
-        head += patches * (4 * both * both + 4 * both * (config.descriptors + 1) * p * p)
+        hidden = int(config.local_ratio * both)
+        head += patches * hidden * (both + (config.descriptors + 1) * p * p)
     return {
         "patch_embed": images * 3 * p * p * dim * patches,
         "encoder": images * config.enc_depth * block_macs(patches, patches, dim, ratio),
