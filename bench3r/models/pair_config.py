@@ -64,7 +64,8 @@ def _tiny(descriptors: int = 0) -> PairConfig:
     """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96."""
     return PairConfig(
         patch_size=8, enc_embed_dim=96, enc_depth=3, enc_num_heads=3, dec_embed_dim=96, dec_depth=4, dec_num_heads=3,
-        dpt=PairDPTConfig(features=32, out_channels=(32, 32, 48, 64)), descriptors=descriptors, local_ratio=2.0, image_size=(72, 96),
+        dpt=PairDPTConfig(features=32, out_channels=(32, 32, 48, 64)), descriptors=descriptors, local_ratio=2.0,
+        image_size=(72, 96),
     )  # fmt: skip
 
 

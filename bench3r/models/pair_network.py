@@ -137,7 +137,9 @@ class DenseHead(nn.Module):
         self.dpt = PairDPT(config)
         if config.descriptors:
             dim = config.enc_embed_dim + config.dec_embed_dim
-            self.head_local_features = Mlp(dim, int(config.local_ratio * dim), (config.descriptors + 1) * config.patch_size**2)
+            self.head_local_features = Mlp(
+                dim, int(config.local_ratio * dim), (config.descriptors + 1) * config.patch_size**2
+            )
 
     def forward(self, outputs: list[Tensor], grid: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """Decoder outputs -> raw points and confidence [E, 4, H, W], raw features and confidence [E, D + 1, H, W]."""
