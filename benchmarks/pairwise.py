@@ -78,6 +78,7 @@ def alignment(images: int, side: int, graph: GraphName, iterations: int = 300) -
 def growth(out: Path, side: int = 112, iterations: int = 60) -> None:
     """Alignment time over edges and images, for a graph that grows with the square of the images and one that does not."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
     align(predictions(3, side, "complete"), AlignmentOptions(iterations=3))  # warm-up
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
@@ -90,6 +91,9 @@ def growth(out: Path, side: int = 112, iterations: int = 60) -> None:
             axis.plot(x, seconds / iterations, "o-", label=f"{name}: {what}^{slope:.2f}")
     for axis, what in zip(axes, ("images", "ordered pairs (edges)"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel=what)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.legend()
     axes[0].set_ylabel("seconds per iteration")
     figure.suptitle(f"Global alignment, all pixels of {side} x {side} images, one thread")
