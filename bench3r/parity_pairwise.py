@@ -11,8 +11,11 @@ from torch import Tensor
 from bench3r.errors import Bench3RError
 from bench3r.models.pair_config import PairConfig
 from bench3r.models.pair_network import PairNetwork, PairOutput
-from bench3r.pairwise.alignment import AlignmentOptions, PairPredictions, Problem, align, initialise
+from bench3r.pairwise.alignment import AlignmentOptions, align
+from bench3r.pairwise.disagreement import Problem
 from bench3r.pairwise.matching import reciprocal_matches
+from bench3r.pairwise.predictions import PairPredictions
+from bench3r.pairwise.spanning import initialise
 from bench3r.parity_models import build, random_images
 
 HEADS = {"dpt": "dpt", "linear": "linear", "catmlp+dpt": "dpt"}
@@ -63,7 +66,7 @@ def aligner_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: 
     pairs = [PairOutput.of({k: v[e] for k, v in given.items()}) for e in range(len(edges))]
     predictions = PairPredictions.of(edges, pairs)
     options = AlignmentOptions(iterations=int(case.get("iterations", 300)))
-    start = initialise(predictions, options)
+    start = initialise(predictions, options.min_confidence)
     with torch.no_grad():
         loss = float(Problem(start, predictions).loss())
     final = align(predictions, options)

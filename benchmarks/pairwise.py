@@ -23,8 +23,9 @@ from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.models.geometry import unproject
 from bench3r.models.pair_config import PairConfig
 from bench3r.models.pair_network import PairNetwork, PairOutput
-from bench3r.pairwise.alignment import AlignmentOptions, PairPredictions, align
+from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.graph import GraphName, scene_graph
+from bench3r.pairwise.predictions import PairPredictions
 from bench3r.procedural.render import make_scene
 
 NETWORK_BOUND, ALIGNMENT_BOUND = 0.6, 900.0  # share of the time of encoding per pair; seconds

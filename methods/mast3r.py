@@ -7,8 +7,10 @@ from pydantic import Field
 from bench3r.measure.published import Dense, Price
 from bench3r.method import BuildContext, Method
 from bench3r.models.pair_network import Edge, PairOutput
-from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align
+from bench3r.pairwise.aligned import Aligned
+from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.matching import pair_matches
+from bench3r.pairwise.predictions import PairPredictions
 from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_price
 from bench3r.pairwise.sparse_alignment import SparseOptions, sparse_align
 

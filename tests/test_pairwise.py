@@ -20,17 +20,21 @@ from bench3r.models.geometry import unproject
 from bench3r.models.pair_config import DUST3R_VARIANTS, PairConfig, PairDPTConfig
 from bench3r.models.pair_network import PairNetwork, PairOutput, PairPass
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
-from bench3r.pairwise import alignment as ga
-from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align, align_two, clean, connected_parts
+from bench3r.pairwise import spanning
+from bench3r.pairwise.aligned import Aligned, clean
+from bench3r.pairwise.alignment import AlignmentOptions, align, align_two
+from bench3r.pairwise.disagreement import Problem
 from bench3r.pairwise.graph import components, scene_graph
 from bench3r.pairwise.matching import Matches, pair_matches, reciprocal_matches
-from bench3r.pairwise.predictor import to_reconstruction
+from bench3r.pairwise.predictions import PairPredictions, connected_parts
+from bench3r.pairwise.predictor import Disconnected, to_reconstruction
 from bench3r.pairwise.registration import focal_by_weiszfeld, pixel_grid, pose_by_pnp, procrustes
 from bench3r.pairwise.sparse_alignment import SparseOptions, canonical_view, kinematic_tree, robust, sparse_align
 from bench3r.parity import check_file
 from bench3r.plan import make_plan
 from bench3r.procedural.render import make_scene
 from bench3r.registry import load_one
+from bench3r.stages.train import train_base
 from bench3r.training.config import TrainConfig
 from bench3r.training.losses_pairwise import confidence_loss, descriptor_loss, pair_losses
 from bench3r.training.samples import BatchStream, ProceduralSource
@@ -222,8 +226,8 @@ def test_focal_length_and_pose_from_points():
 def test_gradient_of_the_disagreement():
     world = World(3, 0.05, (8, 8))
     predictions = world.predictions()
-    state = ga.initialise(predictions, AlignmentOptions()).double()
-    problem = ga.Problem(state, predictions)
+    state = spanning.initialise(predictions, AlignmentOptions().min_confidence).double()
+    problem = Problem(state, predictions)
     for side in problem.sides:
         side.points, side.weight = side.points.double(), side.weight.double()
     problem.rays = [r.double() for r in problem.rays]
@@ -371,8 +375,39 @@ def test_images_without_common_content_are_reported_part_by_part():
     for part in parts:  # each part on its own is a scene
         assert align_two(predictions.part(part, keep), AlignmentOptions()).focals.shape == (2,)
     method = load_one("methods", "dust3r", Method)()
-    with pytest.raises(InvalidPrediction, match=r"2 parts, \[\[0, 1\], \[2, 3\]\]"):
+    with pytest.raises(
+        Disconnected, match=r"2 parts, aligned apart \(\[0, 1\]: closed form; \[2, 3\]: closed form\)"
+    ) as found:
         method.build(BuildContext("dust3r", "tiny")).align(edges, pairs)
+    for images, aligned in found.value.parts:
+        moved = torch.linalg.inv(world.c2w[images[0]]) @ world.c2w[images[1]]
+        torch.testing.assert_close(aligned.poses[1, :3, :3], moved[:3, :3], atol=0.01, rtol=0)
+
+
+def test_a_part_of_three_and_a_lone_image():
+    world, edges = World(4), scene_graph(4)
+    pairs = [world.pair(i, j) for i, j in edges]
+    for edge, pair in zip(edges, pairs, strict=True):
+        if 1 in edge:
+            pair.conf1, pair.conf2 = (torch.full(SIZE, 1.0001) for _ in range(2))
+    options = load_one("methods", "dust3r", Method).Options(iterations=30)
+    predictor = load_one("methods", "dust3r", Method)(options).build(BuildContext("dust3r", "tiny"))
+    with pytest.raises(Disconnected, match=r"\[0, 2, 3\]: loss .* after 30 iterations; \[1\]: a single image"):
+        predictor.align(edges, pairs)
+
+
+@pytest.mark.parametrize("graph", ["swin", "logwin"])
+def test_a_window_must_reach_another_image(graph):
+    with pytest.raises(ValueError, match="window of at least 1"):
+        load_one("methods", "dust3r", Method).Options(graph=graph, window=0)
+
+
+def test_bases_of_pairs_train_on_two_views(tmp_path):
+    """Settings made for backbones, with more views and their losses, train a network of pairs too."""
+    config = TrainConfig(steps=1, frames_per_batch=4, view_counts=(4,), heights=(48,), width=64, queries=8)
+    trainer = train_base("mast3r", "tiny", config, tmp_path)
+    assert trainer.step == 1
+    assert trainer.scenes == 2
 
 
 def test_nan_is_named_and_one_image_is_refused():

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from bench3r.models.pair_network import Edge
+
 GraphName = Literal["complete", "swin", "logwin", "oneref"]
-Edge = tuple[int, int]
 
 
 def scene_graph(images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True) -> list[Edge]:

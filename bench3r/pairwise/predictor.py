@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from bench3r.errors import InvalidPrediction, Unsupported
@@ -19,8 +19,10 @@ from bench3r.method import BuildContext, MethodOptions
 from bench3r.models.geometry import rigid_inverse, unproject
 from bench3r.models.pair_network import Edge, PairNetwork, PairOutput, PairPass
 from bench3r.models.reconstruction import Reconstruction
-from bench3r.pairwise.alignment import Aligned, AlignmentOptions, PairPredictions, align_two, clean, connected_parts
+from bench3r.pairwise.aligned import Aligned, clean
+from bench3r.pairwise.alignment import AlignmentOptions, align_two
 from bench3r.pairwise.graph import GraphName, edge_count, scene_graph
+from bench3r.pairwise.predictions import PairPredictions, connected_parts
 
 if TYPE_CHECKING:
     from bench3r.dataset import SceneData
@@ -35,6 +37,12 @@ class PairwiseOptions(MethodOptions):
     min_confidence: float = Field(3.0, ge=0, description="of the points from which a missing pose is found")
     clean: bool = Field(True, description="no confidence for points that hide what another view sees better")
     least_weight: float = Field(0.005, ge=0, description="mean log confidence below which an edge says nothing")
+
+    @model_validator(mode="after")
+    def _window_reaches(self) -> PairwiseOptions:
+        if self.graph in ("swin", "logwin") and self.window < 1:
+            raise ValueError(f"graph {self.graph} needs a window of at least 1, got {self.window}")
+        return self
 
 
 class Phase:
@@ -55,6 +63,24 @@ class Phase:
         self._stack.close()
         self.seconds = self.timer.seconds
         self.peak_bytes = self.memory.peak_gpu if self.memory.peak_gpu is not None else self.memory.peak_rss
+
+
+class Disconnected(InvalidPrediction):
+    """The images see nothing in common: no single world. ``parts``: images of each part and its own world, or why not."""
+
+    def __init__(self, parts: list[tuple[list[int], Aligned | str]]) -> None:
+        self.parts = parts
+        each = [f"{images}: {_outcome(found)}" for images, found in parts]
+        super().__init__(
+            f"the images see nothing in common: the scene graph falls into {len(parts)} parts, aligned apart ("
+            + "; ".join(each) + ")"
+        )  # fmt: skip
+
+
+def _outcome(found: Aligned | str) -> str:
+    if isinstance(found, str):
+        return found
+    return f"loss {found.loss:.3g} after {found.iterations} iterations" if found.iterations else "closed form"
 
 
 class PairwisePredictor(ABC):
@@ -84,20 +110,34 @@ class PairwisePredictor(ABC):
     def align(self, edges: list[Edge], pairs: Sequence[PairOutput]) -> Aligned:
         """Cameras and depth of all images.
 
-        Raises InvalidPrediction for NaN, for graphs that fall apart (naming the parts) and for alignments that diverge.
+        Raises InvalidPrediction for NaN and for alignments that diverge, Disconnected for a graph that falls apart.
         """
         predictions = PairPredictions.of(edges, pairs)
         parts, keep = connected_parts(predictions, self.options.least_weight)
         if len(parts) > 1:
-            raise InvalidPrediction(
-                f"the images see nothing in common: the scene graph falls into {len(parts)} parts, {parts}"
-            )
-        kept = {e: p for e, p, good in zip(edges, pairs, keep, strict=True) if good}
-        if not all(keep):
-            predictions = predictions.part(parts[0], keep)
-        if len(predictions.sizes) == 2:
-            return align_two(predictions, AlignmentOptions(min_confidence=self.options.min_confidence))
-        return self.align_many(predictions, kept)
+            raise Disconnected([(part, self._attempt(predictions, pairs, part, keep)) for part in parts])
+        return self._align_part(predictions, pairs, parts[0], keep)
+
+    def _align_part(
+        self, predictions: PairPredictions, pairs: Sequence[PairOutput], images: list[int], keep: Sequence[bool]
+    ) -> Aligned:
+        """One world of the connected ``images``, which are numbered anew."""
+        number = {image: n for n, image in enumerate(images)}
+        kept = {(number[i], number[j]): pair for (i, j), pair, good in zip(predictions.edges, pairs, keep, strict=True)
+                if good and i in number}  # fmt: skip
+        part = predictions.part(images, keep)
+        if len(images) == 2:
+            return align_two(part, AlignmentOptions(min_confidence=self.options.min_confidence))
+        return self.align_many(part, kept)
+
+    def _attempt(self, *which: Any) -> Aligned | str:
+        """A part of a graph that fell apart, or why there is none."""
+        if len(which[2]) < 2:
+            return "a single image"
+        try:
+            return self._align_part(*which)
+        except InvalidPrediction as error:
+            return str(error)
 
     def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
@@ -115,7 +155,9 @@ class PairwisePredictor(ABC):
             "network_seconds": network.seconds, "alignment_seconds": alignment.seconds,
             "network_peak_bytes": network.peak_bytes, "alignment_peak_bytes": alignment.peak_bytes,
         }  # fmt: skip
+        stride = getattr(self.options, "stride", 1)  # a labelled option of global alignment
         if not closed:
+            out.extras["alignment_stride"] = stride
             out.extras |= {"alignment_start_loss": aligned.start_loss, "alignment_loss": aligned.loss}
         return out
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,16 +20,18 @@ from scipy.sparse.csgraph import breadth_first_order, dijkstra
 from scipy.spatial.distance import squareform
 from torch import Tensor, nn
 
-from bench3r.errors import InvalidPrediction
 from bench3r.models.geometry import quaternion_to_rotation
-from bench3r.pairwise.alignment import Aligned, PairPredictions, check_focals
-from bench3r.pairwise.graph import Edge
+from bench3r.models.pair_network import Edge
+from bench3r.pairwise.aligned import Aligned, check_focals
+from bench3r.pairwise.descent import minimise, settled
 from bench3r.pairwise.matching import Matches
+from bench3r.pairwise.predictions import PairPredictions
 from bench3r.pairwise.registration import focal_by_weiszfeld, pixel_grid
 
 LEAST_CONFIDENCE = 0.999  # taken off confidences before they weigh canonical points
 FOCAL_RANGE = (0.5, 3.5)  # of the focal length of a 60 degree lens
 NEAREST, PIXEL_RANGE = 1e-3, (-1000.0, 2000.0)  # clipping of reprojections
+SETTLED = 1e-2  # relative change of the loss over the last tenth of the second stage, below which it has converged
 REGRESSION_WEIGHT, REGRESSION_POWER = 0.01, 1.1  # of pairs without trusted matches
 
 
@@ -138,6 +141,10 @@ class SparseScene(nn.Module):
         """What a stage moves: poses and sizes, then everything."""
         first = [self.quaternion, self.shift, self.log_size]
         return first if stage == 0 else [*first, self.log_focal, self.centre, self.depth]
+
+    def normalise(self) -> None:
+        """Make the quaternions unit ones again."""
+        self.quaternion.div_(self.quaternion.norm(dim=1, keepdim=True))
 
     def unit(self) -> Tensor:
         """What all lengths are multiplied by, so that the smallest size is 1 and the world cannot shrink away."""
@@ -283,20 +290,8 @@ class SparseAligner:
         scene = SparseScene(self.views, self.predictions.sizes, self.tree)
         losses: list[float] = []
         for stage, (steps, lr) in enumerate(zip(self.options.iterations, self.options.lr, strict=True)):
-            parameters = scene.of_stage(stage)
-            optimiser = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.9))
-            for step in range(steps):
-                for group in optimiser.param_groups:
-                    group["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-                optimiser.zero_grad()
-                loss = self.loss(scene, stage)
-                losses.append(float(loss.detach()))
-                if not math.isfinite(losses[-1]):
-                    raise InvalidPrediction(f"sparse alignment diverged: the loss is {losses[-1]} at iteration {step}")
-                loss.backward()
-                optimiser.step()
-                with torch.no_grad():
-                    scene.quaternion.div_(scene.quaternion.norm(dim=1, keepdim=True))
+            loss, what = partial(self.loss, scene, stage), f"stage {stage + 1} of sparse alignment"
+            losses += minimise(loss, scene.of_stage(stage), steps, (lr, 0.0), what, scene.normalise)
         with torch.no_grad():
             return self._result(scene, losses)
 
@@ -312,10 +307,9 @@ class SparseAligner:
             depths.append(every[self.starts[i] :][blocks] * view.relative)
         last = float(self.loss(scene, 1))
         first = losses[self.options.iterations[0]] if self.options.iterations[1] else losses[0]
-        recent = losses[-max(2, self.options.iterations[1] // 10) :]
-        settled = bool(recent) and abs(recent[0] - last) <= 1e-2 * max(abs(last), 1e-12)
+        fine = [*losses[self.options.iterations[0] :], last]
         confidence = [v.confidence for v in self.views]
-        return Aligned(poses, focals, depths, confidence, last, first, settled, sum(self.options.iterations),
+        return Aligned(poses, focals, depths, confidence, last, first, settled(fine, SETTLED), sum(self.options.iterations),
                        scene.centre * scene.images)  # fmt: skip
 
 

@@ -20,8 +20,7 @@ from bench3r.files import digest, file_digest, read_json, write_json
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.method import BuildContext, Method, TrainedMethod
 from bench3r.models.backbones import build_backbone
-from bench3r.models.depth_anything_3 import DepthAnything3
-from bench3r.models.scales import NO_BACKBONE, input_size
+from bench3r.models.scales import NETWORKS, NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.plan import Plan, TrainEntry, shipped_part
 from bench3r.procedural.render import make_scene
@@ -35,7 +34,7 @@ from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Teacher, Trainer, initialise
-from bench3r.training.transfer import STARTS, match_encoder_scale, start_from
+from bench3r.training.transfer import STARTS, start_from
 
 VIEWS_PER_SCENE = 8
 
@@ -66,16 +65,20 @@ def batch_source(backbone: str, scale: str, config: TrainConfig, rank: int, rank
 def train_base(
     backbone: str, scale: str, config: TrainConfig, folder: Path, device: str = "cpu", max_seconds: float = float("inf")
 ) -> Trainer:
-    """Train ``backbone`` at ``scale`` on procedural scenes in ``folder``, or go on where it stopped there."""
+    """Train ``backbone`` at ``scale`` on procedural scenes in ``folder``, or go on where it stopped there.
+
+    A network of pairs sees two views a scene, whatever ``config.view_counts`` asks of the others.
+    """
+    if backbone in NETWORKS:
+        config = config.model_copy(update={"view_counts": (2,)})
     keep_freed_memory()
     rank, ranks = start_processes()
     torch.manual_seed(config.seed)
     model, batches = build_backbone(backbone, scale), batch_source(backbone, scale, config, rank, ranks)
     initialise(model)
     if config.start in STARTS:
-        start_from(model, config.start, read_state_dict(resolve_base("shipped", config.start, scale, None)))
-        if isinstance(model, DepthAnything3):
-            match_encoder_scale(model, next(batches(0)).images)
+        state = read_state_dict(resolve_base("shipped", config.start, scale, None))
+        start_from(model, config.start, state, next(batches(0)).images)
     elif config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))

@@ -69,7 +69,7 @@ class TrainStep(nn.Module):
         """The weighted total and its parts; dense losses on ``views``."""
         if isinstance(self.model, PairNetwork):
             parts = pair_losses(self.model, batch, self.weights)
-            return {**parts, "total": torch.stack([self.weights[k] * v for k, v in parts.items()]).sum()}
+            return {**parts, "total": self._total(parts)}
         if self.teacher:
             self.teacher.loss.forget()
         out, layout = self.model.run_trunk(batch.images)
@@ -78,7 +78,7 @@ class TrainStep(nn.Module):
         parts = LOSSES[self.model.name](result, batch, views)
         if self.guided:
             parts["matching"] = matching_loss(self.guided, layout, batch, self.model.has_reference_view)
-        parts["total"] = torch.stack([self.weights[k] * v for k, v in parts.items() if k in self.weights]).sum()
+        parts["total"] = self._total(parts)
         if self.teacher:
             parts["distillation"] = self.teacher.loss(batch, views)
             parts["total"] = parts["total"] + self.teacher.weight(self.progress) * parts["distillation"]
@@ -86,6 +86,9 @@ class TrainStep(nn.Module):
             parts["total"] = parts["total"] + extra
             parts[name] = extra
         return parts | depth_facts(out.extras)
+
+    def _total(self, parts: dict[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[k] * v for k, v in parts.items() if k in self.weights]).sum()
 
 
 def depth_facts(extras: dict[str, Any]) -> dict[str, Tensor]:

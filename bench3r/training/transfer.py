@@ -46,8 +46,10 @@ def renamed(name: str, rules: Renamer, first_pair: int) -> str | None:
     return None
 
 
-def start_from(model: nn.Module, source: str, state: dict[str, Tensor]) -> int:
+def start_from(model: nn.Module, source: str, state: dict[str, Tensor], images: Tensor | None = None) -> int:
     """Load what fits of the weights ``state`` of ``source`` (vggt or dust3r) into ``model``; how many tensors it was.
+
+    With example ``images`` [B, S, 3, H, W], the encoder of a Depth-Anything-3 is scaled to its trunk.
 
     Raises Bench3RError when nothing fits.
     """
@@ -64,6 +66,8 @@ def start_from(model: nn.Module, source: str, state: dict[str, Tensor]) -> int:
     if not taken:
         raise Bench3RError(f"nothing of the weights of {source} fits a {name}")
     model.load_state_dict({**own, **taken})
+    if name == "depth_anything_3" and images is not None:
+        match_encoder_scale(model, images)
     return len(taken)
 
 

@@ -1,0 +1,78 @@
+"""What a pair network says about the pairs of a scene graph, and which images it ties together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from bench3r.errors import InvalidPrediction
+from bench3r.models.pair_network import Edge, PairOutput
+from bench3r.pairwise.graph import components
+
+
+@dataclass
+class PairPredictions:
+    """Point maps and confidences of ordered pairs, as lists because images may differ in size."""
+
+    edges: list[Edge]
+    points1: list[Tensor]  # each [H, W, 3], in the frame of the first image
+    points2: list[Tensor]
+    conf1: list[Tensor]  # each [H, W], above 1
+    conf2: list[Tensor]
+    sizes: list[tuple[int, int]] = field(default_factory=list)  # (H, W) of every image
+
+    @classmethod
+    def of(cls, edges: Sequence[Edge], pairs: Sequence[PairOutput]) -> PairPredictions:
+        """Predictions of a network for ``edges``. Raises InvalidPrediction when one holds NaN or infinity."""
+        sizes: dict[int, tuple[int, int]] = {}
+        for (i, j), p in zip(edges, pairs, strict=True):
+            for name, tensor in p.tensors().items():
+                if not torch.isfinite(tensor).all():
+                    raise InvalidPrediction(f"the prediction for images ({i}, {j}) holds NaN or infinity in {name}")
+            sizes[i], sizes[j] = (tuple(p.conf1.shape), tuple(p.conf2.shape))  # type: ignore[assignment]
+        return cls(
+            list(edges), [p.points1 for p in pairs], [p.points2 for p in pairs], [p.conf1 for p in pairs],
+            [p.conf2 for p in pairs], [sizes[i] for i in sorted(sizes)],
+        )  # fmt: skip
+
+    def edge_scores(self) -> list[float]:
+        """Product of the mean confidences of every edge."""
+        return [float(a.mean() * b.mean()) for a, b in zip(self.conf1, self.conf2, strict=True)]
+
+    def image_confidence(self) -> list[Tensor]:
+        """The highest confidence that any edge gives a pixel, per image."""
+        out = [torch.zeros(s, device=self.conf1[0].device) for s in self.sizes]
+        for (i, j), a, b in zip(self.edges, self.conf1, self.conf2, strict=True):
+            out[i], out[j] = torch.maximum(out[i], a), torch.maximum(out[j], b)
+        return out
+
+    def plain(self) -> PairPredictions:
+        """The same as ordinary float32 tensors: inference tensors cannot take part in autograd."""
+        names = ("points1", "points2", "conf1", "conf2")
+        return replace(self, **{n: [t.detach().float().clone() for t in getattr(self, n)] for n in names})
+
+    def part(self, images: list[int], keep: Sequence[bool]) -> PairPredictions:
+        """The kept edges among ``images``, which are numbered anew."""
+        number = {image: n for n, image in enumerate(images)}
+        chosen = [n for n, (i, j) in enumerate(self.edges) if keep[n] and i in number and j in number]
+        pick = lambda values: [values[n] for n in chosen]  # noqa: E731
+        return PairPredictions(
+            [(number[i], number[j]) for i, j in pick(self.edges)], pick(self.points1), pick(self.points2),
+            pick(self.conf1), pick(self.conf2), [self.sizes[i] for i in images],
+        )  # fmt: skip
+
+
+def connected_parts(predictions: PairPredictions, least_weight: float) -> tuple[list[list[int]], list[bool]]:
+    """The images of every part of the graph, and which edges are kept: those with a mean log confidence of
+    ``least_weight`` on both sides, in this order of the images or the other.
+
+    Two images that see nothing in common are predicted with a confidence near 1, whose logarithm is the edge's weight.
+    """
+    sure = {e for e, a, b in zip(predictions.edges, predictions.conf1, predictions.conf2, strict=True)
+            if min(float(a.log().mean()), float(b.log().mean())) >= least_weight}  # fmt: skip
+    keep = [(i, j) in sure or (j, i) in sure for i, j in predictions.edges]
+    useful = [e for e, good in zip(predictions.edges, keep, strict=True) if good]
+    return components(len(predictions.sizes), useful), keep
