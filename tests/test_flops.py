@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bench3r.errors import Bench3RError
-from bench3r.measure import flops
+from bench3r.measure import flops, trackers
 from bench3r.measure.closed_form import vggt_macs
 from bench3r.measure.trackers import MemoryTracker, Timer, time_calls
 from bench3r.models.reconstruction import Reconstruction
@@ -45,3 +45,19 @@ def test_trackers_see_time_and_memory():
     calls = []
     assert len(time_calls(lambda: calls.append(1), "cpu", 2, 5)) == 5
     assert len(calls) == 7
+
+
+def test_nested_trackers_keep_the_outer_peak(monkeypatch):
+    """The GPU allocator has one peak, which an inner tracker resets: a stand-in for it counts 7, 3, then 5 bytes."""
+    peak = [0]
+    monkeypatch.setattr(trackers.torch.cuda, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 0))
+    monkeypatch.setattr(trackers.torch.cuda, "max_memory_allocated", lambda: peak[0])
+    with MemoryTracker("cuda") as outer:
+        peak[0] = 7
+        with MemoryTracker("cuda") as first:
+            peak[0] = 3
+        with MemoryTracker("cuda") as second:
+            peak[0] = 5
+        peak[0] = max(peak[0], 4)
+    assert (outer.peak_gpu, first.peak_gpu, second.peak_gpu) == (7, 3, 5)
+    assert MemoryTracker._open == []

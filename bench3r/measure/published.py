@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from bench3r.errors import Bench3RError, Unsupported
-from bench3r.measure.closed_form import backbone_macs, dpt_macs
+from bench3r.measure.closed_form import backbone_macs, dpt_macs, recursion_macs
 from bench3r.method import Method
 from bench3r.models.scales import input_size, scale_config
 from bench3r.models.vggt_config import DPTConfig
@@ -71,22 +71,17 @@ class Dense:
     @property
     def special(self) -> int:
         """Special tokens of a view in the trunk."""
-        c = self.config
-        if self.backbone == "vggt":
-            return 1 + c.aggregator.num_register_tokens
-        return c.registers if self.backbone == "pi3" else 1
+        return int(self.config.special)
 
     @property
     def dim(self) -> int:
         """Channels of a trunk token."""
-        c = self.config
-        return {"vggt": lambda: c.aggregator.embed_dim, "pi3": lambda: c.encoder.dim}.get(self.backbone, lambda: c.net.dim)()
+        return int(self.config.width)
 
     @property
     def heads(self) -> int:
         """Heads of the trunk's attention."""
-        c = self.config
-        return {"vggt": lambda: c.aggregator.num_heads, "pi3": lambda: c.heads}.get(self.backbone, lambda: c.net.heads)()
+        return int(self.config.trunk_heads)
 
     @property
     def tokens(self) -> int:
@@ -106,12 +101,7 @@ class Dense:
     @property
     def taps(self) -> tuple[int, ...]:
         """Pairs that heads read."""
-        c = self.config
-        if self.backbone == "vggt":
-            return tuple(sorted({*c.dpt.intermediate_layer_idx, c.pairs - 1}))
-        if self.backbone == "pi3":
-            return (c.pairs - 1,)
-        return tuple(sorted({*((i - c.net.alt_start) // 2 for i in c.net.out_layers), c.pairs - 1}))
+        return tuple(self.config.taps)
 
     @property
     def recovery(self) -> float:
@@ -209,14 +199,13 @@ def recursive_parts(
     ``sharing`` is a :class:`bench3r.recursion.sharing.Sharing`; unshared pairs run on everything. ``keys_once``: only the
     first recursion makes keys and values.
     """
-    patches = dense.tokens - dense.special
     parts = dense.with_pairs(sum(sharing.unshared))
-    for recursion, share in enumerate(active):
-        tokens = dense.special + share * patches
-        seen = dense.tokens if keys_of_all else tokens
-        linear = (10.0 if keys_once and recursion else 12.0) * dense.dim**2 * dense.frames * tokens
-        parts["frame_blocks"] += sharing.group * (linear + 2 * dense.dim * dense.frames * tokens * seen)
-        parts["global_blocks"] += sharing.group * (linear + 2 * dense.dim * dense.frames**2 * tokens * seen)
+    patches = dense.tokens - dense.special
+    within, across = recursion_macs(
+        active, sharing.group, dense.frames, patches, dense.special, dense.dim, keys_of_all, keys_once
+    )
+    parts["frame_blocks"] += within
+    parts["global_blocks"] += across
     return parts
 
 

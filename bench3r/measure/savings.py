@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench3r.measure.closed_form import backbone_macs, block_macs
+from bench3r.measure.closed_form import backbone_macs, recursion_macs
 
 
 def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extras: dict[str, Any]) -> dict[str, Any]:
@@ -26,25 +26,17 @@ def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extr
     trunk = parts["frame_blocks"] + parts["global_blocks"]
     f = trunk * sharing.shared / sharing.pairs / dense
     mean, k = float(extras["mean_depth"]), sharing.recursions
-    routed = recursion_macs(model, frames, size, extras)
+    routed = routed_macs(model, frames, size, extras)
     return {
         **facts, "f": f, "m": mean, "K": k, "rule_saving": f * (1 - mean / k),
         "predicted_saving": (f * dense - routed) / dense,
     }  # fmt: skip
 
 
-def recursion_macs(model: Any, frames: int, size: tuple[int, int], extras: dict[str, Any]) -> float:
-    """Multiply-adds of the recursions in closed form from the depth histogram, router and caches left out.
-
-    The active patches are taken to be spread evenly over the views: exact for equal counts per view.
-    """
-    patch = model.config.patch_size
+def routed_macs(model: Any, frames: int, size: tuple[int, int], extras: dict[str, Any]) -> float:
+    """Multiply-adds of the recursions in closed form from the depth histogram, router and caches left out."""
+    patch, counts = model.config.patch_size, extras["depth_histogram"]
+    active = [sum(counts[r + 1 :]) / max(1, sum(counts)) for r in range(len(counts) - 1)]
     patches = (size[0] // patch) * (size[1] // patch)
-    counts, special = extras["depth_histogram"], model.trunk.special
-    total, dim = 0.0, model.width
-    linear = block_macs(1, 0, dim)  # of one block and token
-    for recursion in range(len(counts) - 1):
-        active = special + patches * sum(counts[recursion + 1 :]) / max(1, sum(counts))  # tokens of a view
-        seen = special + patches if model.schedule.keys_of_all else active
-        total += frames * active * (2 * linear + 2 * dim * (seen + frames * seen))
-    return total * model.schedule.sharing.group
+    group, every = model.schedule.sharing.group, model.schedule.keys_of_all
+    return sum(recursion_macs(active, group, frames, patches, model.trunk.special, model.width, every))

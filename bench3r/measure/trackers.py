@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import ClassVar
 
 import psutil
 import torch
@@ -32,7 +33,13 @@ class Timer:
 
 
 class MemoryTracker:
-    """Peak memory of the block: resident set sampled every ``interval`` seconds, and the GPU allocator's peak."""
+    """Peak memory of the block: resident set sampled every ``interval`` seconds, and the GPU allocator's peak.
+
+    Trackers nest: the allocator has one peak for all, which each resets on entry, so those around it take over what was
+    reached before.
+    """
+
+    _open: ClassVar[list[MemoryTracker]] = []
 
     def __init__(self, device: str = "cpu", interval: float = 0.005) -> None:
         self.device, self.interval = device, interval
@@ -43,7 +50,9 @@ class MemoryTracker:
         self._process, self._stop = psutil.Process(), threading.Event()
         self.baseline_rss = self.peak_rss = self._process.memory_info().rss
         if self.device == "cuda":
+            self._fold()
             torch.cuda.reset_peak_memory_stats()
+            self._open.append(self)
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
@@ -57,7 +66,14 @@ class MemoryTracker:
         self._thread.join()
         self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
         if self.device == "cuda":
-            self.peak_gpu = torch.cuda.max_memory_allocated()
+            self._fold()
+            self._open.remove(self)
+
+    def _fold(self) -> None:
+        """Hand the allocator's peak so far to all open trackers."""
+        peak = torch.cuda.max_memory_allocated() if self._open else 0
+        for tracker in self._open:
+            tracker.peak_gpu = max(tracker.peak_gpu or 0, peak)
 
 
 def time_in_turn(

@@ -62,6 +62,26 @@ class DepthAnything3Config(Section):
         """Frame/global pairs of the trunk."""
         return (self.net.depth - self.net.alt_start) // 2
 
+    @property
+    def width(self) -> int:
+        """Channels of a trunk token."""
+        return self.net.dim
+
+    @property
+    def trunk_heads(self) -> int:
+        """Heads of the trunk's attention."""
+        return self.net.heads
+
+    @property
+    def special(self) -> int:
+        """Special tokens of a view in the trunk: the class token."""
+        return 1
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Pairs of the trunk that heads read."""
+        return tuple(sorted({*((i - self.net.alt_start) // 2 for i in self.net.out_layers), self.pairs - 1}))
+
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         net = self.net

@@ -49,6 +49,26 @@ class Pi3Config(Section):
         """Frame/global pairs of the trunk."""
         return self.depth // 2
 
+    @property
+    def width(self) -> int:
+        """Channels of a trunk token."""
+        return self.encoder.dim
+
+    @property
+    def trunk_heads(self) -> int:
+        """Heads of the trunk's attention."""
+        return self.heads
+
+    @property
+    def special(self) -> int:
+        """Special tokens of a view in the trunk: registers."""
+        return self.registers
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Pairs of the trunk that heads read."""
+        return (self.pairs - 1,)
+
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         if self.depth % 2:

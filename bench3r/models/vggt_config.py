@@ -105,6 +105,26 @@ class VGGTConfig(Section):
         """Frame/global pairs of the trunk."""
         return self.aggregator.depth
 
+    @property
+    def width(self) -> int:
+        """Channels of a trunk token."""
+        return self.aggregator.embed_dim
+
+    @property
+    def trunk_heads(self) -> int:
+        """Heads of the trunk's attention."""
+        return self.aggregator.num_heads
+
+    @property
+    def special(self) -> int:
+        """Special tokens of a view in the trunk: camera and registers."""
+        return 1 + self.aggregator.num_register_tokens
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Pairs of the trunk that heads read."""
+        return tuple(sorted({*self.dpt.intermediate_layer_idx, self.pairs - 1}))
+
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         taps = [*self.dpt.intermediate_layer_idx, *(self.track_dpt.intermediate_layer_idx if self.track else ())]
