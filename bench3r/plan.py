@@ -385,7 +385,9 @@ class Planner:
         self.check_names()
         datasets = plan_datasets(self.config, self.datasets)
         cells = self._all_cells(datasets)
-        score_key = digest([protocol_hash(p) for p in self.config.protocols] + [stage_hash("score"), self.config.points])
+        score_key = digest([
+            *(protocol_hash(p) for p in self.config.protocols), self.config.only, stage_hash("score"), self.config.points,
+        ])  # fmt: skip
         return Plan(
             config=self.config.model_dump(mode="json"), datasets=datasets, trainings=list(self.trainings.values()),
             cells=cells, profiles=list(self.profiles.values()), score_key=score_key,

@@ -243,6 +243,8 @@ def test_protocols_may_score_some_datasets_only():
     config = parse_config(raw, "c.yaml")
     assert config.protocols_for("scannet") == ["depth_median"]
     assert config.protocols_for("dtu") == ["depth_median", "lite3r"]
+    with_all = make_plan(parse_config({**raw, "only": {}}, "c.yaml"))
+    assert with_all.score_key != make_plan(parse_config(raw, "c.yaml")).score_key  # scores of before lack records
     with pytest.raises(Bench3RError, match=r"only.*lite4r"):
         parse_config(raw | {"only": {"lite4r": ["dtu"]}}, "c.yaml")
     with pytest.raises(Bench3RError, match=r"only\.lite3r.*kitti"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from bench3r.models.scales import NETWORKS
 from bench3r.report.adaptive import Evidence
 from bench3r.report.summary import REFERENCE, settings
 from bench3r.report.tables import Table, name_of, of_setting
 from bench3r.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
-
-PAIRWISE = ("dust3r", "mast3r")
 
 
 def pairwise(e: Evidence) -> Table | None:
@@ -24,36 +25,10 @@ def pairwise(e: Evidence) -> Table | None:
     for index, cost in timed.items():
         setting = settings(rows).loc[index]
         facts = of_setting(e.facts, setting)
-        network, alignment = (float(np.median(cost["phase_seconds"][p])) for p in ("network", "alignment"))
-        total = float(np.median(cost["seconds"]))
-        memory = {p: cost["phase_peak_bytes"][p] for p in ("network", "alignment")}
-        first = facts.iloc[0] if len(facts) else {}
-        numbers = {
-            "method": setting["method"], "options": setting["options"], "edges": first.get("edges"),
-            "network_s": network, "alignment_s": alignment, "total_s": total, "flops": cost["flops"],
-            "network_peak_bytes": memory["network"], "alignment_peak_bytes": memory["alignment"],
-            "time_ratio": total / dense["seconds"] if dense else np.nan,
-            "flops_ratio": cost["flops"] / dense["flops"] if dense else np.nan,
-            "converged": int(facts["alignment_converged"].eq(True).sum()) if len(facts) else 0, "scenes": len(facts),
-            "loss_change": float((facts["alignment_loss"] / facts["alignment_start_loss"]).mean()) if len(facts) else np.nan,
-        }  # fmt: skip
-        raw.append(numbers)
-        shown.append({
-            "method": name_of(setting, rows),
-            "graph": f"{first['graph']}, {first['edges']:.0f} pairs" if len(facts) else "–",
-            "network (s)": f"{network:.3g}", "alignment (s)": f"{alignment:.3g}", "total (s)": f"{total:.3g}",
-            "FLOPs of the network (G)": f"{cost['flops'] / 1e9:.2f}",
-            "peak memory, network / alignment (MB)": f"{memory['network'] / 1e6:.0f} / {memory['alignment'] / 1e6:.0f}",
-            "time / VGGT": _ratio(numbers["time_ratio"]), "FLOPs / VGGT": _ratio(numbers["flops_ratio"]),
-            "loss after / before": f"{numbers['loss_change']:.2f}", "settled": f"{numbers['converged']}/{numbers['scenes']}",
-        })  # fmt: skip
-        paper = SPATIALMOR_TABLE_2.get(str(setting["method"]))
-        if paper:
-            vggt = SPATIALMOR_TABLE_2[REFERENCE]
-            shown.append({"method": f"{setting['label']}, reported by SpatialMoR", "total (s)": f"({paper['Time']:g})",
-                          "FLOPs of the network (G)": f"({paper['FLOPs']:g})",
-                          "time / VGGT": f"({paper['Time'] / vggt['Time']:.1f})",
-                          "FLOPs / VGGT": f"({paper['FLOPs'] / vggt['FLOPs']:.2f})"})  # fmt: skip
+        raw.append(_numbers(setting, cost, facts, dense))
+        shown.append(_row(name_of(setting, rows), raw[-1], facts))
+        if str(setting["method"]) in SPATIALMOR_TABLE_2:
+            shown.append(_reported(str(setting["method"]), str(setting["label"])))
     notes = [
         "One call with the machine to itself, medians. FLOPs are those of the network with every image encoded once; "
         "matching and alignment, whose cost is mostly not in multiply-adds, are left out of them as in the paper, and are "
@@ -66,6 +41,47 @@ def pairwise(e: Evidence) -> Table | None:
     return Table(f"pairwise{e.suffix}", title, e.about, pd.DataFrame(shown).fillna("–"), pd.DataFrame(raw), notes)
 
 
+def _numbers(setting: pd.Series, cost: pd.Series, facts: pd.DataFrame, dense: dict[str, float] | None) -> dict[str, Any]:
+    """One setting's numbers from its cost record, its scenes' facts and the reference's cost."""
+    network, alignment = (float(np.median(cost["phase_seconds"][p])) for p in ("network", "alignment"))
+    total, memory = float(np.median(cost["seconds"])), cost["phase_peak_bytes"]
+    change = facts["alignment_loss"] / facts["alignment_start_loss"] if len(facts) else pd.Series(dtype=float)
+    return {
+        "method": setting["method"], "options": setting["options"],
+        "edges": facts["edges"].iloc[0] if len(facts) else np.nan,
+        "network_s": network, "alignment_s": alignment, "total_s": total, "flops": cost["flops"],
+        "network_peak_bytes": memory["network"], "alignment_peak_bytes": memory["alignment"],
+        "time_ratio": total / dense["seconds"] if dense else np.nan,
+        "flops_ratio": cost["flops"] / dense["flops"] if dense else np.nan,
+        "converged": int(facts["alignment_converged"].eq(True).sum()) if len(facts) else 0, "scenes": len(facts),
+        "loss_change": float(change.mean()),
+    }  # fmt: skip
+
+
+def _row(name: str, numbers: dict[str, Any], facts: pd.DataFrame) -> dict[str, str]:
+    """One setting as a reader sees it."""
+    memory = (numbers[f"{p}_peak_bytes"] / 1e6 for p in ("network", "alignment"))
+    return {
+        "method": name,
+        "graph": f"{facts['graph'].iloc[0]}, {numbers['edges']:.0f} pairs" if len(facts) else "–",
+        **{f"{p} (s)": f"{numbers[f'{p}_s']:.3g}" for p in ("network", "alignment", "total")},
+        "FLOPs of the network (G)": f"{numbers['flops'] / 1e9:.2f}",
+        "peak memory, network / alignment (MB)": " / ".join(f"{m:.0f}" for m in memory),
+        "time / VGGT": _ratio(numbers["time_ratio"]), "FLOPs / VGGT": _ratio(numbers["flops_ratio"]),
+        "loss after / before": _ratio(numbers["loss_change"]), "settled": f"{numbers['converged']}/{numbers['scenes']}",
+    }  # fmt: skip
+
+
+def _reported(method: str, label: str) -> dict[str, str]:
+    """The row of the paper's own numbers."""
+    paper, vggt = SPATIALMOR_TABLE_2[method], SPATIALMOR_TABLE_2[REFERENCE]
+    return {
+        "method": f"{label}, reported by SpatialMoR", "total (s)": f"({paper['Time']:g})",
+        "FLOPs of the network (G)": f"({paper['FLOPs']:g})",
+        "time / VGGT": f"({paper['Time'] / vggt['Time']:.1f})", "FLOPs / VGGT": f"({paper['FLOPs'] / vggt['FLOPs']:.2f})",
+    }  # fmt: skip
+
+
 def ratio_notes(table: Table) -> list[str]:
     """Time and FLOPs of pairwise models over VGGT's in a main table that measured both, beside the paper's own ratios."""
     rows = table.raw.set_index("method")
@@ -73,7 +89,7 @@ def ratio_notes(table: Table) -> list[str]:
         return []
     dense, paper_dense, out = rows.loc[REFERENCE], SPATIALMOR_TABLE_2[REFERENCE], []
     for method, paper in SPATIALMOR_TABLE_2.items():
-        if method not in PAIRWISE or method not in rows.index:
+        if method not in NETWORKS or method not in rows.index:
             continue
         own = rows.loc[[method]].iloc[0]
         if not np.isfinite(own["time_s"] or np.nan) or not np.isfinite(dense["time_s"] or np.nan):
