@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
 from bench3r.dataset import Dataset, Frame, check_rotation, read_image
 from bench3r.errors import Bench3RError
@@ -72,8 +71,7 @@ class DTU(Dataset):
         write_pairs(folder / "pair.txt", frames)
         points = 1000 * layout.surface_samples(data.mesh, 20000, seed % 2**31)
         stl = root / "Points" / "stl" / f"stl{int(scene[4:]):03d}_total.ply"
-        stl.parent.mkdir(parents=True, exist_ok=True)
-        trimesh.PointCloud(points).export(stl)
+        layout.save_points(stl, points)
 
     @staticmethod
     def procedural_scene_name(index: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import trimesh
 from PIL import Image
 
 from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix
@@ -66,9 +65,7 @@ class ScanNet(Dataset):
         for name, matrix in (("intrinsic", k), ("extrinsic", np.eye(4))):
             for camera in ("color", "depth"):
                 layout.save_matrix(folder / "intrinsic" / f"{name}_{camera}.txt", matrix)
-        mesh = scene_data.mesh
-        mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=np.full((len(mesh.vertices), 4), 200, np.uint8))
-        mesh.export(folder / f"{scene}_vh_clean_2.ply")
+        layout.save_mesh(folder / f"{scene}_vh_clean_2.ply", scene_data.mesh)
 
     @staticmethod
     def procedural_scene_name(index: int) -> str:

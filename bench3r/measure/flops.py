@@ -7,6 +7,7 @@ and implementations disagree about them). An operator outside both lists is an e
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections import Counter
@@ -18,7 +19,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, register_flop_formula
 
 from bench3r.errors import Bench3RError
 
@@ -142,6 +143,18 @@ def _cpu_attention_flops(query: Any, key: Any, value: Any, *args: Any, out_shape
     return 2 * b * h * lq * key[2] * (d + value[3])
 
 
+def _uncompiled_counter() -> FlopCounterMode:
+    """torch's counter without the import of its compiler, two seconds in every process, that it makes to disable it.
+
+    Only for calls that nothing compiles; a torch whose counter is built otherwise just imports its compiler.
+    """
+    counter = FlopCounterMode(display=False)
+    with contextlib.suppress(AttributeError):
+        dispatch: Any = _FlopCounterMode.__torch_dispatch__.__wrapped__  # type: ignore[attr-defined]
+        vars(dispatch).setdefault("__dynamo_disable", dispatch)
+    return counter
+
+
 def count_torch(model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] | None = None) -> int:
     """Multiply-adds of ``model(images)``, or of ``call(images)`` that uses ``model``, by torch's FlopCounterMode: the
     second opinion."""
@@ -149,7 +162,7 @@ def count_torch(model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] 
     for parameter in trained:  # the counter's module tracker cannot follow parameters handed to modules as inputs
         parameter.requires_grad_(False)
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _uncompiled_counter() as counter:
             (call or model)(images)
     finally:
         for parameter in trained:

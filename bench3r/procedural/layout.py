@@ -54,6 +54,19 @@ def surface_samples(mesh: trimesh.Trimesh, count: int, seed: int) -> np.ndarray:
     return np.asarray(trimesh.sample.sample_surface(mesh, count, seed=seed)[0])
 
 
+def save_points(path: Path, points: np.ndarray) -> None:
+    """Write points [N, 3] as PLY."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trimesh.PointCloud(points).export(path)
+
+
+def save_mesh(path: Path, mesh: trimesh.Trimesh) -> None:
+    """Write a surface as PLY, grey."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=np.full((len(mesh.vertices), 4), 200, np.uint8))
+    mesh.export(path)
+
+
 def mark_procedural(root: Path, style: str, seed: int) -> None:
     """Leave a file that says that this data root is procedural."""
     write_json(root / "PROCEDURAL.json", {"style": style, "first_seed": seed, "generator_version": GENERATOR_VERSION,
