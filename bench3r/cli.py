@@ -157,7 +157,7 @@ def profile(
     scale: Annotated[str, typer.Option(help="with --device meta")] = "full",
     frames: Annotated[str, typer.Option(help="with --device meta: frame counts, separated by blanks or commas")] = "",
 ) -> None:
-    """Measure FLOPs, latency and memory of one forward pass; wants the machine to itself.
+    """Measure FLOPs, latency and memory of one forward pass, or the most frames that fit; wants the machine to itself.
 
     With --device meta: count the FLOPs of all methods on all backbones at --scale, from their sizes alone.
     """
@@ -168,14 +168,13 @@ def profile(
         raise Bench3RError("profile: give one profile id and --plan, or --device meta")
     name = names[0]
     from bench3r.stages import paths
-    from bench3r.stages.profile import write_profile
+    from bench3r.stages.measured import Measurement
 
     made = _plan(plan)
     target = out or paths.profiled(made.config["name"], name)
     entry, run = made.profile(name), str(made.config["name"])
     base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-    prepared = paths.prepared(entry.dataset)
-    record = write_profile(entry, made.run_config(), target, prepared, base, fitted, threads)
+    record = Measurement(plan, made, entry, target, paths.prepared(entry.dataset), base, fitted, threads).run()
     console.print(f"{name}: {record.status} {record.reason}")
 
 

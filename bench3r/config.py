@@ -38,6 +38,7 @@ class ProfileConfig(Strict):
     repeats: int = Field(10, ge=1)
     seconds: float = Field(60, gt=0)  # timed work of a setting after which no more calls follow, once there are 3
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
+    largest: int | None = Field(None, ge=1)  # also search the largest frame count that fits, up to this one
 
 
 class Limits(Strict):

@@ -83,7 +83,7 @@ class Cell(Entry):
 
 
 class ProfileEntry(Entry):
-    """One cost measurement."""
+    """One cost measurement; with ``largest`` a search for the most frames that fit, up to that many."""
 
     id: str
     method: str
@@ -96,6 +96,7 @@ class ProfileEntry(Entry):
     trained: str | None
     base: str | None
     key: str
+    largest: int | None = None
 
 
 class Plan(Entry):
@@ -346,18 +347,21 @@ class Planner:
         self, cls: type[Method], option: MethodOptions, backbone: str, dataset: DatasetEntry, trained: str | None,
         base: str | None,
     ) -> None:  # fmt: skip
-        values = option.model_dump(mode="json")
-        for frames in self.config.profile.frames:
+        values, how = option.model_dump(mode="json"), self.config.profile
+        wanted: list[tuple[int, int | None]] = [(frames, None) for frames in how.frames]
+        wanted += [(1, how.largest)] if how.largest else []
+        for frames, largest in wanted:
             spec = {"options": values, "method": method_key(cls.name), "backbone": backbone, "frames": frames,
                     "scale": self.config.scale, "code": stage_hash("profile"), "device": self.config.device,
                     "precision": self.config.precision, "data": dataset.key, "trained": trained,
-                    **base_key(self.config, backbone),
-                    "how": self.config.profile.model_dump(exclude={"frames"})}  # fmt: skip
+                    **base_key(self.config, backbone), "how": how.model_dump(exclude={"frames", "largest"})}  # fmt: skip
+            if largest:
+                spec |= {"largest": largest, "limits": self.config.limits.model_dump()}
             changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
-            name = f"{cls.name}.{backbone}.{self.config.scale}.f{frames}.{changed}"
+            name = f"{cls.name}.{backbone}.{self.config.scale}.{'largest' if largest else f'f{frames}'}.{changed}"
             self.profiles[name] = ProfileEntry(
                 id=name, method=cls.name, label=cls.label, options=values, backbone=backbone, scale=self.config.scale,
-                frames=frames, dataset=dataset.id, trained=trained, base=base, key=digest(spec),
+                frames=frames, dataset=dataset.id, trained=trained, base=base, key=digest(spec), largest=largest,
             )  # fmt: skip
 
     def _all_cells(self, datasets: list[DatasetEntry]) -> list[Cell]:

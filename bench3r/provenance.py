@@ -43,6 +43,14 @@ def stage_hash(stage: str) -> str:
     return tree_digest(LIBRARY / part for part in STAGE_CODE[stage])
 
 
+def version_of(package: str) -> str | None:
+    """Its version; None when it is not installed (measuring alone needs no workflow tools)."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 @cache
 def git_state() -> dict[str, Any]:
     """Commit and whether the tree differs from it; empty outside a repository."""
@@ -76,7 +84,7 @@ def provenance(device: str) -> dict[str, Any]:
     """Git state, versions, host, device and its settings, time (UTC)."""
     out: dict[str, Any] = {
         **git_state(),
-        "versions": {p: importlib.metadata.version(p) for p in PACKAGES},
+        "versions": {p: version_of(p) for p in PACKAGES},
         "python": platform.python_version(),
         "host": socket.gethostname(),
         "device": device_name(device),

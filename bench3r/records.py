@@ -13,6 +13,9 @@ STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "uns
 LOST_INFRASTRUCTURE = 75  # exit code of a worker whose disk is full or gone: no result, the job is run again
 
 
+USER_ERROR = 2  # exit code of a process that cannot do what was asked: a missing device, a plan that does not fit
+
+
 class Record(BaseModel):
     """Fields that every record has. ``key`` hashes all that makes records comparable (DESIGN: provenance)."""
 
@@ -77,6 +80,7 @@ class ProfileRecord(BaseModel):
     status: Status
     reason: str = ""
     suspect: list[str] = Field(default_factory=list)
+    assumed: str = ""  # what was given instead of decided by content
     frames: int = 0
     image_size: tuple[int, int] = (0, 0)
     parameters: int | None = None
@@ -93,7 +97,12 @@ class ProfileRecord(BaseModel):
     warmup: int = 0
     peak_rss_bytes: int | None = None
     baseline_rss_bytes: int | None = None
-    peak_gpu_bytes: int | None = None
+    peak_gpu_bytes: int | None = None  # tensors
+    peak_gpu_reserved_bytes: int | None = None  # held by the allocator
+    peak_gpu_driver_bytes: int | None = None  # used on the whole card, as the driver counts
     weight_bytes: int | None = None
-    energy_j: float | None = None
+    energy_j: float | None = None  # of one call; needs nvidia-ml-py
+    gpu_state: dict[str, Any] = Field(default_factory=dict)  # clocks, throttling, other processes, while it was busy
+    largest: int | None = None  # most frames that fitted, of a search
+    probes: list[dict[str, Any]] = Field(default_factory=list)  # what the search tried: frames, status, seconds, bytes
     provenance: dict[str, Any] = Field(default_factory=dict)

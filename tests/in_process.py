@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from bench3r.config import parse_config, read_config
-from bench3r.files import read_json, read_jsonl, write_jsonl
+from bench3r.files import read_json, read_jsonl, write_json, write_jsonl
 from bench3r.plan import Plan, make_plan
 from bench3r.stages import paths
 from bench3r.stages.collect import write_tables
 from bench3r.stages.prepare import prepare
-from bench3r.stages.profile import write_profile
+from bench3r.stages.profile import profile
 from bench3r.stages.report import report
 from bench3r.stages.score import score_cell
 from bench3r.stages.train import train
@@ -42,6 +42,7 @@ def run_all(plan: Plan) -> None:
         score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
     for entry in plan.profiles:
         base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-        write_profile(entry, config, paths.profiled(run, entry.id), paths.prepared(entry.dataset), base, fitted, 1)
+        record = profile(entry, config, paths.prepared(entry.dataset), base, fitted)
+        write_json(paths.profiled(run, entry.id), record.model_dump(mode="json"))
     write_tables(plan, paths.collected(run))
     report(plan, paths.collected(run), Path("reports") / run / "index.md")

@@ -52,6 +52,8 @@ def test_nested_trackers_keep_the_outer_peak(monkeypatch):
     peak = [0]
     monkeypatch.setattr(trackers.torch.cuda, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 0))
     monkeypatch.setattr(trackers.torch.cuda, "max_memory_allocated", lambda: peak[0])
+    monkeypatch.setattr(trackers.torch.cuda, "max_memory_reserved", lambda: 2 * peak[0])
+    monkeypatch.setattr(trackers.torch.cuda, "mem_get_info", lambda: (60, 100))
     with MemoryTracker("cuda") as outer:
         peak[0] = 7
         with MemoryTracker("cuda") as first:
@@ -60,4 +62,5 @@ def test_nested_trackers_keep_the_outer_peak(monkeypatch):
             peak[0] = 5
         peak[0] = max(peak[0], 4)
     assert (outer.peak_gpu, first.peak_gpu, second.peak_gpu) == (7, 3, 5)
+    assert (outer.peak_reserved, second.peak_reserved, outer.peak_driver) == (14, 10, 40)
     assert MemoryTracker._open == []

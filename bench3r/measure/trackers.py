@@ -13,30 +13,34 @@ import torch
 
 
 class Timer:
-    """Wall time of the block, the device synchronised on both ends. ``seconds`` holds the result."""
+    """Time of the block: wall time, or on a GPU what CUDA events around it say. ``seconds`` holds the result."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device, self.seconds = device, float("nan")
 
-    def _synchronise(self) -> None:
+    def __enter__(self) -> Timer:
         if self.device == "cuda":
             torch.cuda.synchronize()
-
-    def __enter__(self) -> Timer:
-        self._synchronise()
+            self._events = tuple(torch.cuda.Event(enable_timing=True) for _ in range(2))
+            self._events[0].record()
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._synchronise()
-        self.seconds = time.perf_counter() - self._start
+        if self.device == "cuda":
+            self._events[1].record()
+            torch.cuda.synchronize()
+            self.seconds = self._events[0].elapsed_time(self._events[1]) / 1000
+        else:
+            self.seconds = time.perf_counter() - self._start
 
 
 class MemoryTracker:
-    """Peak memory of the block: resident set sampled every ``interval`` seconds, and the GPU allocator's peak.
+    """Peak memory of the block: resident set sampled every ``interval`` seconds; of a GPU the allocator's two peaks.
 
-    Trackers nest: the allocator has one peak for all, which each resets on entry, so those around it take over what was
-    reached before.
+    ``peak_gpu`` is what tensors took, ``peak_reserved`` what the allocator held for them, ``peak_driver`` what the driver
+    counted as used on the whole card (sampled). Trackers nest: the allocator has one peak for all, which each resets on
+    entry, so those around it take over what was reached before.
     """
 
     _open: ClassVar[list[MemoryTracker]] = []
@@ -45,6 +49,8 @@ class MemoryTracker:
         self.device, self.interval = device, interval
         self.baseline_rss = self.peak_rss = 0
         self.peak_gpu: int | None = None
+        self.peak_reserved: int | None = None
+        self.peak_driver: int | None = None
 
     def __enter__(self) -> MemoryTracker:
         self._process, self._stop = psutil.Process(), threading.Event()
@@ -59,21 +65,30 @@ class MemoryTracker:
 
     def _sample(self) -> None:
         while not self._stop.wait(self.interval):
-            self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
+            self._look()
+
+    def _look(self) -> None:
+        self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
+        if self.device == "cuda":
+            free, total = torch.cuda.mem_get_info()
+            self.peak_driver = max(self.peak_driver or 0, total - free)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
+        self._look()
         if self.device == "cuda":
             self._fold()
             self._open.remove(self)
 
     def _fold(self) -> None:
-        """Hand the allocator's peak so far to all open trackers."""
-        peak = torch.cuda.max_memory_allocated() if self._open else 0
+        """Hand the allocator's peaks so far to all open trackers."""
+        if not self._open:
+            return
+        allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
         for tracker in self._open:
-            tracker.peak_gpu = max(tracker.peak_gpu or 0, peak)
+            tracker.peak_gpu = max(tracker.peak_gpu or 0, allocated)
+            tracker.peak_reserved = max(tracker.peak_reserved or 0, reserved)
 
 
 def time_in_turn(

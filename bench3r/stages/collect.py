@@ -121,10 +121,12 @@ def collect_trainings(plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-def collect_profiles(plan: Plan) -> list[dict[str, Any]]:
-    """Cost records, one row each; a profile that has not run is an error row."""
+def collect_profiles(plan: Plan, searches: bool = False) -> list[dict[str, Any]]:
+    """Cost records, one row each, or the ``searches`` for the largest frame count; what has not run is an error row."""
     rows = []
     for entry in plan.profiles:
+        if bool(entry.largest) != searches:
+            continue
         path = paths.profiled(str(plan.config["name"]), entry.id)
         record: dict[str, Any] = read_json(path) if path.exists() else {"status": "error", "reason": LOST}
         where = record.pop("provenance", {})
@@ -141,6 +143,11 @@ def write_tables(plan: Plan, out: Path) -> None:
     table = collect(plan)
     write_atomic(out, lambda f: table.to_parquet(f, index=False))
     write_atomic(out.with_suffix(".csv"), lambda f: f.write(table.to_csv(index=False).encode()))
-    extra = {"profiles": collect_profiles(plan), "facts": collect_facts(plan), "trainings": collect_trainings(plan)}
+    extra = {
+        "profiles": collect_profiles(plan),
+        "largest": collect_profiles(plan, True),
+        "facts": collect_facts(plan),
+        "trainings": collect_trainings(plan),
+    }
     for name, rows in extra.items():
         write_jsonl(out.with_name(f"{name}.jsonl"), rows)

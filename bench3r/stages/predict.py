@@ -7,23 +7,17 @@ goes on in a new worker. Only a loss of the infrastructure makes the job fail.
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, file_digest, read_json, read_jsonl, write_json, write_jsonl
 from bench3r.plan import Cell, Plan
 from bench3r.records import LOST_INFRASTRUCTURE, STATUSES, PredictRecord, Status
-
-POLL = 0.1  # seconds
-START_LIMIT = 300.0  # seconds a worker may take to load its model, on top of the limit per scene
+from bench3r.stages.watch import START_LIMIT, ended, run_worker
 
 
 class Supervisor:
@@ -88,32 +82,27 @@ class Supervisor:
             (self.folder / name).unlink(missing_ok=True)
         write_json(self.folder / "job.json", job)
         before = len(self.finished())
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
-        with (self.folder / "worker.log").open("wb") as log:
-            command = [sys.executable, "-m", "bench3r.stages.worker", str(self.folder / "job.json")]
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-            try:
-                verdict = self._watch(process, bar)
-            finally:
-                _kill(process)
-        self._settle(process.returncode, verdict, job["items"], before)
+        start, scene = time.monotonic(), self._current()
 
-    def _watch(self, process: subprocess.Popen[bytes], bar: Progress) -> tuple[Status, str] | None:
-        """Wait for the worker; status and reason when it had to be stopped."""
-        start, scene = time.monotonic(), None
-        while process.poll() is None:
-            time.sleep(POLL)
+        def left() -> float:
+            nonlocal start, scene
             current = self._current()
             if current != scene:
                 scene, start = current, time.monotonic()
                 bar.update(bar.task_ids[0], completed=len(read_jsonl(self.progress)))
-            used = _memory(process.pid)
-            if used > self.limits.memory_gb * 1e9:
-                return "oom", f"resident memory reached {used / 1e9:.2f} GB, allowed {self.limits.memory_gb:g} GB"
-            allowed = self.limits.seconds_per_scene + (START_LIMIT if scene is None else 0)
-            if time.monotonic() - start > allowed:
-                return "timeout", f"no result after {allowed:g} s"
-        return None
+            return self._allowed(scene) - (time.monotonic() - start)
+
+        code, verdict = run_worker(
+            "bench3r.stages.worker", self.folder / "job.json", self.folder / "worker.log", self.threads,
+            self.limits.memory_gb, left,
+        )  # fmt: skip
+        if verdict and verdict[0] == "timeout":
+            verdict = ("timeout", f"no result after {self._allowed(scene):g} s")
+        self._settle(code, verdict, job["items"], before)
+
+    def _allowed(self, scene: str | None) -> float:
+        """Seconds for ``scene``; for loading the model and the first one before it has begun."""
+        return self.limits.seconds_per_scene + (START_LIMIT if scene is None else 0)
 
     def _current(self) -> str | None:
         with contextlib.suppress(OSError):
@@ -127,7 +116,7 @@ class Supervisor:
         log = (self.folder / "worker.log").read_text(errors="replace").strip()
         if code == LOST_INFRASTRUCTURE and verdict is None:
             raise Bench3RError(f"{self.cell.id}: the worker lost its disk: {log[-400:]}")
-        status, reason = verdict or self._reason(code, log)
+        status, reason = verdict or self._reason(code)
         scene = self._current()
         done = self.finished()
         if scene is not None and scene not in done:
@@ -137,34 +126,8 @@ class Supervisor:
                 if item["id"] not in done:
                     self.record(item["id"], status, reason)
 
-    def _reason(self, code: int, log: str) -> tuple[Status, str]:
+    def _reason(self, code: int) -> tuple[Status, str]:
         with contextlib.suppress(OSError):
             status, _, reason = (self.folder / "failed").read_text().partition("\n")
             return next(s for s in STATUSES if s == status), reason
-        if code == -9:
-            return "oom", "the worker was killed by signal 9, most likely by the system for lack of memory"
-        last = log.splitlines()[-1] if log else ""
-        return "error", f"the worker ended with code {code}: {last[-300:]}"
-
-
-def _memory(pid: int) -> int:
-    """Resident bytes of a process and its children."""
-    total = 0
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for p in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += p.memory_info().rss
-    return total
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a worker and its children, if it still runs."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.kill()
-    process.kill()
-    process.wait()
+        return ended(code, self.folder / "worker.log")

@@ -7,6 +7,7 @@ spend what the content asks for.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from bench3r.errors import Bench3RError
 from bench3r.files import read_json, write_json
 from bench3r.measure import flops
 from bench3r.measure.allocator import keep_freed_memory
+from bench3r.measure.nvidia import energy_of, find_gpu
 from bench3r.measure.roofline import measured_ceiling
-from bench3r.measure.trackers import MemoryTracker, time_calls, time_in_turn
+from bench3r.measure.trackers import MemoryTracker, Timer, time_calls, time_in_turn
 from bench3r.method import BuildContext, CountedPredictor, Method, Predictor
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import cost_depends_on_content
@@ -32,7 +34,7 @@ from bench3r.models.trunk import Schedule
 from bench3r.models.weights import resolve_base
 from bench3r.plan import ProfileEntry
 from bench3r.provenance import provenance
-from bench3r.records import ProfileRecord
+from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.registry import load_one
 
 FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
@@ -84,6 +86,10 @@ def suspect_reasons(record: ProfileRecord) -> list[str]:
             reasons.append(f"latency is below the roofline floor of {floor:.3g} s")
     if record.peak_rss_bytes and record.weight_bytes and record.peak_rss_bytes < record.weight_bytes:
         reasons.append("the memory peak is below the weights")
+    if record.gpu_state.get("throttled_by"):
+        reasons.append(f"the GPU was slowed down by {' and '.join(record.gpu_state['throttled_by'])}")
+    if record.gpu_state.get("other_processes"):
+        reasons.append(f"{len(record.gpu_state['other_processes'])} other processes used the GPU")
     return reasons
 
 
@@ -123,26 +129,48 @@ def measure(
     """
     how = config.profile
     trunk = trunk_calls(predictor, inputs)
-    record = ProfileRecord(
-        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, warmup=how.warmup,
-        image_size=(inputs[0].shape[-2], inputs[0].shape[-1]), provenance=provenance(config.device),
-    )  # fmt: skip
+    record = start_record(entry, config, inputs)
     call = recording(cycle_calls(predictor, inputs), record)
     with torch.inference_mode():
-        with MemoryTracker(config.device) as memory:
-            call()
+        first_call(record, call, config.device)
         calls = [call, cycle_calls(reference, inputs)] if reference else [call]
         record.seconds, *others = time_in_turn(calls, config.device, how.warmup * len(inputs), how.repeats, how.seconds)
         record.reference_seconds = others[0] if others else []
         if trunk:
             record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats, how.seconds)
+        if config.device == "cuda":
+            _energy(record, cycle_calls(predictor, inputs))
     record.phase_seconds = {k: v[-len(record.seconds) :] for k, v in record.phase_seconds.items()}
-    record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
-    record.peak_gpu_bytes = memory.peak_gpu
     _count(record, predictor, inputs)
     record.ceiling = measured_ceiling(config.device, config.precision)
     record.suspect = suspect_reasons(record)
     return record
+
+
+def start_record(entry: ProfileEntry, config: RunConfig, inputs: list[torch.Tensor]) -> ProfileRecord:
+    """A record without numbers yet."""
+    return ProfileRecord(
+        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, warmup=config.profile.warmup,
+        image_size=(inputs[0].shape[-2], inputs[0].shape[-1]), provenance=provenance(config.device),
+    )  # fmt: skip
+
+
+def first_call(record: ProfileRecord, call: Callable[[], object], device: str) -> None:
+    """Run ``call`` for the first time in this process and note its peaks of memory."""
+    with MemoryTracker(device) as memory:
+        call()
+    record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
+    record.peak_gpu_bytes, record.peak_gpu_reserved_bytes = memory.peak_gpu, memory.peak_reserved
+    record.peak_gpu_driver_bytes = memory.peak_driver
+
+
+def _energy(record: ProfileRecord, call: Callable[[], object]) -> None:
+    """Energy of a call and the GPU's state, or why they are not known."""
+    gpu = find_gpu()
+    if isinstance(gpu, str):
+        record.gpu_state = {"unknown": gpu}
+    else:
+        record.energy_j, record.gpu_state = energy_of(call, gpu)
 
 
 def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor]) -> None:
@@ -164,37 +192,64 @@ def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor])
     record.parameters_by_part = flops.parameter_parts(model)
 
 
+def prepare_predictor(
+    entry: ProfileEntry, config: RunConfig, base: Path | None, fitted: Path | None
+) -> tuple[Predictor, Predictor | None]:
+    """The predictor of ``entry`` with the run's weights, and the unchanged backbone that a plug-in is timed against."""
+    cls = load_one("methods", entry.method, Method)
+    weights = None
+    if entry.backbone != NO_BACKBONE:
+        weights = resolve_base(config.base_of(entry.backbone), entry.backbone, entry.scale, base)
+    context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
+    predictor = cls(cls.Options.model_validate(entry.options)).build(context)
+    plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"
+    return predictor, BackbonePredictor(Method(), replace(context, fitted=None)) if plain else None
+
+
 def profile(
-    entry: ProfileEntry, config: RunConfig, prepared: Path, base: Path | None, fitted: Path | None, threads: int = 1
+    entry: ProfileEntry, config: RunConfig, prepared: Path, base: Path | None, fitted: Path | None, probe: bool = False
 ) -> ProfileRecord:
-    """As :func:`measure` with the run's data and weights; a failure becomes a record."""
+    """As :func:`measure` with the run's data and weights; a failure becomes a record.
+
+    ``probe``: only whether ``entry.frames`` fit, with the time and memory of one call.
+    """
     from bench3r.stages.worker import failure
 
     keep_freed_memory()
     if config.device == "cuda" and not torch.cuda.is_available():
         raise Bench3RError("device: cuda, but torch sees no GPU here")
-    torch.set_num_threads(threads)
     try:
         inputs = profile_inputs(entry, config, read_json(prepared))
-        cls = load_one("methods", entry.method, Method)
-        weights = None
-        if entry.backbone != NO_BACKBONE:
-            weights = resolve_base(config.base_of(entry.backbone), entry.backbone, entry.scale, base)
-        context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
-        predictor = cls(cls.Options.model_validate(entry.options)).build(context)
-        plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"
-        reference = BackbonePredictor(Method(), replace(context, fitted=None)) if plain else None
-        return measure(entry, config, inputs, predictor, reference)
+        predictor, reference = prepare_predictor(entry, config, base, fitted)
+        if not probe:
+            return measure(entry, config, inputs, predictor, reference)
+        record, call = start_record(entry, config, inputs), cycle_calls(predictor, inputs)
+        with torch.inference_mode(), Timer(config.device) as timer:
+            first_call(record, call, config.device)
+        record.seconds = [timer.seconds]
+        return record
     except Exception as error:
         status, reason = failure(error)
         return ProfileRecord(cell=entry.id, key=entry.key, status=status, reason=reason, frames=entry.frames,
                              provenance=provenance(config.device))  # fmt: skip
 
 
-def write_profile(
-    entry: ProfileEntry, config: RunConfig, out: Path, prepared: Path, base: Path | None, fitted: Path | None, threads: int
-) -> ProfileRecord:
-    """Measure and write the record."""
-    record = profile(entry, config, prepared, base, fitted, threads)
-    write_json(out, record.model_dump(mode="json"))
-    return record
+def main(job: Path) -> None:
+    """The work of one process, as :mod:`bench3r.stages.measured` describes it in ``job``; the record goes to a file."""
+    from bench3r.plan import Plan
+
+    asked = read_json(job)
+    plan = Plan.model_validate(read_json(Path(asked["plan"])))
+    entry = plan.profile(asked["profile"]).model_copy(update={"frames": asked["frames"]})
+    base, fitted = (Path(asked[k]) if asked[k] else None for k in ("base", "fitted"))
+    torch.set_num_threads(asked["threads"])
+    record = profile(entry, plan.run_config(), Path(asked["prepared"]), base, fitted, asked["probe"])
+    write_json(Path(asked["out"]), record.model_dump(mode="json"))
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except Bench3RError as error:  # a mistake of the user, no result of the method
+        print(error, file=sys.stderr)
+        sys.exit(USER_ERROR)

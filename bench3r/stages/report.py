@@ -15,7 +15,7 @@ from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.registry import load_one
-from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, roofline, scaling
+from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, reference, roofline, scaling
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
@@ -206,6 +206,10 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     grown = scaling.scaling(evidence[0], out.parent / "figures") if evidence else None
     if grown:
         tables.append(grown[1])
+    fitting = reference.largest_counts(
+        read_jsonl(collected.with_name("largest.jsonl")), evidence[0].about if evidence else ""
+    )
+    tables += [t for t in (fitting, *reference.measured_tables(paths.RESULTS / "reference")) if t]
     tables.append(published_table())
     tables += [t for t in (roofline.estimates(),) if t]
     for one in tables:

@@ -1,0 +1,78 @@
+"""What NVIDIA's management library knows about a GPU: energy, clocks, throttling, other processes on it.
+
+Needs the package nvidia-ml-py (``pip install bench3r[nvidia]``); without it, or without a GPU, there is nothing to say
+and the records say so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+THROTTLES = {  # bits of the clocks' event reasons that slow a busy GPU
+    0x4: "power cap", 0x8: "hardware slowdown", 0x20: "temperature (software)", 0x40: "temperature (hardware)",
+    0x80: "power brake",
+}  # fmt: skip
+
+
+class Gpu:
+    """The GPU that torch uses."""
+
+    def __init__(self) -> None:
+        import pynvml
+
+        self.nvml: Any = pynvml
+        pynvml.nvmlInit()
+        uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+        self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+
+    def joules(self) -> float:
+        """Energy used since the driver was loaded."""
+        return float(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
+
+    def state(self) -> dict[str, Any]:
+        """Clocks (MHz), temperature (degrees Celsius), power (W), what slows it and who else uses it."""
+        n, h = self.nvml, self.handle
+        reasons = int(n.nvmlDeviceGetCurrentClocksThrottleReasons(h))
+        others = [int(p.pid) for p in n.nvmlDeviceGetComputeRunningProcesses(h) if int(p.pid) != os.getpid()]
+        return {
+            "clock_mhz": int(n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM)),
+            "clock_limit_mhz": int(n.nvmlDeviceGetMaxClockInfo(h, n.NVML_CLOCK_SM)),
+            "memory_clock_mhz": int(n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_MEM)),
+            "temperature_c": int(n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU)),
+            "power_w": float(n.nvmlDeviceGetPowerUsage(h)) / 1000,
+            "throttled_by": [text for bit, text in THROTTLES.items() if reasons & bit],
+            "other_processes": others,
+        }  # fmt: skip
+
+
+def find_gpu() -> Gpu | str:
+    """The GPU, or why its management library cannot be asked."""
+    if not torch.cuda.is_available():
+        return "torch sees no GPU"
+    try:
+        return Gpu()
+    except ImportError:
+        return "nvidia-ml-py is not installed"
+    except Exception as error:  # whatever a driver answers: energy is an extra and must not cost the measurement
+        return f"{type(error).__name__}: {error}"
+
+
+def energy_of(call: Callable[[], object], gpu: Gpu, least_seconds: float = 3.0) -> tuple[float, dict[str, Any]]:
+    """Joules of one ``call``, averaged over ``least_seconds`` of calls, and the GPU's state while it was busy.
+
+    The counter moves some ten times a second, so a single short call cannot be told from none.
+    """
+    torch.cuda.synchronize()
+    before, start, calls = gpu.joules(), time.perf_counter(), 0
+    state: dict[str, Any] = {}
+    while not calls or time.perf_counter() - start < least_seconds:
+        call()
+        calls += 1
+        state = gpu.state()  # the queue is still full: this is the state at work
+        torch.cuda.synchronize()
+    return (gpu.joules() - before) / calls, {**state, "energy_calls": calls}

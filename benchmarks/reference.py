@@ -1,0 +1,109 @@
+"""All methods at published size with random weights, over frame counts, on the machine at hand.
+
+    python benchmarks/reference.py                         a GPU: full scale, bf16, 1 to 2,000 frames
+    python benchmarks/reference.py --device cpu --scale tiny --frames 1 2 4
+
+Every case runs in a process of its own and appends a record, with its provenance, to
+results/reference/DEVICE/records.jsonl; cases that stand there already are not measured again, and after a frame count
+that does not fit the larger ones are not tried. Reports show these records as measured on that device. Needs torch,
+numpy, scipy, fvcore, pydantic, psutil, rich and pyyaml; no Snakemake, no pandas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench3r.files import append_jsonl, digest, read_json, read_jsonl, write_json
+from bench3r.method import Method
+from bench3r.models.scales import SCALES
+from bench3r.provenance import device_name
+from bench3r.registry import ROOT, load_all
+from bench3r.stages.reference import typical_size
+from bench3r.stages.watch import START_LIMIT, ended, run_worker
+
+FRAMES = (1, 2, 10, 50, 100, 200, 500, 1000, 2000)
+ROWS: dict[str, list[dict[str, Any]]] = {  # options of the methods that are measured in several settings
+    "lite3r": [{"variant": v} for v in ("bf16_dense", "fp8_weight_only", "sla_block", "sla_block_fp8")],
+    "shallow": [{"quarters": 2}],
+    "dust3r": [{"graph": "swin"}], "mast3r": [{"graph": "swin"}],
+}  # fmt: skip
+
+
+def cases(args: argparse.Namespace) -> list[list[dict[str, Any]]]:
+    """One list per setting, with growing frame counts."""
+    out = []
+    for name, cls in load_all("methods", Method).items():
+        if cls.kind == "control" or (args.methods and name not in args.methods):
+            continue
+        for backbone in cls.backbones or tuple(SCALES):
+            if cls.kind == "plugin" and backbone not in args.backbones:
+                continue
+            for options in ROWS.get(name, [{}]):
+                common = {
+                    "method": name, "label": cls.label, "options": options, "backbone": backbone, "scale": args.scale,
+                    "size": args.size or list(typical_size(backbone, args.scale)), "device": args.device,
+                    "precision": args.precision, "warmup": 2, "repeats": 10, "seconds": args.seconds,
+                    "threads": args.threads,
+                }  # fmt: skip
+                text = "-".join([name, backbone, *(f"{k}={v}" for k, v in options.items())])
+                out.append([{**common, "frames": n, "id": f"{text}-f{n}"} for n in args.frames])
+    return out
+
+
+def measure(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """The record of a case, measured in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        job, log, out = (Path(folder) / n for n in ("job.json", "log", "out.json"))
+        write_json(job, {**case, "out": str(out)})
+        start, allowed = time.monotonic(), START_LIMIT + args.limit
+        code, verdict = run_worker(
+            "bench3r.stages.reference", job, log, args.threads, args.memory_gb,
+            lambda: allowed - (time.monotonic() - start),
+        )  # fmt: skip
+        if verdict is None and code == 0:
+            return dict(read_json(out))
+        status, reason = verdict or ended(code, log)
+        return {"case": case, "key": digest(case), "cell": case["id"], "frames": case["frames"], "status": status,
+                "reason": reason or f"no result after {allowed:g} s"}  # fmt: skip
+
+
+def main() -> None:
+    """Measure what is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--scale", default="full")
+    parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
+    parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
+    parser.add_argument("--size", type=int, nargs=2, help="height and width; the scale's own, VGGT 336 518")
+    parser.add_argument("--methods", nargs="*", help="some methods only")
+    parser.add_argument("--backbones", nargs="*", default=list(SCALES), help="that plug-ins run on")
+    parser.add_argument("--seconds", type=float, default=20, help="timed work of a case once it has 3 calls")
+    parser.add_argument("--limit", type=float, default=300, help="seconds after which a case is given up")
+    parser.add_argument("--memory-gb", type=float, default=64, help="of the host, after which a case is given up")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "reference")
+    args = parser.parse_args()
+    name = re.sub(r"[^A-Za-z0-9]+", "-", device_name(args.device)).strip("-")
+    records = args.out / name / "records.jsonl"
+    done = {r["key"]: r for r in read_jsonl(records)}
+    for setting in cases(args):
+        for case in sorted(setting, key=lambda c: c["frames"]):
+            row = done.get(digest(case))
+            if row is None:
+                row = measure(case, args)
+                append_jsonl(records, row)
+                print(f"{case['id']}: {row['status']} {row['reason']} {min(row.get('seconds') or [0]):.4g} s", flush=True)
+            if row["status"] in ("oom", "timeout"):
+                break
+    print(f"records: {records}")
+
+
+if __name__ == "__main__":
+    main()
