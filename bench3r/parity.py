@@ -14,7 +14,11 @@ import numpy as np
 from bench3r.errors import Bench3RError, unknown
 from bench3r.files import read_json, read_npz
 
-REQUIRED: dict[str, tuple[str, ...]] = {"model": ("outputs", "config", "tensors"), "method": ("parameters",)}
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "model": ("outputs", "config", "tensors"),
+    "method": ("parameters",),
+    "protocol": ("protocol",),
+}
 ALIGNERS: dict[str, tuple[str, ...]] = {"dust3r-global-aligner": ("outputs", "edges")}  # models without a network
 
 
@@ -24,6 +28,10 @@ def outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> 
         from bench3r.parity_methods import method_outputs
 
         return method_outputs(case, arrays, where)
+    if case["kind"] == "protocol":
+        from bench3r.parity_metrics import metric_outputs
+
+        return metric_outputs(case, arrays, where)
     from bench3r.parity_models import model_outputs
 
     return model_outputs(case, arrays, where)
@@ -53,6 +61,8 @@ def judge(ours: np.ndarray, truth: np.ndarray, gate: dict[str, Any]) -> tuple[fl
         return error, error <= gate["atol"]
     if metric != "close":
         raise unknown("gate metric", metric, ["close", "equal", "relnorm", "log_close", "ignore"])
+    if not b.size:
+        return 0.0, True
     same_nan = np.isnan(a) == np.isnan(b)
     difference = np.where(np.isnan(b), 0, np.abs(a - b))
     missed = ~same_nan | ~(difference <= gate["atol"] + gate["rtol"] * np.abs(np.nan_to_num(b)))

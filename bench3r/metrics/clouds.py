@@ -85,6 +85,19 @@ def fscore_of(accuracy: np.ndarray, completeness: np.ndarray, threshold: float) 
     return {"precision": precision, "recall": recall, "fscore": 2 * precision * recall / total if total else 0.0}
 
 
+def voxel_average(points: np.ndarray, size: float) -> np.ndarray:
+    """Mean of the points [N, 3] of every occupied voxel of side ``size``, [M, 3].
+
+    As Open3D: the grid starts half a voxel below the cloud's own minimum. Raises ValueError for non-finite points.
+    """
+    if not np.isfinite(points).all():
+        raise ValueError("a cloud with points that are not finite cannot be put into voxels")
+    cells = np.floor((points - (points.min(0) - size / 2)) / size).astype(np.int64)
+    _, index, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    index = index.reshape(-1)
+    return np.stack([np.bincount(index, points[:, c]) for c in range(3)], 1) / counts[:, None]
+
+
 def diagonal(points: np.ndarray) -> float:
     """Diagonal of the axis-aligned bounding box."""
     return float(np.linalg.norm(np.ptp(points, axis=0)))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench3r.metrics import depth
+
+LEAST_PIXELS = 100
+
 
 def relative_to_first(w2c: np.ndarray) -> np.ndarray:
     """World-to-camera poses [S, 4, 4] as if camera 0 were the world: W_i W_0^-1."""
@@ -32,3 +36,18 @@ def squared_chamfer(forward: np.ndarray, back: np.ndarray) -> float:
 def least_squares_scale(predicted: np.ndarray, truth: np.ndarray) -> float:
     """The scale of predicted depths that fits the true ones best in least squares, at least 1e-3."""
     return max(float((predicted * truth).sum() / max(float((predicted**2).sum()), 1e-12)), 1e-3)
+
+
+def depth_errors(predicted: np.ndarray, truth: np.ndarray) -> tuple[dict[str, float], float]:
+    """Depth errors of maps of any shape after a least-squares scale, and that scale.
+
+    All pixels with true depth count, however far; predictions are floored at 1e-3. NaN for fewer than 100 pixels.
+    """
+    valid = truth > 0
+    p, t = np.maximum(predicted[valid], 1e-3), truth[valid]
+    names = {"abs_rel": "absrel", "delta1": "delta1", "delta2": "delta2", "delta3": "delta3", "rmse": "rmse"}
+    if len(t) < LEAST_PIXELS:
+        return dict.fromkeys(names, float("nan")), float("nan")
+    scale = least_squares_scale(p, t)
+    found = depth.depth_errors(scale * p, t)
+    return {ours: found[key] for ours, key in names.items()}, scale

@@ -59,11 +59,16 @@ def relative_pose_errors(
     return rotation, translation_angle(truth[:, :3, 3], predicted[:, :3, 3])
 
 
-def pose_auc(rotation: np.ndarray, translation: np.ndarray, threshold: int) -> float:
-    """Area under the accuracy curve up to ``threshold`` degrees: integer bins, mean of the cumulative shares."""
+def pose_histogram(rotation: np.ndarray, translation: np.ndarray, threshold: int) -> np.ndarray:
+    """Shares of pairs by the larger of both errors in one-degree bins [threshold]; the last bin holds its upper edge."""
     error = np.maximum(rotation, translation)
     counts, _ = np.histogram(error, bins=np.arange(threshold + 1))
-    return float((counts / len(error)).cumsum().mean())
+    return counts / len(error)
+
+
+def pose_auc(rotation: np.ndarray, translation: np.ndarray, threshold: int) -> float:
+    """Area under the accuracy curve up to ``threshold`` degrees: integer bins, mean of the cumulative shares."""
+    return float(pose_histogram(rotation, translation, threshold).cumsum().mean())
 
 
 def share_below(angles: np.ndarray, threshold: float) -> float:
@@ -76,23 +81,45 @@ def align_trajectory(predicted_c2w: np.ndarray, true_c2w: np.ndarray) -> Similar
     return umeyama(predicted_c2w[:, :3, 3], true_c2w[:, :3, 3])
 
 
+def move_trajectory(poses: np.ndarray, s: Similarity) -> np.ndarray:
+    """Poses [N, 4, 4] under a similarity: positions fully, rotations by its rotation."""
+    moved = poses.copy()
+    moved[:, :3, :3] = s.rotation @ poses[:, :3, :3]
+    moved[:, :3, 3] = s.apply(poses[:, :3, 3])
+    return moved
+
+
+def relative_trajectory_errors(aligned: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """RPE between consecutive poses [N, 4, 4] of trajectories in one unit: RMS of translation, and of the angle."""
+    steps = [np.linalg.inv(p[:-1]) @ p[1:] for p in (truth, aligned)]
+    relative = np.linalg.inv(steps[0]) @ steps[1]
+    angle = Rotation.from_matrix(relative[:, :3, :3]).magnitude()
+    return {"rpe_trans": _rms(np.linalg.norm(relative[:, :3, 3], axis=1)), "rpe_rot_deg": _rms(np.degrees(angle))}
+
+
+def position_errors(aligned: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Distances [N] between the positions of poses [N, 4, 4]."""
+    return np.linalg.norm(aligned[:, :3, 3] - truth[:, :3, 3], axis=1)
+
+
 def trajectory_errors(predicted_c2w: np.ndarray, true_c2w: np.ndarray) -> dict[str, float]:
     """ATE and RPE (consecutive frames) after Sim(3) alignment of the camera centres; RMS, units and degrees.
 
     Raises ValueError for fewer than three poses or predicted centres that all coincide.
     """
-    s = align_trajectory(predicted_c2w, true_c2w)
-    aligned = predicted_c2w.copy()
-    aligned[:, :3, :3] = s.rotation @ predicted_c2w[:, :3, :3]
-    aligned[:, :3, 3] = s.apply(predicted_c2w[:, :3, 3])
-    error = np.linalg.norm(aligned[:, :3, 3] - true_c2w[:, :3, 3], axis=1)
-    moved = [np.linalg.inv(p[:-1]) @ p[1:] for p in (true_c2w, aligned)]
-    relative = np.linalg.inv(moved[0]) @ moved[1]
-    angle = Rotation.from_matrix(relative[:, :3, :3]).magnitude()
-    return {
-        "ate": _rms(error), "rpe_trans": _rms(np.linalg.norm(relative[:, :3, 3], axis=1)),
-        "rpe_rot_deg": _rms(np.degrees(angle)),
-    }  # fmt: skip
+    aligned = move_trajectory(predicted_c2w, align_trajectory(predicted_c2w, true_c2w))
+    return {"ate": _rms(position_errors(aligned, true_c2w)), **relative_trajectory_errors(aligned, true_c2w)}
+
+
+def with_first_pose(aligned: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Poses moved rigidly so that the first one is the first true one."""
+    return (truth[0] @ np.linalg.inv(aligned[0])) @ aligned
+
+
+def rotation_rms(aligned: np.ndarray, truth: np.ndarray) -> float:
+    """RMS angle in degrees between the rotations of poses [N, 4, 4]."""
+    relative = truth[:, :3, :3].transpose(0, 2, 1) @ aligned[:, :3, :3]
+    return _rms(np.degrees(Rotation.from_matrix(relative).magnitude()))
 
 
 def _rms(values: np.ndarray) -> float:
