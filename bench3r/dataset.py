@@ -9,12 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from bench3r.errors import Bench3RError
+
+if TYPE_CHECKING:
+    from bench3r.metrics.dtu import Observation
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Dataset(ABC):
     unit: ClassVar[Literal["m", "mm", "arbitrary"]] = "m"
     icp_distance: ClassVar[float] = 0.1  # in ``unit``; in median depths where the unit is arbitrary
     has_depth: ClassVar[bool] = True
+    has_pose: ClassVar[bool] = True  # False: poses and intrinsics are nan, only depth can be scored
+    largest_depth: ClassVar[float] = float("inf")  # from which true depth no longer counts in ``depth_video``
     licence: ClassVar[str] = ""
     obtain: ClassVar[str] = ""  # how to get the data
     procedural_style: ClassVar[str | None] = None  # style of the procedural stand-in, None: there is none
@@ -71,6 +77,14 @@ class Dataset(ABC):
     @abstractmethod
     def read(self, scene: str, frame: str) -> Frame:
         """Read one frame. Raises Bench3RError naming the file when something is missing or damaged."""
+
+    def surface(self, scene: str) -> np.ndarray | None:
+        """Points [N, 3] of the scanned surface of ``scene`` in its world and unit; None when the dataset has none."""
+        return None
+
+    def observation(self, scene: str) -> Observation | None:
+        """What the scanner of ``scene`` could see; None where nothing says so."""
+        return None
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
@@ -106,18 +120,67 @@ def read_depth_png(path: Path, scale: float, invalid: tuple[int, ...] = (0,)) ->
     return np.where(np.isin(raw, invalid), 0, raw / scale).astype(np.float32)
 
 
-def read_matrix(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Text matrix of ``shape`` (more rows or columns are cut to a 4x4's upper part). May hold -inf (lost poses)."""
+def read_points(path: Path) -> np.ndarray:
+    """Vertices [N, 3] of a PLY file, mesh or cloud. Raises Bench3RError naming the file."""
+    import trimesh
+
+    if not path.is_file():
+        raise Bench3RError(f"{path}: the scanned surface is missing")
+    try:
+        loaded: Any = trimesh.load(path, process=False)
+        points = np.asarray(loaded.vertices, dtype=np.float64)
+    except Exception as error:  # trimesh raises whatever its readers do
+        raise Bench3RError(f"{path}: unreadable surface ({type(error).__name__}: {error})") from error
+    if not len(points) or not np.isfinite(points).all():
+        raise Bench3RError(f"{path}: expected finite points, found {len(points)}")
+    return points
+
+
+def read_bytes(path: Path, what: str) -> bytes:
+    """The file's bytes. Raises Bench3RError naming it and ``what`` it should be."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise Bench3RError(f"{path}: {what} is missing") from error
+    except OSError as error:
+        raise Bench3RError(f"{path}: unreadable {what} ({error})") from error
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """All numbers of a text file, nan and inf among them. Raises Bench3RError for anything else, and for none."""
     try:
         values = np.array([float(t) for t in path.read_text().replace(",", " ").split()])
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: file is missing") from error
     except (ValueError, UnicodeDecodeError, OSError) as error:
         raise Bench3RError(f"{path}: expected numbers, {error}") from error
+    if not values.size:
+        raise Bench3RError(f"{path}: the file is empty")
+    return values
+
+
+def read_matrix(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Text matrix of ``shape`` (more rows or columns are cut to a 4x4's upper part). May hold -inf (lost poses)."""
+    values = read_numbers(path)
     for rows, columns in (shape, (4, 4)):
         if values.size == rows * columns:
             return values.reshape(rows, columns)[: shape[0], : shape[1]]
     raise Bench3RError(f"{path}: expected {shape[0]}x{shape[1]} numbers, found {values.size}")
+
+
+def opengl_to_opencv(c2w: np.ndarray) -> np.ndarray:
+    """Camera to world [4, 4] with OpenGL axes (y up, z backward) -> OpenCV axes."""
+    return c2w @ np.diag([1.0, -1, -1, 1])
+
+
+def pose_from_quaternion(values: tuple[float, ...], where: str) -> np.ndarray:
+    """Translation and quaternion xyzw, 7 numbers -> [4, 4]. Raises Bench3RError for what is no rotation."""
+    numbers = np.array(values, dtype=np.float64)
+    if not np.isfinite(numbers).all() or abs(np.linalg.norm(numbers[3:]) - 1) > 1e-2:
+        raise Bench3RError(f"{where}: expected a translation and a unit quaternion, found {numbers.tolist()}")
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
+    return pose
 
 
 def check_rotation(pose: np.ndarray, where: str) -> None:
@@ -173,7 +236,8 @@ def load_scene(dataset: Dataset, scene: str, frames: list[str], model_width: int
     from bench3r import gate
 
     raw = [dataset.read(scene, frame) for frame in frames]
-    gate.check(raw, f"{dataset.name} {scene}")
+    if dataset.has_pose:
+        gate.check(raw, f"{dataset.name} {scene}")
     views = [resize_frame(v, target_size(v.image.shape[0], v.image.shape[1], model_width, patch)) for v in raw]
     sizes = {v.image.shape for v in views}
     if len(sizes) > 1:

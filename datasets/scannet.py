@@ -1,4 +1,4 @@
-"""ScanNet v2 (Dai et al. 2017), the exported layout: SCENE/{color,depth,pose,intrinsic}."""
+"""ScanNet v2 (Dai et al. 2017): the exported SCENE/{color,depth,pose,intrinsic} or the processed {color,depth,cam}."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix
+from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix, read_points
 from bench3r.errors import Bench3RError
+from bench3r.files import read_npz
 
 
 class ScanNet(Dataset):
-    """Indoor RGB-D. Depth in millimetres (0 = none), camera-to-world poses (-inf = tracking lost)."""
+    """Indoor RGB-D. Depth in millimetres (0 = none), camera-to-world poses (-inf = tracking lost).
+
+    In the processed layout of DUSt3R and CUT3R, ``cam/*.npz`` holds pose and intrinsics; frames with lost poses are left
+    out there. The scanned surface is SCENE_vh_clean_2.ply, in the world of the raw poses.
+    """
 
     name = "scannet"
     label = "ScanNet"
@@ -22,13 +27,27 @@ class ScanNet(Dataset):
     procedural_style = "room"
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if (p / "pose").is_dir())
+        return sorted(p.name for p in self.root.iterdir() if (p / "pose").is_dir() or (p / "cam").is_dir())
 
     def frames(self, scene: str) -> list[str]:
-        stems = sorted((p.stem for p in (self.root / scene / "pose").glob("*.txt") if p.stem.isdigit()), key=int)
+        folder, pattern = ("cam", "*.npz") if self._processed(scene) else ("pose", "*.txt")
+        stems = sorted((p.stem for p in (self.root / scene / folder).glob(pattern) if p.stem.isdigit()), key=int)
         return [s for s in stems if np.isfinite(self._pose(scene, s)).all()]
 
+    def _processed(self, scene: str) -> bool:
+        return (self.root / scene / "cam").is_dir()
+
+    def _cam(self, scene: str, frame: str) -> dict[str, np.ndarray]:
+        """Pose and intrinsics of the processed layout."""
+        path = self.root / scene / "cam" / f"{frame}.npz"
+        arrays = read_npz(path)
+        if arrays.get("pose", np.zeros(0)).shape != (4, 4) or arrays.get("intrinsics", np.zeros(0)).shape != (3, 3):
+            raise Bench3RError(f"{path}: expected pose [4, 4] and intrinsics [3, 3]")
+        return arrays
+
     def _pose(self, scene: str, frame: str) -> np.ndarray:
+        if self._processed(scene):
+            return self._cam(scene, frame)["pose"].astype(np.float64)
         return read_matrix(self.root / scene / "pose" / f"{frame}.txt", (4, 4))
 
     def _intrinsics(self, scene: str) -> np.ndarray:
@@ -46,8 +65,14 @@ class ScanNet(Dataset):
         if image.size != depth.shape[::-1]:
             image = image.resize(depth.shape[::-1], Image.Resampling.LANCZOS)
         pose = self._pose(scene, frame)
-        check_rotation(pose, str(folder / "pose" / f"{frame}.txt"))
-        return Frame(np.asarray(image), self._intrinsics(scene), pose, depth)
+        check_rotation(
+            pose, f"{folder}: pose of frame {frame}" if self._processed(scene) else str(folder / "pose" / f"{frame}.txt")
+        )
+        k = self._cam(scene, frame)["intrinsics"] if self._processed(scene) else self._intrinsics(scene)
+        return Frame(np.asarray(image), k.astype(np.float64), pose, depth)
+
+    def surface(self, scene: str) -> np.ndarray:
+        return read_points(self.root / scene / f"{scene}_vh_clean_2.ply")
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:

@@ -26,7 +26,7 @@ def test_protocols_equal_the_official_code(case):
 def test_a_wrong_metric_fails_parity(monkeypatch):
     from bench3r.metrics import scannet50
 
-    monkeypatch.setattr(scannet50, "CLIP", 0.4)
+    monkeypatch.setattr(scannet50, "VOXEL", 0.06)
     assert not check_file(GOLDEN / "p3_scannet_room.json")[1]
 
 

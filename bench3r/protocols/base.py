@@ -8,8 +8,9 @@ from types import ModuleType
 
 import numpy as np
 
-from bench3r.dataset import SceneData
+from bench3r.dataset import Dataset, SceneData, target_size
 from bench3r.metrics.alignment import icp, move, umeyama
+from bench3r.metrics.dtu import Observation
 
 
 class NotComputable(ValueError):
@@ -33,6 +34,8 @@ class Scored:
     recursion_depth: np.ndarray | None = None  # [S, h, w] recursions of every patch, of methods that have them
     patch: int = 8  # side of a patch in pixels
     held_out: list[int] | None = None  # views that were only localised, of methods that do that
+    depth_conf: np.ndarray | None = None  # [S, H, W], when it was kept
+    dataset: Dataset | None = None  # for what scenes do not carry: scanned surfaces, full-size depth
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -61,7 +64,9 @@ class Scored:
         """True world points of the valid pixels [N, 3]."""
         valid = self.valid
         assert self.scene.depth is not None
-        w2c = np.linalg.inv(self.scene.c2w)[:, :3]
+        if not np.isfinite(self.scene.intrinsics).all():
+            raise NotApplicable("the dataset has no intrinsics")
+        w2c = self.true_w2c[:, :3]
         return unproject(self.scene.depth.astype(np.float64), w2c, self.scene.intrinsics)[valid]
 
     @cached_property
@@ -79,8 +84,57 @@ class Scored:
         try:
             similar = umeyama(self.predicted_points, self.true_points).apply(self.predicted_points)
             return move(icp(similar, self.true_points, self.scene.icp_distance).transform, similar)
+        except NotComputable:
+            raise
         except ValueError as error:
             raise NotComputable(str(error)) from error
+
+    @cached_property
+    def surface(self) -> np.ndarray:
+        """Points [N, 3] of the scanned surface. Raises NotComputable when the dataset has none."""
+        points = self.dataset.surface(self.scene.name) if self.dataset else None
+        if points is None:
+            raise NotApplicable("the dataset has no scanned surface")
+        return points.astype(np.float64)
+
+    @cached_property
+    def observation(self) -> Observation:
+        """What DTU's scanner saw. Raises NotApplicable for other datasets."""
+        found = self.dataset.observation(self.scene.name) if self.dataset else None
+        if found is None:
+            raise NotApplicable("the dataset has no masks of observed space")
+        return found
+
+    @cached_property
+    def first_pose(self) -> np.ndarray:
+        """Camera to world [4, 4] of the scene's first frame with a pose, chosen or not."""
+        if self.dataset is None:
+            return self.scene.c2w[0]
+        return self.dataset.read(self.scene.name, self.dataset.frames(self.scene.name)[0]).c2w.astype(np.float64)
+
+    @cached_property
+    def full_depth(self) -> np.ndarray:
+        """True depth [S, H, W] at the dataset's own size; at the model's where that one shows a part of the image only."""
+        valid, scene = self.valid, self.scene
+        assert scene.depth is not None
+        if self.dataset is None:
+            return scene.depth
+        maps = [self.dataset.read(scene.name, f).depth for f in scene.frames]
+        height, width = valid.shape[1:]
+        whole = all(d is not None and target_size(d.shape[0], d.shape[1], width, self.patch)[0] == height for d in maps)
+        return np.stack([d for d in maps if d is not None]) if whole else scene.depth
+
+    @property
+    def true_c2w(self) -> np.ndarray:
+        """True camera-to-world poses [S, 4, 4]. Raises NotApplicable when the dataset has none."""
+        if not np.isfinite(self.scene.c2w).all():
+            raise NotApplicable("the dataset has no poses")
+        return self.scene.c2w
+
+    @property
+    def largest_depth(self) -> float:
+        """True depth from which pixels of a sequence no longer count."""
+        return self.dataset.largest_depth if self.dataset else np.inf
 
     @cached_property
     def predicted_w2c(self) -> np.ndarray:
@@ -90,8 +144,8 @@ class Scored:
 
     @cached_property
     def true_w2c(self) -> np.ndarray:
-        """True world-to-camera poses [S, 4, 4]."""
-        return np.linalg.inv(self.scene.c2w)
+        """True world-to-camera poses [S, 4, 4]. Raises NotApplicable when the dataset has none."""
+        return np.linalg.inv(self.true_c2w)
 
 
 def unproject(depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def score(scored: Scored) -> dict[str, float]:
         "corr_texture": rank_correlation(depth, texture(scored.scene.images, scored.patch)),
         "seam_index": seam_index(scored, truth, depth),
     }
-    pairs = corresponding_patches(truth, scored.scene.c2w, scored.scene.intrinsics, scored.patch)
+    pairs = corresponding_patches(truth, scored.true_c2w, scored.scene.intrinsics, scored.patch)
     flat = depth.ravel()
     if len(pairs):
         shares = np.bincount(flat[pairs].ravel()) / pairs.size

@@ -17,7 +17,12 @@ METRICS = {
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene: mean angles over pairs, AUC at 5, 15 and 30 degrees."""
-    rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c, "pi3")
+    return pair_metrics(scored, "pi3")
+
+
+def pair_metrics(scored: Scored, convention: str) -> dict[str, float]:
+    """The same in any convention of :func:`bench3r.metrics.pose.relative_pose_errors`."""
+    rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c, convention)
     out = {"rot_deg": float(np.mean(rotation)), "trans_deg": float(np.mean(translation))}
     out |= {f"auc{t}": pose_auc(rotation, translation, t) for t in (5, 15, 30)}
     return {**out, "rra15": share_below(rotation, 15), "rta15": share_below(translation, 15)}

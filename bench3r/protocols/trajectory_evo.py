@@ -11,4 +11,4 @@ METRICS = {"ate": "unit", "rpe_trans": "unit", "rpe_rot_deg": "deg"}
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene; needs at least three views."""
-    return trajectory_errors(np.linalg.inv(scored.predicted_w2c), scored.scene.c2w)
+    return trajectory_errors(np.linalg.inv(scored.predicted_w2c), scored.true_c2w)

@@ -54,7 +54,7 @@ class Scorer:
         return Scored(
             scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"], arrays.get("world_points"),
             self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera", arrays.get("recursion_depth"),
-            patch, predicted["extras"].get("held_out"),
+            patch, predicted["extras"].get("held_out"), arrays.get("depth_conf"), self.dataset,
         )  # fmt: skip
 
 

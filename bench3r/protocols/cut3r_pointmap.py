@@ -1,0 +1,34 @@
+"""Point-map metrics as in the CUT3R family's evaluation (CUT3R, TTT3R, FastVGGT on 7-Scenes and NRGBD).
+
+No rotation is aligned: both clouds go to their first camera, the median depth is taken off each, and medians of distances
+give the scale; then ICP. Only the central 224 x 224 pixels of the image that the model saw are scored; of images smaller
+than that a strip is left, as in the released code. Not comparable with ``pi3_pointmap``.
+"""
+
+import numpy as np
+
+from bench3r.metrics import window
+from bench3r.metrics.alignment import icp, move
+from bench3r.metrics.clouds import accuracy_completeness, normal_consistency
+from bench3r.protocols.base import NotComputable, Scored
+
+VERSION = 1
+METRICS = {
+    "chamfer": "unit", "acc_mean": "unit", "acc_median": "unit", "comp_mean": "unit", "comp_median": "unit",
+    "nc_mean": "cosine", "nc_median": "cosine",
+}  # fmt: skip
+
+
+def score(scored: Scored) -> dict[str, float]:
+    """Metrics of one scene."""
+    valid = scored.valid
+    both = window.normalise(
+        move(scored.predicted_w2c[0], scored.predicted_points), move(scored.true_w2c[0], scored.true_points)
+    )
+    seen = np.broadcast_to(window.in_window(valid.shape[1], valid.shape[2]), valid.shape)[valid]
+    if not seen.any():
+        raise NotComputable("no pixel with true depth lies in the central window")
+    own, truth = both.predicted[seen], both.truth[seen]
+    own = move(icp(own, truth, scored.scene.icp_distance).transform, own)
+    consistency = normal_consistency(own, truth)
+    return {**accuracy_completeness(own, truth), **{k: consistency[k] for k in ("nc_mean", "nc_median")}}

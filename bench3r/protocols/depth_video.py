@@ -1,0 +1,34 @@
+"""Depth of a whole sequence as CUT3R and Pi3 score it on Sintel, Bonn and KITTI: one scale (and shift) for all frames.
+
+The prediction is resized to the true depth maps by cubic interpolation; pixels count where 0 < truth < the dataset's
+largest depth. ``scale_``: ten reweighting steps towards least absolute error; ``scaleshift_``: a thousand Adam steps of
+1e-4, which reach no optimum and depend on the prediction's units; ``metric_``: nothing. Dataset values of the papers are
+means weighted by ``valid``, the number of pixels; tables here show plain means over scenes.
+"""
+
+import numpy as np
+
+from bench3r.metrics import depth
+from bench3r.protocols.base import NotComputable, Scored
+
+VERSION = 1
+MODES = ("scale", "scaleshift", "metric")
+METRICS = {f"{m}_{k}": u for m in MODES for k, u in (("absrel", "ratio"), ("delta1", "share"), ("rmse", "unit"))}
+METRICS |= {"valid": "pixels"}
+
+
+def score(scored: Scored) -> dict[str, float]:
+    """Metrics of one scene."""
+    truth, farthest = scored.full_depth.astype(np.float64), scored.largest_depth
+    resized = depth.resize_cubic(scored.depth.astype(np.float64), (truth.shape[1], truth.shape[2]))
+    valid = (truth > 0) & (truth < farthest)
+    if not valid.any():
+        raise NotComputable(f"no pixel has true depth below {farthest:g}")
+    p, t = resized[valid], truth[valid]
+    found = {"scale": (depth.reweighted_scale(p, t), 0.0), "scaleshift": depth.descended_scale_shift(p, t),
+             "metric": (1.0, 0.0)}  # fmt: skip
+    out = {"valid": float(valid.sum())}
+    for mode, (s, shift) in found.items():
+        errors = depth.depth_errors(s * p + shift, t)
+        out |= {f"{mode}_{k}": errors[k] for k in ("absrel", "delta1", "rmse")}
+    return out

@@ -1,0 +1,56 @@
+"""MegaDepth (Li and Snavely 2018), for training, as DUSt3R prepares it: SCENE/SUB/NAME.{jpg, npy or exr, npz}."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench3r.dataset import Dataset, Frame, check_rotation, read_image
+from bench3r.errors import Bench3RError
+from bench3r.files import read_npz
+
+
+class MegaDepth(Dataset):
+    """Tourist photographs with COLMAP poses and semi-dense depth, arbitrary scale per scene; images differ in size.
+
+    Depth is read from .npy files; convert the .exr files of DUSt3R's preparation, which need a codec of their own. Values
+    that are not positive are labels or holes.
+    """
+
+    name = "megadepth"
+    label = "MegaDepth"
+    scene_type = "real-world"
+    unit = "arbitrary"
+    licence = "CC BY 4.0 (annotations); photographs under their own licences"
+    obtain = "Download https://www.cs.cornell.edu/projects/megadepth and run DUSt3R's preprocess_megadepth.py."
+
+    def scenes(self) -> list[str]:
+        found = {p.parent for p in self.root.glob("*/*/*.npz")}
+        return sorted(str(p.relative_to(self.root)) for p in found)
+
+    def frames(self, scene: str) -> list[str]:
+        return sorted(p.stem for p in (self.root / scene).glob("*.npz"))
+
+    def read(self, scene: str, frame: str) -> Frame:
+        folder = self.root / scene
+        path = folder / f"{frame}.npz"
+        arrays = read_npz(path)
+        if not {"intrinsics", "cam2world"} <= arrays.keys():
+            raise Bench3RError(f"{path}: expected intrinsics and cam2world, found {', '.join(arrays)}")
+        pose = arrays["cam2world"].astype(np.float64)
+        check_rotation(pose, str(path))
+        return Frame(
+            read_image(folder / f"{frame}.jpg"), arrays["intrinsics"].astype(np.float64), pose, self._depth(folder, frame)
+        )
+
+    def _depth(self, folder: Path, frame: str) -> np.ndarray:
+        path = folder / f"{frame}.npy"
+        try:
+            depth = np.load(path, allow_pickle=False)
+        except FileNotFoundError as error:
+            hint = " (there is an .exr: convert it to .npy)" if path.with_suffix(".exr").exists() else ""
+            raise Bench3RError(f"{path}: depth map is missing{hint}") from error
+        except (ValueError, OSError, EOFError) as error:
+            raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+        return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)

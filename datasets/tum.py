@@ -1,0 +1,65 @@
+"""TUM RGB-D (Sturm et al. 2012): SEQUENCE/{rgb.txt, depth.txt, groundtruth.txt, rgb/, depth/}."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bench3r.dataset import Dataset, Frame, pose_from_quaternion, read_depth_png, read_image
+from bench3r.errors import Bench3RError
+from bench3r.trajectory import associate, read_list, read_poses
+
+CAMERAS = {  # fx, fy, cx, cy at 640 x 480, by the sequence's name; the first two lenses distort, which is not removed
+    "freiburg1": (517.3, 516.5, 318.6, 255.3), "freiburg2": (520.9, 521.0, 325.1, 249.7),
+    "freiburg3": (535.4, 539.2, 320.1, 247.6),
+}  # fmt: skip
+WITHIN = 0.02  # seconds between an image, its depth map and its pose
+SCALE = 5000  # depth values a metre
+
+
+@cache
+def matched(folder: Path) -> dict[str, tuple[str, str, tuple[float, ...]]]:
+    """Image file, depth file and pose (t, quaternion xyzw) by the image's timestamp, in temporal order."""
+    images, maps = read_list(folder / "rgb.txt"), read_list(folder / "depth.txt")
+    poses = read_poses(folder / "groundtruth.txt")
+    depth_of, pose_of = (associate([t for t, _ in images], [t for t, _ in other], WITHIN) for other in (maps, poses))
+    return {
+        Path(name).stem: (name, maps[depth_of[i]][1], poses[pose_of[i]][1])
+        for i, (_, name) in enumerate(images) if i in depth_of and i in pose_of
+    }  # fmt: skip
+
+
+class TumRgbd(Dataset):
+    """Indoor RGB-D with motion capture. Images, depth maps and poses are matched by time (nearest within 20 ms)."""
+
+    name = "tum"
+    label = "TUM RGB-D"
+    scene_type = "indoor"
+    licence = "CC BY 4.0"
+    obtain = "Download sequences from https://cvg.cit.tum.de/data/datasets/rgbd-dataset and unpack them side by side."
+
+    def scenes(self) -> list[str]:
+        return sorted(p.name for p in self.root.iterdir() if (p / "groundtruth.txt").is_file() and (p / "rgb.txt").is_file())
+
+    def frames(self, scene: str) -> list[str]:
+        return list(matched(self.root / scene))
+
+    def _camera(self, scene: str) -> tuple[float, ...]:
+        for name, camera in CAMERAS.items():
+            if name in scene:
+                return camera
+        raise Bench3RError(f"{self.root / scene}: the name says no camera: expected one of {', '.join(CAMERAS)} in it")
+
+    def read(self, scene: str, frame: str) -> Frame:
+        folder, known = self.root / scene, matched(self.root / scene)
+        if frame not in known:
+            raise Bench3RError(f"{folder}: image {frame} has no depth map or pose within {WITHIN} s")
+        image_file, depth_file, pose = known[frame]
+        image, depth = read_image(folder / image_file), read_depth_png(folder / depth_file, SCALE)
+        if depth.shape != image.shape[:2]:
+            raise Bench3RError(f"{folder / depth_file}: depth {depth.shape} and image {image.shape[:2]} differ in size")
+        fx, fy, cx, cy = (v * image.shape[1] / 640 for v in self._camera(scene))
+        k = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+        return Frame(image, k, pose_from_quaternion(pose, f"{folder / 'groundtruth.txt'}, near {frame}"), depth)
