@@ -36,11 +36,13 @@ def list_(
     backbones: Annotated[bool, typer.Option("--backbones")] = False,
     datasets: Annotated[bool, typer.Option("--datasets")] = False,
     protocols: Annotated[bool, typer.Option("--protocols")] = False,
+    frame_lists: Annotated[bool, typer.Option("--frame-lists")] = False,
 ) -> None:
-    """Print methods, backbones, datasets and protocols by name (all, or those asked for)."""
+    """Print methods, backbones, datasets, protocols and frame lists by name (all, or those asked for)."""
     from bench3r.listing import sections
 
-    asked = {"methods": methods, "backbones": backbones, "datasets": datasets, "protocols": protocols}
+    asked = {"methods": methods, "backbones": backbones, "datasets": datasets, "protocols": protocols,
+             "frame lists": frame_lists}  # fmt: skip
     for title, columns, rows in sections([k for k, v in asked.items() if v] or list(asked)):
         table = Table(title=title, title_justify="left")
         for i, column in enumerate(columns):
@@ -81,13 +83,18 @@ def plan(
 def prepare(
     dataset: Annotated[str, typer.Argument(help="dataset name, or its id in --plan")],
     root: Annotated[str, typer.Option(help="data root, or `procedural`")] = "procedural",
-    scenes: Annotated[int, typer.Option(min=1)] = 10,
-    frames: Annotated[list[int], typer.Option(min=1)] = [4],
-    views: Annotated[int, typer.Option(min=2, help="frames rendered per procedural scene")] = 8,
+    scenes: Annotated[int | None, typer.Option(min=1, help="the first n; default: all of a root, 10 procedural")] = None,
+    frames: Annotated[list[int], typer.Option(min=1, help="procedural: of the frame lists")] = [4],
+    views: Annotated[int, typer.Option(min=2, help="procedural: frames rendered per scene")] = 8,
+    every: Annotated[int, typer.Option(min=1, help="of a root: read every n-th frame only")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="of a root: processes; 0: one per core")] = 0,
     plan: Annotated[Path | None, typer.Option("--plan")] = None,
     out: Out = None,
 ) -> None:
-    """Render or check the data of one dataset and write its frame lists."""
+    """Validate a whole data root, or prepare a dataset of a plan, or render a procedural one, with frame lists."""
+    if plan is None and root != "procedural":
+        _validate(dataset, Path(root), scenes, every, workers, out)
+        return
     from bench3r.config import DatasetConfig
     from bench3r.plan import adhoc_dataset
     from bench3r.stages import paths
@@ -96,12 +103,41 @@ def prepare(
     if plan is not None:
         entry = _plan(plan).dataset(dataset)
     else:
-        entry = adhoc_dataset(dataset, DatasetConfig(root=root, scenes=scenes, views=max(views, *frames)), frames)
+        entry = adhoc_dataset(dataset, DatasetConfig(root=root, scenes=scenes or 10, views=max(views, *frames)), frames)
     result = run(entry, out or paths.prepared(entry.id), paths.data_folder(entry.id))
     failed = {k: v["note"] for k, v in result["checks"].items() if not v["ok"]}
     console.print(f"{entry.name}: {len(result['checks'])} scenes, {len(failed)} broken, root {result['root']}")
     for name, note in failed.items():
         console.print(f"  {name}: {note}")
+
+
+def _validate(name: str, root: Path, scenes: int | None, every: int, workers: int, out: Path | None) -> None:
+    """Check a data root; exit 1 when something is wrong with a scene."""
+    from bench3r.stages import paths
+    from bench3r.stages.validate import SHOWN, validate
+
+    target = out or paths.RESULTS / "data" / f"{name}-validation.json"
+    result = validate(name, root, target, scenes, every, workers)
+    table = Table(title=f"{name}: {result['root']}", title_justify="left")
+    for column in ("scene", "frames", "read", "sizes", "depth", "surface", "reprojection", "problems"):
+        table.add_column(column, no_wrap=column == "scene", justify="left" if column in ("scene", "sizes") else "right")
+    for row in result["details"]:
+        depth, gate = row.get("depth_coverage"), row["gate"]
+        table.add_row(
+            row["scene"], str(row["frames"]), str(row["read"]), ", ".join(row.get("sizes", [])),
+            f"{depth:.0%}" if depth is not None else "–", f"{row['surface']:,}" if row.get("surface") else "–",
+            f"{gate:.2%}" if gate is not None else "–", str(max(len(row["problems"]), row["unreadable"])),
+        )  # fmt: skip
+    console.print(table)
+    for row in result["details"]:
+        for problem in row["problems"]:
+            console.print(f"  {row['scene']}: {problem}", soft_wrap=True)
+        if row["unreadable"] > SHOWN:
+            console.print(f"  {row['scene']}: {row['unreadable']} frames cannot be read; the first {SHOWN} are shown")
+    console.print(f"{result['scenes']} scenes, {result['frames']} frames with poses, {result['read']} read, "
+                  f"{len(result['broken'])} scenes with problems; details: {target}")  # fmt: skip
+    if result["broken"]:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -22,12 +22,28 @@ class DatasetConfig(Strict):
     """Which scenes and frames of a dataset are used."""
 
     root: str  # folder, or "procedural"
-    scenes: int | list[str] = Field(10)  # the first n, or names
+    scenes: int | Literal["all"] | list[str] = 10  # the first n, or names; with a frame list "all" unless given
+    frame_list: str | None = None  # a published list (bench3r list --frame-lists); fixed frames want `frames: [0]`
     views: int = Field(8, gt=1)  # frames rendered per procedural scene
     step: int | None = Field(None, gt=0)  # every step-th frame; None: spread over the whole sequence
     windows: int = Field(1, gt=0)  # disjoint stretches taken from every sequence, each a scene of its own
     seed: int = Field(0, ge=0)  # of the procedural test scenes
+    intrinsics: Literal["exact", "pi3"] = "exact"  # how they follow a resize: right, or as Pi3's released evaluation
     main: bool = True  # whether the main methods run on it; False: only the ablations that name it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_list(cls, values: Any) -> Any:
+        """A frame list is used whole unless scenes are asked for."""
+        if isinstance(values, dict) and values.get("frame_list") and "scenes" not in values:
+            return {**values, "scenes": "all"}
+        return values
+
+    @model_validator(mode="after")
+    def _rendered_scenes_are_counted(self) -> DatasetConfig:
+        if self.root == "procedural" and (self.scenes == "all" or self.frame_list):
+            raise ValueError("procedural scenes have no frame list, and must be counted")
+        return self
 
 
 class ProfileConfig(Strict):
@@ -148,8 +164,9 @@ def parse_config(raw: Any, where: str) -> RunConfig:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
         raise describe(error, where, known) from error
-    for key, values in (("frames", config.frames), ("profile.frames", config.profile.frames)):
-        if min(values) < 1:
+    listed = any(d.frame_list for d in config.datasets.values())  # then 0 frames are as many as a list says
+    for key, values, least in (("frames", config.frames, 1 - listed), ("profile.frames", config.profile.frames, 1)):
+        if min(values) < least:
             raise Bench3RError(f"{where}: {key}: every frame count must be at least 1, got {min(values)}")
     if not config.methods:
         raise Bench3RError(f"{where}: methods: at least one method is needed")

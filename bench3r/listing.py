@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench3r.dataset import Dataset
+from bench3r.listed import NAMES, load_list
 from bench3r.method import Method
 from bench3r.models.scales import SCALES
 from bench3r.protocols import PROTOCOLS, load_protocol
@@ -17,7 +18,8 @@ def _first_line(text: str | None) -> str:
 
 def sections(names: list[str]) -> list[Section]:
     """Title, column names and rows of each asked section."""
-    makers = {"methods": _methods, "backbones": _backbones, "datasets": _datasets, "protocols": _protocols}
+    makers = {"methods": _methods, "backbones": _backbones, "datasets": _datasets, "protocols": _protocols,
+              "frame lists": _frame_lists}  # fmt: skip
     return [makers[name]() for name in names]
 
 
@@ -41,6 +43,16 @@ def _datasets() -> Section:
         what = f"{cls.label}: {cls.scene_type}, unit {cls.unit}{depth}; {stand_in}"
         rows.append([name, what, f"{cls.licence}. {cls.obtain}"])
     return "datasets", ["name", "what", "licence and how to get it"], rows
+
+
+def _frame_lists() -> Section:
+    rows = []
+    for name in NAMES:
+        found = load_list(name)
+        counts = [len(f) for f in found.lists.values() if f is not None]
+        frames = f"{min(counts)} to {max(counts)} frames each, fixed" if counts else "frames by the run's counts"
+        rows.append([name, found.dataset, f"{len(found.lists)} scenes, {frames}", found.origin])
+    return "frame lists", ["name", "dataset", "what", "origin"], rows
 
 
 def _protocols() -> Section:

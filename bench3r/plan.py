@@ -10,14 +10,15 @@ import itertools
 import typing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench3r.config import Ablation, RunConfig
+from bench3r.config import Ablation, DatasetConfig, RunConfig
 from bench3r.dataset import Dataset
 from bench3r.errors import Bench3RError, Unsupported, describe, unknown
 from bench3r.files import digest, file_digest
+from bench3r.listed import load_list
 from bench3r.method import Method, MethodOptions
 from bench3r.models.scales import NO_BACKBONE, SCALES, SEAMS
 from bench3r.procedural.seeds import GENERATOR_VERSION, TEST_SEEDS
@@ -38,7 +39,9 @@ class DatasetEntry(Entry):
     id: str
     name: str
     root: str
-    scenes: int | list[str]
+    scenes: int | Literal["all"] | list[str]
+    frame_list: str | None = None
+    intrinsics: Literal["exact", "pi3"] = "exact"
     views: int
     step: int | None
     windows: int
@@ -179,6 +182,21 @@ def options_text(options: dict[str, Any]) -> str:
     return safe if len(safe) <= 40 else f"{safe[:31]}-{digest(options)[:8]}"
 
 
+def check_frame_list(name: str, wanted: DatasetConfig, frames: list[int]) -> None:
+    """Raise Bench3RError for a frame list of another dataset, and where list and frame counts contradict each other."""
+    where = f"config: datasets.{name}"
+    if wanted.frame_list is None:
+        if 0 in frames:
+            raise Bench3RError(f"{where}: frames 0 means those of a frame list, and it has none")
+        return
+    found = load_list(wanted.frame_list)
+    if found.dataset != name:
+        raise Bench3RError(f"{where}.frame_list: {found.name} is a list of {found.dataset}")
+    if found.fixes_frames != (frames == [0]):
+        asked = "fixes the frames: set `frames: [0]`" if found.fixes_frames else "leaves the number of frames to `frames`"
+        raise Bench3RError(f"{where}.frame_list: {found.name} {asked}, got {frames}")
+
+
 def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[DatasetEntry]:
     """Entries for the configured datasets, each with the hash of all that defines its scenes."""
     entries = []
@@ -190,6 +208,7 @@ def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[
                                f"{classes[name].obtain}")  # fmt: skip
         if wanted.root == "procedural" and max(config.frames) > wanted.views:
             raise Bench3RError(f"config: datasets.{name}.views is {wanted.views}, fewer than frames {max(config.frames)}")
+        check_frame_list(name, wanted, config.frames)
         spec = {**wanted.model_dump(exclude={"main"}), "frames": config.frames, "code": stage_hash("prepare"),
                 "plugin": file_digest(plugin_files("datasets")[name])}  # fmt: skip
         if wanted.root == "procedural":
@@ -198,6 +217,7 @@ def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[
         entries.append(DatasetEntry(
             id=f"{name}-{key[:8]}", name=name, root=wanted.root, scenes=wanted.scenes, views=wanted.views,
             step=wanted.step, windows=wanted.windows, frames=config.frames, seed=wanted.seed, key=key, main=wanted.main,
+            frame_list=wanted.frame_list, intrinsics=wanted.intrinsics,
         ))  # fmt: skip
     return entries
 
@@ -401,10 +421,12 @@ class Planner:
     def _bytes(self, cell: Cell) -> int:
         """Upper estimate of a cell's stored predictions, uncompressed."""
         wanted = self.config.datasets[cell.dataset_name]
-        scenes = wanted.scenes if isinstance(wanted.scenes, int) else len(wanted.scenes)
+        listed = load_list(wanted.frame_list).lists if wanted.frame_list else {}
+        scenes = wanted.scenes if isinstance(wanted.scenes, int) else len(listed) or len(wanted.scenes)
+        frames = cell.frames or max((len(f) for f in listed.values() if f), default=0)
         side = {"tiny": 96, "paper": 256, "full": 518}[cell.scale]
         per_pixel = 4 + 2 * self.config.keep.depth_conf + 12 * self.config.keep.world_points
-        return scenes * wanted.windows * cell.frames * side * side * per_pixel
+        return scenes * wanted.windows * frames * side * side * per_pixel
 
 
 def make_plan(config: RunConfig) -> Plan:

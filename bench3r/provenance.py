@@ -19,21 +19,15 @@ PACKAGES = ("torch", "numpy", "scipy", "fvcore", "pandas", "snakemake")
 LIBRARY = Path(__file__).resolve().parent
 
 # sources whose change makes the records of a stage stale
+READING = ("dataset.py", "gate.py", "mvsnet.py", "trajectory.py")
+MODELS = ("models", "recursion", "attention", "method.py")
+RUNNING = (*READING, *MODELS, "pairwise", "measure", "stages/watch.py")
 STAGE_CODE = {
-    "prepare": ("dataset.py", "gate.py", "procedural", "stages/prepare.py"),
-    "train": ("models", "recursion", "training", "procedural", "dataset.py", "method.py", "stages/train.py"),
-    "predict": (
-        "models",
-        "recursion",
-        "dataset.py",
-        "gate.py",
-        "method.py",
-        "measure",
-        "stages/predict.py",
-        "stages/worker.py",
-    ),
-    "profile": ("models", "recursion", "dataset.py", "method.py", "measure", "stages/profile.py"),
-    "score": ("metrics", "protocols", "dataset.py", "stages/score.py"),
+    "prepare": (*READING, "listed.py", "frame_lists", "procedural", "stages/prepare.py"),
+    "train": (*MODELS, "training", "procedural", "dataset.py", "stages/train.py"),
+    "predict": (*RUNNING, "stages/predict.py", "stages/worker.py"),
+    "profile": (*RUNNING, "stages/profile.py", "stages/measured.py"),
+    "score": (*READING, "metrics", "protocols", "stages/score.py"),
 }
 
 

@@ -12,9 +12,12 @@ from PIL import Image
 from bench3r import gate
 from bench3r.dataset import Dataset, Frame, load_scene, resize_frame, target_size
 from bench3r.errors import Bench3RError
+from bench3r.listed import NAMES, chosen_frames, load_list, scene_names
 from bench3r.mvsnet import write_pfm
 from bench3r.procedural.render import make_scene
 from bench3r.registry import load_one
+from bench3r.stages.validate import validate
+from tests.conftest import ROOT
 
 WRITTEN = ("scannet", "dtu", "mipnerf360", "blendedmvs", "dtu64")
 
@@ -212,3 +215,90 @@ def test_resizing_keeps_rays(rng):
     assert target_size(480, 640, 518, 14) == (392, 518)
     tall = resize_frame(Frame(np.zeros((200, 100, 3), np.uint8), frame.intrinsics, np.eye(4)), target_size(200, 100, 96, 8))
     assert tall.image.shape == (96, 96, 3)
+
+
+def test_the_published_intrinsics_treatment_is_an_option(roots):
+    """Pi3 scales both axes by the larger factor: 640 x 480 becomes 518 x 392, and the focal length across is 0.9 % long."""
+    frame = Frame(np.zeros((480, 640, 3), np.uint8), np.diag([500.0, 500, 1]), np.eye(4))
+    exact, published = (resize_frame(frame, target_size(480, 640, 518, 14), how).intrinsics for how in ("exact", "pi3"))
+    assert exact[0, 0] == pytest.approx(500 * 518 / 640)
+    assert published[0, 0] / exact[0, 0] == pytest.approx(392 / 480 * 640 / 518)
+    assert published[1, 1] == exact[1, 1]
+    cls = load_one("datasets", "dtu", Dataset)
+    (scene,) = cls(roots["dtu"]).scenes()
+    wide, narrow = (load_scene(cls(roots["dtu"], how), scene, ["00000000"], 100, 8) for how in ("exact", "pi3"))
+    assert wide.images.shape == narrow.images.shape == (1, 72, 100, 3)
+    assert narrow.intrinsics[0, 1, 1] / wide.intrinsics[0, 1, 1] == pytest.approx((100 / 160) / (72 / 120))
+
+
+def test_a_whole_root_is_validated(roots, tmp_path):
+    import json
+    import subprocess
+    import sys
+
+    root, out = tmp_path / "scannet", tmp_path / "report.json"
+    shutil.copytree(roots["scannet"], root)
+    good = validate("scannet", root, out, workers=1)
+    assert good["broken"] == []
+    (row,) = good["details"]
+    assert (row["frames"], row["read"], row["unreadable"]) == (3, 3, 0)
+    assert row["sizes"] == ["160x120"]
+    assert row["gate"] < 0.01
+    assert row["surface"] > 1000
+    second = root / "scene9999_00"
+    shutil.copytree(root / row["scene"], second)
+    (second / "scene9999_00_vh_clean_2.ply").unlink(missing_ok=True)
+    (second / "color" / "1.jpg").write_bytes(b"broken")
+    np.savetxt(second / "pose" / "2.txt", np.diag([1, 2, 1, 1]))
+    command = [
+        sys.executable,
+        "-m",
+        "bench3r",
+        "prepare",
+        "scannet",
+        "--root",
+        str(root),
+        "--out",
+        str(out),
+        "--workers",
+        "2",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1, done.stderr
+    for text in ("color/1.jpg: unreadable image", "pose/2.txt: the pose is not a rigid", "scanned surface is missing"):
+        assert text in done.stdout
+    report = json.loads(out.read_text())
+    assert report["broken"] == ["scene9999_00"]
+    assert report["details"][1]["unreadable"] == 2
+    (root / row["scene"]).rename(root / "other")
+    with pytest.raises(Bench3RError, match="data root"):
+        validate("scannet", tmp_path / "nowhere", out)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frame_lists_are_what_they_were(name):
+    found = load_list(name)
+    assert found.name == name
+    assert found.origin
+    assert load_one("datasets", found.dataset, Dataset).name == found.dataset
+    assert len(found.lists) >= 5
+
+
+def test_frame_lists_choose_scenes_and_frames():
+    wanted = load_list("pi3_7scenes_kf200")
+    assert scene_names(wanted, ["chess/seq-01", "chess/seq-03", "office/seq-09"]) == {
+        "chess/seq-03": "chess/seq-03", "office/seq-09": "office/seq-09"
+    }  # fmt: skip
+    frames = [f"frame-{n:06d}" for n in range(1000)]
+    assert chosen_frames(wanted, "chess/seq-03", frames, 0)[:2] == ["frame-000000", "frame-000200"]
+    with pytest.raises(Bench3RError, match="has no frame 200"):
+        chosen_frames(wanted, "chess/seq-03", frames[:100], 0)
+    with pytest.raises(Bench3RError, match="none of its 18 scenes is there"):
+        scene_names(wanted, ["kitchen"])
+    poses = load_list("pi3_co3dv2_seed42")
+    sequence = next(iter(poses.lists))
+    assert scene_names(poses, [f"apple/{sequence}"]) == {sequence: f"apple/{sequence}"}
+    places = [str(n) for n in range(1000)]
+    assert chosen_frames(poses, sequence, places, 0) == [str(n) for n in poses.lists[sequence]]  # in their own order
+    official = load_list("fastvggt_scannet_50")
+    assert chosen_frames(official, "scene0000_00", places[:237], 100)[:3] == ["0", "1", "3"]

@@ -249,3 +249,31 @@ def test_protocols_may_score_some_datasets_only():
         parse_config(raw | {"only": {"lite4r": ["dtu"]}}, "c.yaml")
     with pytest.raises(Bench3RError, match=r"only\.lite3r.*kitti"):
         parse_config(raw | {"only": {"lite3r": ["kitti"]}}, "c.yaml")
+
+
+def test_frame_lists_and_frame_counts_must_agree(tmp_path):
+    listed = {"root": str(tmp_path), "frame_list": "pi3_7scenes_kf200"}
+    raw = {"name": "x", "methods": {"vggt": {}}, "datasets": {"seven_scenes": listed}, "frames": [0]}
+    (entry,) = make_plan(parse_config(raw, "c.yaml")).datasets
+    assert (entry.scenes, entry.frame_list) == ("all", "pi3_7scenes_kf200")
+    with pytest.raises(Bench3RError, match=r"pi3_7scenes_kf200 fixes the frames: set `frames: \[0\]`, got \[4\]"):
+        make_plan(parse_config({**raw, "frames": [4]}, "c.yaml"))
+    for other, message in (
+        ("pi3_nrgbd_kf100", "is a list of nrgbd"),
+        ("pi3_7scenes_kf20", r"'pi3_7scenes_kf20'.*did you mean"),
+    ):
+        wrong = parse_config({**raw, "datasets": {"seven_scenes": {**listed, "frame_list": other}}}, "c.yaml")
+        with pytest.raises(Bench3RError, match=message):
+            make_plan(wrong)
+    with pytest.raises(Bench3RError, match="procedural scenes have no frame list"):
+        parse_config({**raw, "datasets": {"seven_scenes": {**listed, "root": "procedural"}}}, "c.yaml")
+
+
+def test_every_part_of_the_library_makes_records_stale():
+    """What a prediction runs through is among the sources whose change makes it stale."""
+    from bench3r.provenance import LIBRARY, STAGE_CODE
+
+    for folder in ("models", "attention", "pairwise", "recursion", "measure"):
+        assert folder in STAGE_CODE["predict"], folder
+        assert folder in STAGE_CODE["profile"], folder
+    assert all((LIBRARY / part).exists() for parts in STAGE_CODE.values() for part in parts)

@@ -15,6 +15,7 @@ from bench3r import gate
 from bench3r.dataset import Dataset
 from bench3r.errors import Bench3RError, unknown
 from bench3r.files import digest, write_json
+from bench3r.listed import chosen_frames, load_list, scene_names
 from bench3r.plan import DatasetEntry
 from bench3r.procedural import layout
 from bench3r.procedural.seeds import TEST_SEEDS
@@ -54,6 +55,17 @@ def choose(frames: list[str], count: int, step: int | None, window: tuple[int, i
 def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> dict[str, list[dict[str, Any]]]:
     """For every frame count: scene id, scene and frames. Raises Bench3RError naming a scene that is too short."""
     lists: dict[str, list[dict[str, Any]]] = {str(n): [] for n in entry.frames}
+    if entry.frame_list:
+        wanted = load_list(entry.frame_list)
+        for listed, scene in scene_names(wanted, scenes).items():
+            frames = dataset.frames(scene)
+            for count in entry.frames:
+                spread = wanted.frames_by == "run"
+                chosen = (
+                    choose(frames, count, entry.step, (0, 1)) if spread else chosen_frames(wanted, listed, frames, count)
+                )
+                lists[str(count)].append({"id": scene.replace("/", "_"), "scene": scene, "frames": chosen})
+        return lists
     for scene in scenes:
         frames = dataset.frames(scene)
         for count in entry.frames:
@@ -67,13 +79,15 @@ def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> dic
     return lists
 
 
-def pick_scenes(dataset: Dataset, wanted: int | list[str]) -> list[str]:
+def pick_scenes(dataset: Dataset, wanted: int | str | list[str]) -> list[str]:
     """The configured scenes. Raises Bench3RError when there are none, or a named one is missing."""
     scenes = dataset.scenes()
     if not scenes:
         raise Bench3RError(f"{dataset.name}: no scene found under {dataset.root}. {dataset.obtain}")
     if isinstance(wanted, int):
         return scenes[:wanted]
+    if isinstance(wanted, str):  # "all"
+        return scenes
     for name in wanted:
         if name not in scenes:
             raise unknown("scene", name, scenes, f"{dataset.name} under {dataset.root}")
@@ -86,6 +100,9 @@ def check_scenes(dataset: Dataset, lists: dict[str, list[dict[str, Any]]]) -> It
     for item in track(lists[longest], f"check {dataset.name}", transient=True):
         try:
             frames = [dataset.read(item["scene"], f) for f in item["frames"]]
+            if not dataset.has_pose:
+                yield item["id"], {"ok": True, "median_error": None, "pairs": 0, "note": "not checked: no poses"}
+                continue
             result = gate.check(frames, f"{dataset.name} {item['scene']}")
             yield item["id"], {"ok": True, "median_error": result.median, "pairs": result.pairs, "note": result.note}
         except Bench3RError as error:
@@ -107,7 +124,7 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]
         layout.mark_procedural(root, str(cls.procedural_style), first)
         count = entry.scenes if isinstance(entry.scenes, int) else len(entry.scenes)
         write_scenes(cls, root, first, count, entry.views)
-    dataset = cls(root)
+    dataset = cls(root, entry.intrinsics)
     lists = frame_lists(dataset, pick_scenes(dataset, entry.scenes), entry)
     checks = dict(check_scenes(dataset, lists))
     failed = {k: v["note"] for k, v in checks.items() if not v["ok"]}
@@ -115,7 +132,8 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]
         raise Bench3RError(f"{entry.name}: no scene passes its checks; the first: {next(iter(failed.values()))}")
     result = {
         "id": entry.id, "name": entry.name, "key": entry.key, "root": os.path.abspath(root), "procedural": procedural,
-        "lists": lists, "lists_sha256": digest(lists), "checks": checks,
+        "frame_list": entry.frame_list, "intrinsics": entry.intrinsics, "lists": lists, "lists_sha256": digest(lists),
+        "checks": checks,
     }  # fmt: skip
     write_json(out, result)
     return result

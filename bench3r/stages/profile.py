@@ -17,7 +17,7 @@ import torch
 
 from bench3r.attention.float8 import StoredLinear
 from bench3r.config import RunConfig
-from bench3r.dataset import Dataset, load_scene
+from bench3r.dataset import load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import read_json, write_json
 from bench3r.measure import flops
@@ -36,6 +36,7 @@ from bench3r.plan import ProfileEntry
 from bench3r.provenance import provenance
 from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.registry import load_one
+from bench3r.stages.prepared import open_prepared
 
 FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
@@ -101,7 +102,7 @@ def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: dict[str, A
     lists = prepared["lists"]
     items = lists.get(str(entry.frames)) or lists[max(lists, key=int)]
     name = str(prepared["name"])
-    dataset = load_one("datasets", name, Dataset)(Path(prepared["root"]))
+    dataset = open_prepared(prepared)
     _, width, patch = input_size(entry.backbone, entry.scale)
     found: list[torch.Tensor] = []
     for item in items:

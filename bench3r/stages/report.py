@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench3r.dataset import Dataset, SceneData, load_scene
+from bench3r.dataset import SceneData, load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
-from bench3r.registry import load_one
 from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, reference, roofline, scaling
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
+from bench3r.stages.prepared import open_prepared
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -31,10 +31,11 @@ def caption(plan: Plan, table: pd.DataFrame) -> str:
     for name, rows in table.groupby("dataset", sort=False):
         kind = "PROCEDURAL scenes in its layout, not the real data" if rows["procedural"].eq(True).any() else "real data"
         data.append(f"{name} ({kind}, {rows['scene'].nunique()} scenes)")
+    counts = ", ".join(str(n) if n else "listed" for n in table["frames"].unique())
     devices = ", ".join(sorted(table["device"].dropna().unique())) or "unknown device"
     return (
         f"Measured by Bench3R. Scale `{config.scale}`, base weights `{config.base}`, {config.precision}. "
-        f"Data: {'; '.join(data)}; {', '.join(map(str, table['frames'].unique()))} frames a scene. Device: {devices}. "
+        f"Data: {'; '.join(data)}; {counts} frames a scene. Device: {devices}. "
         f"Protocols: {', '.join(config.protocols)}. {datetime.now(UTC):%Y-%m-%d}."
     )
 
@@ -104,8 +105,7 @@ def example(plan: Plan, dataset: str) -> Example | None:
                 found[cell_label(cell, cells)] = read_npz(path.with_suffix("") / row["prediction"])
         if found:
             _, width, patch = input_size(config.backbones[0], config.scale)
-            root = Path(prepared["root"])
-            scene = load_scene(load_one("datasets", dataset, Dataset)(root), item["scene"], item["frames"], width, patch)
+            scene = load_scene(open_prepared(prepared), item["scene"], item["frames"], width, patch)
             depths = {k: v["depth"] for k, v in found.items()}
             recursion = {k: v["recursion_depth"] for k, v in found.items() if "recursion_depth" in v}
             return Example(scene, depths, recursion, patch) if scene.depth is not None else None

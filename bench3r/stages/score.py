@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.progress import track
 
-from bench3r.dataset import Dataset, load_scene
+from bench3r.dataset import load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
 from bench3r.models.scales import NO_BACKBONE, input_size
@@ -15,7 +15,7 @@ from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol, protocol_hash
 from bench3r.protocols.base import Scored, score
 from bench3r.records import ScoreRecord, score_key
-from bench3r.registry import load_one
+from bench3r.stages.prepared import open_prepared
 
 
 class Scorer:
@@ -24,7 +24,7 @@ class Scorer:
     def __init__(self, plan: Plan, cell: Cell, prepared: dict[str, Any], folder: Path) -> None:
         self.config, self.cell, self.folder = plan.run_config(), cell, folder
         self.rules, self.prepared = plan.score_key, prepared
-        self.dataset = load_one("datasets", cell.dataset_name, Dataset)(Path(prepared["root"]))
+        self.dataset = open_prepared(prepared)
         self.items = {i["id"]: i for i in prepared["lists"][str(cell.frames)]}
 
     def rows(self, predicted: dict[str, Any]) -> list[ScoreRecord]:

@@ -33,6 +33,7 @@ from bench3r.plan import Cell, Plan
 from bench3r.provenance import provenance
 from bench3r.records import LOST_INFRASTRUCTURE, Efficiency, PredictRecord, Status
 from bench3r.registry import load_one
+from bench3r.stages.prepared import open_prepared
 
 
 def disk_is_lost(error: BaseException) -> bool:
@@ -149,7 +150,7 @@ class CellRun:
         """Predict ``items``, appending a record for each."""
         predictor, weights = build_predictor(self.cell, self.config, base, fitted)
         self.counter = FlopCounter()
-        dataset = load_one("datasets", self.cell.dataset_name, Dataset)(Path(self.prepared["root"]))
+        dataset = open_prepared(self.prepared)
         for item in items:
             write_text(self.folder / "current", item["id"])
             append_jsonl(self.progress, self.one(predictor, weights, dataset, item).model_dump(mode="json"))
