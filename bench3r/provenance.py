@@ -84,6 +84,9 @@ def provenance(device: str) -> dict[str, Any]:
         "device": device_name(device),
         "device_type": device,
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_node": os.environ.get("SLURMD_NODENAME"),
+        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "cpus": int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0))),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {**out, **_torch_state(device)}
