@@ -269,6 +269,42 @@ def report(plan: PlanFile, out: Out = None) -> None:
     console.print(f"report: {target}")
 
 
+@app.command("compare")
+def compare_(
+    first: Annotated[Path, typer.Argument(help="results/RUN, its records file, or a bundle")],
+    second: Annotated[Path, typer.Argument(help="the same of another run, machine or person")],
+    out: Out = None,
+) -> None:
+    """What got better, worse or stayed within noise from the first run to the second, where rules and frames agree."""
+    from bench3r.report.compare import compare, read_records
+
+    table = compare(read_records(first), read_records(second), (str(first), str(second)))
+    console.print(table.markdown(), soft_wrap=True)
+    if out:
+        table.write(out)
+
+
+@app.command("export")
+def export_(
+    plan: Annotated[Path | None, typer.Option("--plan", help="plan file of the run (.bench3r/RUN.json)")] = None,
+    out: Out = None,
+    verify: Annotated[Path | None, typer.Option(help="check a bundle instead of writing one")] = None,
+) -> None:
+    """Write a bundle of a run (configuration, plan, records, hashes) that others can verify and compare with theirs."""
+    from bench3r.report import bundle
+
+    if verify is not None:
+        manifest = bundle.verify(verify)
+        console.print(f"{verify}: run {manifest['run']}, {len(manifest['sha256'])} files, all as they were written")
+        return
+    if plan is None:
+        raise Bench3RError("export: give --plan, or --verify and a bundle")
+    made = _plan(plan)
+    target = out or Path(f"{made.config['name']}.zip")
+    manifest = bundle.export(made, target)
+    console.print(f"{target}: {len(manifest['sha256'])} files, {len(manifest['missing'])} planned ones are missing")
+
+
 @app.command()
 def parity(files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")]) -> None:
     """Compare this implementation with stored outputs of official code; exit 1 when a gate is missed."""

@@ -16,8 +16,8 @@ from bench3r.stages import paths
 
 COLUMNS = [
     "run", "cell", "key", "method", "label", "kind", "options", "backbone", "scale", "dataset", "scene_type",
-    "procedural", "frames", "seed", "scene", "protocol", "protocol_version", "metric", "unit", "value", "status",
-    "reason", "weights", "device", "git", "dirty", "time",
+    "procedural", "frames", "seed", "scene", "protocol", "protocol_version", "protocol_hash", "lists_sha256", "metric",
+    "unit", "value", "status", "reason", "weights", "device", "git", "dirty", "time",
 ]  # fmt: skip
 LOST = "no record: the job was lost or has not run"
 
@@ -33,7 +33,7 @@ def cell_columns(run: str, cell: Cell) -> dict[str, Any]:
 
 def metric_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
     """One row per metric of a score record; a metric that could not be computed has no value but a reason."""
-    base = {"scene": record["scene"], "protocol": record["protocol"], "protocol_version": record["protocol_version"]}
+    base = {k: record[k] for k in ("scene", "protocol", "protocol_version", "protocol_hash")}
     units = load_protocol(record["protocol"]).METRICS
     if record["status"] != "ok":
         return [{**base, "metric": m, "unit": u, "status": record["status"], "reason": record["reason"]}
@@ -68,7 +68,7 @@ def _where(predicted: dict[str, Any] | None) -> dict[str, Any]:
     if predicted is None:
         return {}
     p = predicted.get("provenance", {})
-    return {"weights": predicted.get("weights"), **{k: p.get(k) for k in ("device", "git", "dirty", "time")}}
+    return {"weights": predicted.get("weights"), **{k: p.get(k) for k in ("device", "git", "dirty", "time", "lists_sha256")}}
 
 
 def collect(plan: Plan) -> pd.DataFrame:

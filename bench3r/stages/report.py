@@ -14,7 +14,8 @@ from bench3r.errors import Bench3RError
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
-from bench3r.report import adaptive, attention, depth_figures, figures, pairwise, reference, roofline, scaling
+from bench3r.report import adaptive, attention, claims, depth_figures, figures, pairwise, reference, roofline, scaling
+from bench3r.report.page import Clouds, write_page
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
 from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
@@ -87,6 +88,7 @@ class Example:
     depths: dict[str, np.ndarray]  # of the main methods, by label
     recursion: dict[str, np.ndarray]  # of the recursive ones
     patch: int
+    saved: dict[str, dict[str, np.ndarray]]  # all that was kept of each prediction, by label
 
 
 def example(plan: Plan, dataset: str) -> Example | None:
@@ -108,7 +110,7 @@ def example(plan: Plan, dataset: str) -> Example | None:
             scene = load_scene(open_prepared(prepared), item["scene"], item["frames"], width, patch)
             depths = {k: v["depth"] for k, v in found.items()}
             recursion = {k: v["recursion_depth"] for k, v in found.items() if "recursion_depth" in v}
-            return Example(scene, depths, recursion, patch) if scene.depth is not None else None
+            return Example(scene, depths, recursion, patch, found) if scene.depth is not None else None
     return None
 
 
@@ -128,8 +130,19 @@ def training_curves(plan: Plan) -> dict[str, pd.DataFrame]:
     return found
 
 
+def examples(plan: Plan) -> dict[str, Example | str | None]:
+    """By dataset its :func:`example`, or why its scene cannot be read."""
+    found: dict[str, Example | str | None] = {}
+    for dataset in plan.config["datasets"]:
+        try:
+            found[dataset] = example(plan, dataset)
+        except Bench3RError as error:
+            found[dataset] = str(error)
+    return found
+
+
 def build_figures(
-    plan: Plan, evidence: list[adaptive.Evidence], table: pd.DataFrame, folder: Path
+    plan: Plan, evidence: list[adaptive.Evidence], shown: dict[str, Example | str | None], folder: Path
 ) -> list[tuple[str, Path]]:
     """All figures with their captions."""
     out: list[tuple[str, Path | None]] = []
@@ -143,11 +156,9 @@ def build_figures(
     out.append(("Where depth was spent.", depth_figures.depth_distribution(e.facts, e.everywhere(), folder)))
     out.append(("Recursion depth and complexity.", depth_figures.correlation(main, folder)))
     out += curve_figures(plan, folder)
-    for dataset in plan.config["datasets"]:
-        try:
-            found = example(plan, dataset)
-        except Bench3RError as error:
-            out.append((f"No panel for {dataset}: {error}", Path()))
+    for dataset, found in shown.items():
+        if isinstance(found, str):
+            out.append((f"No panel for {dataset}: {found}", Path()))
             continue
         if found:
             name = f"panel_{dataset}"
@@ -198,6 +209,16 @@ def gather(plan: Plan, table: pd.DataFrame, collected: Path) -> list[adaptive.Ev
     return out
 
 
+def run_list(folder: Path) -> str:
+    """A page that links the page of every run below ``folder``."""
+    runs = sorted(p.parent.name for p in folder.glob("*/index.html"))
+    links = "".join(f'<li><a href="{r}/index.html">{r}</a></li>' for r in runs)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Bench3R reports</title>'
+        f'<body style="font:16px system-ui;margin:2rem"><h1>Bench3R reports</h1><ul>{links}</ul></body></html>\n'
+    )
+
+
 def report(plan: Plan, collected: Path, out: Path) -> None:
     """Write ``out`` (index.md) with its tables and figures beside it."""
     table = pd.read_parquet(collected)
@@ -211,10 +232,12 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     )
     tables += [t for t in (fitting, *reference.measured_tables(paths.RESULTS / "reference")) if t]
     tables.append(published_table())
+    tables += [*(claims.claims_table(e) for e in evidence[:1]), claims.contradictions_table()]
     tables += [t for t in (roofline.estimates(),) if t]
     for one in tables:
         one.write(out.parent / "tables")
-    pictures = build_figures(plan, evidence, table, out.parent / "figures")
+    scenes = examples(plan)
+    pictures = build_figures(plan, evidence, scenes, out.parent / "figures")
     if grown:
         pictures.append(("Cost over frames.", grown[0]))
     shown = [
@@ -222,7 +245,8 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     ]
     head = (
         f"# Bench3R report: {plan.config['name']}\n\n"
-        "Tables as CSV and LaTeX lie in `tables/`, figures as PDF in `figures/`.\n"
+        "`index.html` beside this file is the same as one page that sorts, filters and shows points in 3D. Tables as CSV "
+        "and LaTeX lie in `tables/`, figures as PDF in `figures/`.\n"
     )
     body = (
         [t.markdown() for t in tables if not t.name.startswith("dataset_")]
@@ -231,3 +255,6 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
         + [t.markdown() for t in tables if t.name.startswith("dataset_")]
     )
     write_text(out, "\n".join([head, *body]))
+    clouds = {f"{n}: {x.scene.name}": Clouds(x.scene, x.saved, x.patch) for n, x in scenes.items() if isinstance(x, Example)}
+    write_page(out.with_name("index.html"), str(plan.config["name"]), tables, pictures, evidence, clouds)
+    write_text(out.parent.parent / "index.html", run_list(out.parent.parent))

@@ -1,0 +1,94 @@
+"""Comparing two runs, and bundles of them."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+
+import pandas as pd
+import pytest
+
+from bench3r.config import parse_config
+from bench3r.errors import Bench3RError
+from bench3r.plan import make_plan
+from bench3r.report import bundle
+from bench3r.report.compare import compare, lower_is_better, read_records
+from tests.in_process import run_all
+
+CONFIG = {
+    "name": "one", "methods": {"vggt": {}, "oracle": {}}, "frames": [3], "protocols": ["depth_median", "relpose_pi3"],
+    "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 3}},
+    "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run: its folder and plan."""
+    patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("compare")
+    patch.chdir(folder)
+    plan = make_plan(parse_config(CONFIG, "one.yaml"))
+    run_all(plan)
+    yield folder, plan
+    patch.undo()
+
+
+def test_a_run_equals_itself_and_changes_are_found(finished):
+    folder, _ = finished
+    table = read_records(folder / "results" / "one")
+    assert set(compare(table, table, ("a", "b")).raw["verdict"]) == {"same"}
+    worse = table.assign(value=table["value"].where(table["metric"] != "absrel", table["value"] * 2 + 0.1))
+    found = compare(table, worse, ("a", "b"))
+    changed = found.raw[found.raw["verdict"] != "same"]
+    assert set(changed["metric"]) == {"absrel"}
+    assert set(changed["verdict"]) == {"worse"}
+    assert len(found.shown) == len(changed) == 2
+    back = compare(worse, table, ("b", "a")).raw
+    assert set(back[back["metric"] == "absrel"]["verdict"]) == {"better"}
+
+
+def test_other_rules_and_other_frames_are_never_mixed(finished):
+    folder, _ = finished
+    table = read_records(folder / "results" / "one")
+    other = table.assign(protocol_hash=table["protocol_hash"].where(table["protocol"] != "depth_median", "another"))
+    found = compare(table, other, ("a", "b"))
+    assert set(found.raw["protocol"]) == {"relpose_pi3"}
+    assert "other scoring rules" in " ".join(found.notes)
+    with pytest.raises(Bench3RError, match="cannot be compared: other frames"):
+        compare(table, table.assign(lists_sha256="x"), ("a", "b"))
+    with pytest.raises(Bench3RError, match="share no setting"):
+        compare(table, table.assign(scale="full"), ("a", "b"))
+
+
+def test_bundles_are_verified(finished, tmp_path):
+    folder, plan = finished
+    path = tmp_path / "one.zip"
+    manifest = bundle.export(plan, path)
+    assert manifest["missing"] == []
+    assert bundle.verify(path)["run"] == "one"
+    pd.testing.assert_frame_equal(read_records(path), read_records(folder / "results" / "one"))
+    with pytest.raises(Bench3RError, match="never overwritten"):
+        bundle.export(plan, path)
+    forged = tmp_path / "forged.zip"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(forged, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data.replace(b'"status": "ok"', b'"status": "OK"') if name.startswith("score/") else data)
+    with pytest.raises(Bench3RError, match="files are changed: score/"):
+        read_records(forged)
+    shutil.copy(path, forged)
+    with zipfile.ZipFile(forged, "a") as extra:
+        extra.writestr("more.txt", "x")
+    with pytest.raises(Bench3RError, match=r"not listed: more\.txt"):
+        bundle.verify(forged)
+    (tmp_path / "no.zip").write_text("no bundle")
+    with pytest.raises(Bench3RError, match="not a bundle"):
+        bundle.verify(tmp_path / "no.zip")
+
+
+@pytest.mark.parametrize(("metric", "lower"), [
+    ("chamfer_norm", True), ("acc_mean", True), ("rot_deg", True), ("scale_absrel", True), ("ate", True), ("auc30", False),
+    ("rra15", False), ("delta1", False), ("scaleshift_delta1", False), ("nc_mean", False), ("fscore_5cm", False), ("valid", None),
+])  # fmt: skip
+def test_which_way_is_better(metric, lower):
+    assert lower_is_better(metric) is lower
