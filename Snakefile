@@ -4,6 +4,8 @@
 #   snakemake --cores all --profile slurm                    the full sweep on a cluster
 import sys
 
+from snakemake.exceptions import WorkflowError
+
 sys.path.insert(0, str(workflow.basedir))
 from bench3r.stages import paths
 from bench3r.workflow import load_plan
@@ -28,8 +30,9 @@ include: "workflows/score.smk"
 include: "workflows/report.smk"
 
 
-localrules:
+localrules:  # seconds of work: less than a job costs
     all,
+    collect,
 
 
 rule all:
@@ -38,6 +41,12 @@ rule all:
         f"reports/{RUN}/index.md",
         [str(paths.scored(RUN, c)) for c in PLAN.names("cells")],
         [str(paths.profiled(RUN, p)) for p in PLAN.names("profiles")],
+
+
+onstart:
+    missing = PLAN.missing() if workflow.is_main_process else []
+    if missing:
+        raise WorkflowError("Nothing was started. Missing:", *missing)
 
 
 onsuccess:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,6 +28,14 @@ def _plan(path: Path):
     from bench3r.plan import Plan
 
     return Plan.model_validate(read_json(path))
+
+
+def _claim_gpu(plan: Any) -> None:
+    """A GPU of its own for a job of a run on GPUs."""
+    from bench3r.gpus import claim
+
+    if plan.config["device"] == "cuda":
+        claim()
 
 
 @app.command("list")
@@ -156,6 +164,7 @@ def train(
 
     torch.set_num_threads(threads)
     made = _plan(plan)
+    _claim_gpu(made)
     run(made, name, out or paths.trained(made.config["name"], name), max_minutes * 60)
 
 
@@ -171,6 +180,7 @@ def predict(
     from bench3r.stages.predict import Supervisor
 
     made = _plan(plan)
+    _claim_gpu(made)
     entry, run = made.cell(cell), str(made.config["name"])
     base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
     supervisor = Supervisor(plan, made, entry, out or paths.predicted(run, cell), threads)
@@ -207,6 +217,7 @@ def profile(
     from bench3r.stages.measured import Measurement
 
     made = _plan(plan)
+    _claim_gpu(made)
     target = out or paths.profiled(made.config["name"], name)
     entry, run = made.profile(name), str(made.config["name"])
     base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
@@ -242,6 +253,7 @@ def score(
     from bench3r.stages.score import score_cell
 
     made = _plan(plan)
+    _claim_gpu(made)
     entry, run = made.cell(cell), str(made.config["name"])
     rows = score_cell(made, entry, paths.predicted(run, cell), paths.prepared(entry.dataset), out or paths.scored(run, cell))
     console.print(f"{cell}: {len(rows)} score records")

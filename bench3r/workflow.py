@@ -46,6 +46,25 @@ class WorkflowPlan:
         """One entry of ``kind``."""
         return self._entries[kind][name]
 
+    def missing(self) -> list[str]:
+        """Data roots and weight files that the run names and that are not there, each as one line."""
+        out = []
+        for entry in self._entries["datasets"].values():
+            if entry["root"] != "procedural" and not Path(entry["root"]).expanduser().is_dir():
+                out.append(f"datasets.{entry['name']}.root: {entry['root']} (bench3r list --datasets says how to get it)")
+        used = {c["backbone"] for c in self._entries["cells"].values()} - {"none"}
+        base = self.plan["config"]["base"]
+        for backbone in sorted(used):
+            source = base.get(backbone) if isinstance(base, dict) else base
+            if source in (None, "train") or str(source).startswith("hub:"):
+                continue
+            scale = self.plan["config"]["scale"]
+            path = LIBRARY / "weights" / f"{backbone}-{scale}.safetensors" if source == "shipped" else Path(source)
+            if not path.expanduser().is_file():
+                what = f"no shipped weights at scale {scale}" if source == "shipped" else str(source)
+                out.append(f"base.{backbone}: {what}")
+        return out
+
     def trainings_of(self, kind: str, name: str) -> list[str]:
         """Trainings whose weights an entry of ``kind`` needs."""
         entry = self.entry(kind, name)

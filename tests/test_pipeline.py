@@ -273,3 +273,23 @@ def test_the_slurm_command_plans_from_the_root():
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--profile", "slurm", "-n", "--quiet"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_missing_data_and_weights_are_listed_together_before_anything_starts(project):
+    """As for config/full.yaml on a machine without data: one message names all of them; a dry run needs none."""
+    weights = {"vggt": "weights/VGGT-1B/model.safetensors"}
+    roots = {"scannet": {"root": "data/scannet", "scenes": 1}, "dtu": {"root": "data/dtu", "scenes": 1}}
+    write(
+        project, {**CONFIG, "name": "absent", "methods": {"vggt": {}}, "ablations": {}, "base": weights, "datasets": roots}
+    )
+    try:
+        assert snakemake(project, "-n").returncode == 0
+        done = snakemake(project)
+        text = done.stdout + done.stderr
+        assert done.returncode != 0
+        for part in ("datasets.scannet.root: data/scannet", "datasets.dtu.root: data/dtu", "base.vggt: weights/VGGT-1B"):
+            assert part in text
+        assert "Nothing was started" in text
+        assert not (project / "results" / "absent").exists()
+    finally:
+        write(project, CONFIG)

@@ -1,0 +1,86 @@
+"""The tutorials run as they are printed."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from bench3r.config import parse_config
+from bench3r.contract import check_method
+from bench3r.plan import make_plan
+from tests.conftest import ROOT
+from tests.in_process import run_all
+from tests.worlds import build, png16
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
+
+
+def scores(folder, run):
+    import pandas as pd
+
+    table = pd.read_parquet(folder / "results" / run / "records.parquet")
+    assert set(table["status"]) == {"ok"}
+    return table
+
+
+@pytest.mark.slow
+def test_the_method_of_the_tutorial(plugins, tmp_path, monkeypatch):
+    (code,), (config,) = blocks("add_a_method.md", "python"), blocks("add_a_method.md", "yaml")
+    file = plugins / "methods" / "every_second_key.py"
+    file.write_text(code)
+    said = list(check_method(file))
+    assert any("every second key" in line for line in said)
+    monkeypatch.chdir(tmp_path)
+    raw = yaml.safe_load(config) | {"protocols": ["depth_median"], "profile": {"frames": [4], "warmup": 1, "repeats": 1}}
+    run_all(make_plan(parse_config(raw, "strides.yaml")))
+    rows = scores(tmp_path, "strides")
+    stride = rows["options"].str.extract(r'"stride": (\d)')[0].fillna("0")
+    values = (
+        rows[rows["metric"] == "absrel"].assign(stride=stride).pivot_table(index="stride", columns="scene", values="value")
+    )
+    np.testing.assert_allclose(values.loc["1"], values.loc["0"], rtol=1e-5)  # stride 1 is VGGT
+    assert (values.loc["4"] - values.loc["0"]).abs().max() > 1e-6
+    page = (tmp_path / "reports" / "strides" / "index.html").read_text()
+    assert "every second key (stride 4)" in page
+
+
+@pytest.mark.slow
+def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
+    (code,), (config,) = blocks("add_a_dataset.md", "python"), blocks("add_a_dataset.md", "yaml")
+    (plugins / "datasets" / "myrgbd.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    world, folder = build(), tmp_path / "data" / "mine" / "desk"
+    for i in range(6):
+        (folder / "rgb").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(world.images[i]).save(folder / "rgb" / f"{i:03d}.png")
+        png16(folder / "depth" / f"{i:03d}.png", world.depth[i], 1000)
+    np.savetxt(folder / "poses.txt", world.c2w.reshape(6, 16))
+    np.savetxt(folder / "camera.txt", world.k[[0, 1, 0, 1], [0, 1, 2, 2]][None])
+    from bench3r.stages.validate import check_scene
+
+    assert check_scene("myrgbd", str(folder.parent), "desk", 1)["problems"] == []
+    np.savetxt(folder / "poses.txt", np.linalg.inv(world.c2w).reshape(6, 16))
+    assert "inverted" in check_scene("myrgbd", str(folder.parent), "desk", 1)["problems"][0]
+    np.savetxt(folder / "poses.txt", world.c2w.reshape(6, 16))
+    raw = yaml.safe_load(config) | {"protocols": ["depth_median"], "profile": {"frames": [4], "warmup": 1, "repeats": 1}}
+    run_all(make_plan(parse_config(raw, "mine.yaml")))
+    rows = scores(tmp_path, "mine")
+    assert set(rows["dataset"]) == {"myrgbd"}
+    assert not rows["procedural"].any()
+
+
+def test_pages_name_files_that_exist():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        text = page.read_text()
+        for name in re.findall(r"`((?:methods|datasets|config|benchmarks|bench3r|tests|slurm|docs)/[\w./]+)`", text):
+            if name.endswith(("every_second_key.py", "late_global.py", "myrgbd.py", "strides.yaml")):
+                continue
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
