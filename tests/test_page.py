@@ -44,7 +44,7 @@ def test_the_page_is_whole_and_needs_no_network(reports):
     data = json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)[1])
     (scene,) = data["scenes"].values()
     assert {"VGGT", "SpatialMoR"} <= set(scene["methods"])
-    assert all(set(m) >= {"xyz", "error", "rgb", "cameras"} for m in scene["methods"].values())
+    assert all(set(m) >= {"xyz", "error", "cameras"} for m in scene["methods"].values())
     assert "depth" in scene["methods"]["SpatialMoR"]
     first = data["tables"][0][0]
     assert first["method"] == "vggt"

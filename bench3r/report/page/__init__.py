@@ -29,7 +29,7 @@ from bench3r.report.summary import settings
 from bench3r.report.tables import QUALITY, Table, name_of, of_setting
 
 FOLDER = Path(__file__).parent
-POINTS = 2500  # of a cloud in the viewer
+POINTS = 2000  # of a cloud in the viewer
 COSTS = {"FLOPs (G)": "flops", "time (s)": "seconds", "peak memory (MB)": "peak_rss_bytes"}
 
 
@@ -54,21 +54,19 @@ class Clouds:
         methods = {}
         for label, arrays in self.predictions.items():
             try:
-                methods[label] = self._method(arrays, pick, colours, tree, size)
+                methods[label] = self._method(arrays, pick, tree, size)
             except NotComputable:
                 continue
-        return {"truth": {"xyz": packed(truth[pick])}, "cameras": packed(pyramids(self.scene.c2w, size)),
-                "unit": self.scene.unit, "methods": methods}  # fmt: skip
+        return {"truth": {"xyz": quantised(truth[pick])}, "cameras": packed(pyramids(self.scene.c2w, size)),
+                "rgb": packed(colours, np.uint8), "unit": self.scene.unit, "methods": methods}  # fmt: skip
 
-    def _method(
-        self, arrays: dict[str, np.ndarray], pick: np.ndarray, colours: np.ndarray, tree: cKDTree, size: float
-    ) -> dict[str, Any]:
+    def _method(self, arrays: dict[str, np.ndarray], pick: np.ndarray, tree: cKDTree, size: float) -> dict[str, Any]:
         scored = Scored(self.scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"])
         points = scored.aligned_points[pick]
         c2w = np.linalg.inv(scored.predicted_w2c)
         aligned = scored.alignment.pose(c2w)
-        out = {"xyz": packed(points), "error": packed(tree.query(points)[0]), "rgb": packed(colours, np.uint8),
-               "cameras": packed(pyramids(aligned, size))}  # fmt: skip
+        out: dict[str, Any] = {"xyz": quantised(points), "error": quantised(tree.query(points)[0][:, None]),
+                               "cameras": packed(pyramids(aligned, size))}  # fmt: skip
         if "recursion_depth" in arrays:
             steps = arrays["recursion_depth"].repeat(self.patch, 1).repeat(self.patch, 2)
             rows, columns = scored.valid.shape[1:]
@@ -79,6 +77,13 @@ class Clouds:
 def packed(values: np.ndarray, kind: Any = np.float32) -> str:
     """Numbers as base64."""
     return base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()
+
+
+def quantised(values: np.ndarray) -> dict[str, Any]:
+    """Numbers [N, C] as 16 bit steps between the smallest and the largest of each column."""
+    low, high = values.min(0), values.max(0)
+    step = np.maximum(high - low, 1e-12) / 65535
+    return {"low": low.tolist(), "step": step.tolist(), "data": packed(np.round((values - low) / step), np.uint16)}
 
 
 def pyramids(c2w: np.ndarray, size: float) -> np.ndarray:
@@ -96,7 +101,7 @@ def picture(path: Path) -> str:
     """A figure as base64 WebP, a third of its PNG."""
     out = io.BytesIO()
     with Image.open(path) as image:
-        image.convert("RGB").save(out, "WEBP", quality=82, method=4)
+        image.convert("RGB").save(out, "WEBP", quality=75, method=4)
     return base64.b64encode(out.getvalue()).decode()
 
 
@@ -127,6 +132,18 @@ def origins(table: Table, records: pd.DataFrame, run: str) -> list[dict[str, Any
             ]
         out.append({k: _plain(v) for k, v in facts.items()})
     return out
+
+
+def behind(table: Table, e: Evidence, records: pd.DataFrame) -> pd.DataFrame:
+    """The records that ``table`` was made from, as its name says: the main ones, a dataset's, an ablation's, or all."""
+    name = table.name.removesuffix(e.suffix) if e.suffix else table.name
+    if name in ("table2", "table2_differences", "detail"):
+        return e.rows_of("main")
+    if name.startswith("dataset_"):
+        rows = e.rows_of("main")
+        return rows[rows["dataset"].eq(name.removeprefix("dataset_"))]
+    asked = name.removeprefix("ablation_")
+    return e.rows_of(asked) if asked in e.plan.config["ablations"] else records
 
 
 def _known(value: Any) -> bool:
@@ -202,7 +219,7 @@ def write_page(
         for t in tables
     ]  # fmt: skip
     data = {
-        "tables": [origins(t, records, run) for t in tables], "pareto": pareto_points(e),
+        "tables": [origins(t, behind(t, e, records), run) for t in tables], "pareto": pareto_points(e),
         "costs": list(COSTS), "qualities": [c.title for c in QUALITY], "scenes": packs,
     }  # fmt: skip
     text = json.dumps(data, allow_nan=False, default=str).replace("</", "<\\/")

@@ -87,7 +87,7 @@ if (data.pareto.length) {
   drawPareto();
 } else by("pareto").hidden = true;
 
-/* Points. Coordinates are base64 float32, colours base64 uint8. */
+/* Points. Coordinates are base64 uint16 steps between bounds, cameras float32, colours uint8. */
 function decode(text, type) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   return new type(bytes.buffer);
@@ -95,8 +95,11 @@ function decode(text, type) {
 function columns(flat, width) {
   return Array.from({ length: width }, (_, c) => Array.from({ length: flat.length / width }, (_, i) => flat[i * width + c]));
 }
+function numbers(packed) {
+  return columns(decode(packed.data, Uint16Array), packed.low.length).map((c, i) => c.map((v) => packed.low[i] + v * packed.step[i]));
+}
 function points(cloud, name, marker) {
-  const [x, y, z] = columns(decode(cloud.xyz, Float32Array), 3);
+  const [x, y, z] = numbers(cloud.xyz);
   return { x, y, z, name, type: "scatter3d", mode: "markers", marker: { size: 2, ...marker }, hoverinfo: "skip" };
 }
 function cameras(flat, name, colour) {
@@ -110,8 +113,8 @@ function drawCloud() {
   if (by("truth").checked) traces.push(points(scene.truth, "true points", { color: "#8a949e", opacity: .5 }), cameras(scene.cameras, "true cameras", "#8a949e"));
   let marker = { color: "#0072b2" };
   if (colour === "recursion depth" && cloud.depth) marker = { color: Array.from(decode(cloud.depth, Uint8Array)), colorscale: "Cividis", showscale: true, colorbar: { title: { text: "depth" } } };
-  if (colour === "distance to truth") marker = { color: Array.from(decode(cloud.error, Float32Array)), colorscale: "Viridis", showscale: true, colorbar: { title: { text: scene.unit } } };
-  if (colour === "image") marker = { color: columns(decode(cloud.rgb, Uint8Array), 3).reduce((out, c, i) => { c.forEach((v, j) => (out[j] ||= [])[i] = v); return out; }, []).map((c) => `rgb(${c})`) };
+  if (colour === "distance to truth") marker = { color: numbers(cloud.error)[0], colorscale: "Viridis", showscale: true, colorbar: { title: { text: scene.unit } } };
+  if (colour === "image") marker = { color: columns(decode(scene.rgb, Uint8Array), 3).reduce((out, c, i) => { c.forEach((v, j) => (out[j] ||= [])[i] = v); return out; }, []).map((c) => `rgb(${c})`) };
   traces.push(points(cloud, by("cloud").value, marker), cameras(cloud.cameras, "predicted cameras", "#d55e00"));
   const axis = { gridcolor: ink("--line"), title: { text: "" }, showbackground: false };
   Plotly.react("cloud-plot", traces, layout({ margin: { l: 0, r: 0, t: 0, b: 0 }, legend: { x: 0, y: 1 },
