@@ -24,7 +24,7 @@ MODELS = ("models", "recursion", "attention", "method.py")
 RUNNING = (*READING, *MODELS, "pairwise", "measure", "stages/watch.py")
 STAGE_CODE = {
     "prepare": (*READING, "listed.py", "frame_lists", "procedural", "stages/prepare.py"),
-    "train": (*MODELS, "training", "procedural", "dataset.py", "stages/train.py"),
+    "train": (*MODELS, *READING, "training", "procedural", "listed.py", "stages/train.py"),
     "predict": (*RUNNING, "stages/predict.py", "stages/worker.py"),
     "profile": (*RUNNING, "stages/profile.py", "stages/measured.py"),
     "score": (*READING, "metrics", "protocols", "stages/score.py"),

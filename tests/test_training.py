@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from bench3r import gate
+from bench3r.dataset import Frame
+from bench3r.errors import Bench3RError
 from bench3r.files import digest, file_digest, read_json
 from bench3r.method import BuildContext, Method
 from bench3r.metrics.pose import relative_pose_errors
@@ -26,13 +29,14 @@ from bench3r.models.vggt_config import VGGT_SCALES
 from bench3r.models.weights import SHIPPED, read_state_dict, resolve_base
 from bench3r.registry import load_one
 from bench3r.stages.train import export_trained, finetune, train_base
-from bench3r.training.config import FinetuneConfig, TrainConfig
+from bench3r.training.config import FinetuneConfig, TrainConfig, TrainData
 from bench3r.training.losses import Batch, normalise, vggt_losses
 from bench3r.training.losses_others import camera_points, pi3_losses
 from bench3r.training.matching import matching_loss, patch_targets, record_middle
-from bench3r.training.samples import BatchStream, ProceduralSource
+from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSource
 from bench3r.training.trainer import Trainer, TrainStep, initialise, learning_rate, parameter_groups
 from tests.conftest import ROOT
+from tests.worlds import megadepth, scannet
 
 QUICK = {"frames_per_batch": 4, "view_counts": (2,), "heights": (96,), "reuse": 8, "queries": 8, "warmup": 2}
 
@@ -327,3 +331,29 @@ def test_shipped_parts_fit_their_method_and_base():
         assert record["base_weights"] == file_digest(base)
         cls = load_one("methods", record["method"], Method)
         cls(cls.Options(**record["options"])).build(BuildContext("vggt", "tiny", weights=base, fitted=path))
+
+
+def test_training_on_real_layouts(tmp_path):
+    """Scenes of two datasets in turn, squares with their intrinsics, broken frames passed over; a step runs."""
+    roots = {"scannet": tmp_path / "scannet", "megadepth": tmp_path / "megadepth"}
+    for name, write in (("scannet", scannet), ("megadepth", megadepth)):
+        roots[name].mkdir()
+        write(roots[name])
+    data = {name: TrainData(root=str(root)) for name, root in roots.items()}
+    source = DatasetSource(data, 48, views=4)
+    scenes = [source(i) for i in range(6)]
+    np.testing.assert_array_equal(source(2).images, DatasetSource(data, 48, views=4)(2).images)  # the same again
+    for views in scenes:
+        assert views.images.shape == (4, 48, 48, 3)
+        assert (views.depth > 0).mean() > 0.8
+        frames = [Frame(*v) for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)]
+        assert gate.check(frames, "square").median < 0.01
+    (roots["scannet"] / "scene9000_00" / "color" / "1.jpg").write_bytes(b"broken")
+    assert all(source(i).images.any() for i in range(4))
+    config = TrainConfig(
+        steps=1, data=data, width=48, heights=(48,), frames_per_batch=4, view_counts=(2,), workers=0, queries=4
+    )
+    trainer = train_base("vggt", "tiny", config, tmp_path / "run")
+    assert trainer.step == 1
+    with pytest.raises(Bench3RError, match=r"scannet: data root .* is missing"):
+        DatasetSource({"scannet": TrainData(root=str(tmp_path / "nothing"))}, 48)(0)

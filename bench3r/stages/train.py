@@ -32,7 +32,7 @@ from bench3r.stages import paths
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch
-from bench3r.training.samples import BatchStream, ProceduralSource
+from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSource, SceneSource
 from bench3r.training.trainer import Teacher, Trainer, initialise
 from bench3r.training.transfer import STARTS, start_from
 
@@ -47,9 +47,11 @@ def start_processes() -> tuple[int, int]:
 
 
 def batch_source(backbone: str, scale: str, config: TrainConfig, rank: int, ranks: int) -> Callable[[int], Iterator[Batch]]:
-    """Endless batches of procedural training scenes, from a number of scenes already seen."""
+    """Endless batches of training scenes, procedural or real, from a number of scenes already seen."""
     width = config.width or input_size(backbone, scale)[1]
-    source = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
+    source: SceneSource = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
+    if config.data:
+        source = DatasetSource(config.data, width, VIEWS_PER_SCENE, config.seed)
 
     def batches(seen: int) -> Iterator[Batch]:
         stream = BatchStream(
@@ -122,8 +124,10 @@ def export_trained(trainer: Trainer, out: Path, record: dict[str, Any]) -> None:
                "scenes_seen": trainer.scenes, "seconds": round(trainer.seconds, 1)})  # fmt: skip
 
 
-def data_specification() -> dict[str, Any]:
+def data_specification(config: TrainConfig | None = None) -> dict[str, Any]:
     """What training scenes are made of, for the record."""
+    if config is not None and config.data:
+        return {"data": {k: v.model_dump() for k, v in config.data.items()}, "views_per_scene": VIEWS_PER_SCENE}
     return {"data": "procedural", "generator_version": GENERATOR_VERSION, "styles": list(STYLES),
             "first_seed": TRAIN_SEEDS, "views_per_scene": VIEWS_PER_SCENE}  # fmt: skip
 
@@ -159,10 +163,11 @@ def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -
     """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
     entry, config = plan.training(name), plan.run_config()
     record = {"id": entry.id, "key": entry.key, "backbone": entry.backbone, "scale": entry.scale, "seed": entry.seed,
-              "method": entry.method, "options": entry.options, **data_specification(),
+              "method": entry.method, "options": entry.options,
               "provenance": provenance(config.device)}  # fmt: skip
     if entry.method is None:
         settings = config.train.model_copy(update={"seed": entry.seed})
+        record |= data_specification(settings)
         trainer = train_base(entry.backbone, entry.scale, settings, out.with_suffix(""), config.device, max_seconds)
         if trainer.rank == 0:
             export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json")})
@@ -180,11 +185,13 @@ def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -
         return
     if isinstance(method, TrainedMethod):
         settings = config.finetune.model_copy(update={"seed": entry.seed})
+        record |= data_specification(settings)
         trainer = finetune(method, context, settings, out.with_suffix(""), max_seconds)
         if trainer.rank == 0:
             layers = trainer.inner.teacher.loss.by_layer if trainer.inner.teacher else None
             export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json"), "layers": layers})
         return
+    record |= data_specification()
     start = time.monotonic()
     learned = fit_method(method, entry, config, context)
     save_safetensors(out, learned, {"key": entry.key})

@@ -15,10 +15,21 @@ LOSS_WEIGHTS = {  # as published, by backbone
 }
 
 
+class TrainData(BaseModel):
+    """Real data to train on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: str
+    frame_list: str | None = None  # only the scenes of this list (a training split); None: all
+
+
 class TrainConfig(BaseModel):
     """Optimisation, batches and bookkeeping of one training run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: dict[str, TrainData] = {}  # real datasets by name, scenes in turn; none: procedural scenes
 
     start: str = "scratch"  # a weights file to go on from, "shipped", or what fits of another: "vggt", "dust3r"
     steps: int = Field(1000, gt=0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -10,10 +11,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from bench3r import gate
+from bench3r.dataset import Dataset, Frame, resize_frame
+from bench3r.errors import Bench3RError
+from bench3r.listed import load_list, scene_names
 from bench3r.models.geometry import unproject
 from bench3r.procedural.render import Views, make_scene
 from bench3r.procedural.seeds import TRAIN_SEEDS
 from bench3r.procedural.world import STYLES
+from bench3r.registry import load_one
+from bench3r.training.config import TrainData
 from bench3r.training.losses import Batch, normalise
 
 
@@ -35,6 +42,76 @@ class ProceduralSource:
                 return make_scene(STYLES[index % 3], self.first_seed + index, self.views, self.size, self.samples)[1]
             except RuntimeError:  # a world without a usable path: take another seed, far from the usual ones
                 index += 300_000_000
+
+
+class DatasetSource:
+    """Scenes of real datasets with depth and poses: stretches of a sequence, cropped to a square and resized.
+
+    Scene number i always is the same stretch. A frame that cannot be read, or a stretch whose depth and poses disagree,
+    is passed over. Raises Bench3RError when a root holds no usable scene.
+    """
+
+    def __init__(self, data: Mapping[str, TrainData], side: int, views: int = 8, seed: int = 0) -> None:
+        self.data, self.side, self.views, self.seed = dict(data), side, views, seed
+        self._scenes: list[tuple[Dataset, str]] | None = None
+
+    def scenes(self) -> list[tuple[Dataset, str]]:
+        """All scenes, opened on first use (in the process that reads them)."""
+        if self._scenes is None:
+            found = []
+            for name, wanted in self.data.items():
+                dataset = load_one("datasets", name, Dataset)(Path(wanted.root).expanduser())
+                names = dataset.scenes()
+                if wanted.frame_list:
+                    names = list(scene_names(load_list(wanted.frame_list), names).values())
+                if not names:
+                    raise Bench3RError(f"train.data.{name}: no scene found under {wanted.root}")
+                found += [(dataset, scene) for scene in names]
+            self._scenes = found
+        return self._scenes
+
+    def __call__(self, index: int) -> Views:
+        scenes = self.scenes()
+        for attempt in range(50):
+            rng = np.random.default_rng([self.seed, index, attempt])
+            dataset, scene = scenes[int(rng.integers(len(scenes)))]
+            try:
+                found = self._stretch(dataset, scene, rng)
+            except Bench3RError:
+                continue
+            if found is not None:
+                return found
+        raise Bench3RError(f"train.data: 50 stretches in a row are broken or too short; check with bench3r prepare "
+                           f"{', '.join(self.data)} --root ...")  # fmt: skip
+
+    def _stretch(self, dataset: Dataset, scene: str, rng: np.random.Generator) -> Views | None:
+        frames = dataset.frames(scene)
+        if len(frames) < 2:
+            return None
+        count = min(self.views, len(frames))
+        step = int(rng.integers(1, max(2, len(frames) // count + 1)))
+        start = int(rng.integers(len(frames) - (count - 1) * step))
+        raw = [dataset.read(scene, f) for f in frames[start : start + count * step : step]]
+        if any(f.depth is None for f in raw):
+            raise Bench3RError(f"train.data.{dataset.name}: {scene} has no depth to train on")
+        gate.check(raw, f"{dataset.name} {scene}")
+        views = [square(f, self.side) for f in raw]
+        return Views(
+            np.stack([v.image for v in views]), np.stack([v.depth for v in views if v.depth is not None]),
+            np.stack([v.intrinsics for v in views]), np.stack([v.c2w for v in views]).astype(np.float64),
+        )  # fmt: skip
+
+
+def square(frame: Frame, side: int) -> Frame:
+    """The central square of a frame, ``side`` pixels wide."""
+    h, w = frame.image.shape[:2]
+    short = min(h, w)
+    top, left = (h - short) // 2, (w - short) // 2
+    k = frame.intrinsics.copy()
+    k[:2, 2] -= [left, top]
+    rows, columns = slice(top, top + short), slice(left, left + short)
+    depth = None if frame.depth is None else frame.depth[rows, columns]
+    return resize_frame(Frame(frame.image[rows, columns], k, frame.c2w, depth), (side, side))
 
 
 def make_tracks(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
