@@ -3,7 +3,6 @@
 #   snakemake --cores all --configfile config/NAME.yaml      another run
 #   snakemake --cores all --profile slurm                    the full sweep on a cluster
 import sys
-
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
@@ -30,9 +29,9 @@ include: "workflows/score.smk"
 include: "workflows/report.smk"
 
 
-localrules:  # seconds of work: less than a job costs
+localrules:
     all,
-    collect,
+    collect,  # seconds of work: less than a job costs
 
 
 rule all:
@@ -44,8 +43,7 @@ rule all:
 
 
 onstart:
-    missing = PLAN.missing() if workflow.is_main_process else []
-    if missing:
+    if workflow.is_main_process and (missing := PLAN.missing()):
         raise WorkflowError("Nothing was started. Missing:", *missing)
 
 

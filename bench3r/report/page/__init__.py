@@ -156,6 +156,15 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, list)) else str(value)
 
 
+def finite(value: Any) -> Any:
+    """``value`` with None in place of numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def pareto_points(e: Evidence) -> list[dict[str, Any]]:
     """Mean quality and cost of every setting and dataset."""
     rows, out = e.everywhere(), []
@@ -222,7 +231,7 @@ def write_page(
         "tables": [origins(t, behind(t, e, records), run) for t in tables], "pareto": pareto_points(e),
         "costs": list(COSTS), "qualities": [c.title for c in QUALITY], "scenes": packs,
     }  # fmt: skip
-    text = json.dumps(data, allow_nan=False, default=str).replace("</", "<\\/")
+    text = json.dumps(finite(data), allow_nan=False, default=str).replace("</", "<\\/")
     pictures = [(t, picture(p)) for t, p in figures if p.name]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((FOLDER / "page.html.j2").read_text())
