@@ -87,6 +87,13 @@ class Dataset(ABC):
         """Points [N, 3] of the scanned surface of ``scene`` in its world and unit; None when the dataset has none."""
         return None
 
+    def sparse_points(self, scene: str, frame: str) -> np.ndarray | None:
+        """Trusted points of a reconstruction that a frame sees, [N, 3]: x, y in shares of its width and height, and z-depth.
+
+        None when the dataset has none.
+        """
+        return None
+
     def observation(self, scene: str) -> Observation | None:
         """What the scanner of ``scene`` could see; None where nothing says so."""
         return None

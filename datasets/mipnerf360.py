@@ -11,6 +11,7 @@ import pycolmap
 from bench3r.dataset import Dataset, Frame, read_image
 from bench3r.errors import Bench3RError
 
+LEAST_TRACK, LARGEST_ERROR, LEAST_ANGLE = 4, 1.0, 3.0  # images, pixels, degrees: what makes a sparse point trusted
 PINHOLE = ("SIMPLE_PINHOLE", "PINHOLE")
 
 
@@ -71,6 +72,32 @@ class MipNeRF360(Dataset):
         w2c = np.eye(4)
         w2c[:3] = found[0].cam_from_world().matrix()
         return Frame(image, k, np.linalg.inv(w2c), self._truth(scene, frame, (h, w)))
+
+    def sparse_points(self, scene: str, frame: str) -> np.ndarray:
+        """Points of COLMAP's model: seen by four images or more, error at most a pixel, angle at least three degrees."""
+        model = self._model(scene)
+        image = next((i for i in model.images.values() if i.name == frame), None)
+        if image is None:
+            raise Bench3RError(f"{self.root / scene}: image {frame!r} is not in the COLMAP model")
+        camera, out = model.cameras[image.camera_id], []
+        for seen in image.points2D:
+            point = model.points3D[seen.point3D_id] if seen.has_point3D() else None
+            if point is None or point.track.length() < LEAST_TRACK or point.error > LARGEST_ERROR:
+                continue
+            if self._angle(model, point) < LEAST_ANGLE:
+                continue
+            z = float((image.cam_from_world() * point.xyz)[2])
+            if z > 0:
+                out.append([seen.xy[0] / camera.width, seen.xy[1] / camera.height, z])
+        return np.array(out, float).reshape(-1, 3)
+
+    @staticmethod
+    def _angle(model: pycolmap.Reconstruction, point: pycolmap.Point3D) -> float:
+        """Largest angle in degrees between the rays that see a point."""
+        centres = np.array([model.images[e.image_id].projection_center() for e in point.track.elements])
+        rays = centres - point.xyz
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        return float(np.degrees(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
 
     def _truth(self, scene: str, frame: str, size: tuple[int, int]) -> np.ndarray | None:
         path = self.root / scene / "truth" / "depth" / f"{Path(frame).stem}.npy"

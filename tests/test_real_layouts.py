@@ -14,7 +14,7 @@ from bench3r.metrics import dtu as dtu_metrics
 from bench3r.protocols import load_protocol
 from bench3r.protocols.base import NotApplicable, Scored, score
 from bench3r.registry import load_all, load_one
-from tests.worlds import WRITERS, dtu_evaluation, scannet
+from tests.worlds import WRITERS, dtu_evaluation, mipnerf360, scannet
 
 
 def opened(case, root):
@@ -193,3 +193,28 @@ def test_a_broken_file_is_named(case, tmp_path):
 
     with pytest.raises(Bench3RError, match=message):
         read_first()
+
+
+def test_sparse_points_of_mipnerf360(tmp_path):
+    """Points seen twice, or with a large error, are left out; the others have the true depth at their pixels."""
+    world = mipnerf360(tmp_path)
+    dataset = load_one("datasets", "mipnerf360", Dataset)(tmp_path)
+    frames = dataset.frames("bicycle")
+    found = dataset.sparse_points("bicycle", frames[4])
+    assert 15 <= len(found) <= 30  # of 30 good ones, those that four images see
+    x, y = (found[:, :2] * [128, 96] - 0.5).round().astype(int).T
+    np.testing.assert_allclose(found[:, 2], world.depth[4][y, x], atol=1e-3)
+    data = load_scene(dataset, "bicycle", frames[3:6], 64, 8)
+    assert data.depth is None  # nothing is invented
+    truth = world.depth[3:6, ::2, ::2]
+    w2c = np.linalg.inv(data.c2w)[:, :3]
+    scored = Scored(data, 0.3 * truth, w2c, data.intrinsics, dataset=dataset, patch=8)
+    metrics, missing = score(load_protocol("sparse_depth"), scored)
+    assert not missing
+    assert metrics["points"] > 50
+    assert metrics["absrel_median"] < 0.02
+    assert metrics["delta_1_25"] > 0.95
+    flat = Scored(data, np.ones_like(truth), w2c, data.intrinsics, dataset=dataset, patch=8)
+    assert score(load_protocol("sparse_depth"), flat)[0]["absrel_median"] > metrics["absrel_median"]
+    other = Scored(data, truth, w2c, data.intrinsics, patch=8)
+    assert all(m.startswith("not applicable") for m in score(load_protocol("sparse_depth"), other)[1].values())

@@ -331,3 +331,45 @@ WRITERS: dict[str, tuple[str, Callable[[Path], World], float]] = {  # dataset, w
     "kitti": ("kitti", kitti, 1 / 256), "co3dv2": ("co3dv2", co3dv2, 0), "re10k": ("re10k", re10k, 0),
     "eth3d": ("eth3d", eth3d, 1e-6), "megadepth": ("megadepth", megadepth, 1e-6),
 }  # fmt: skip
+
+
+def mipnerf360(root: Path) -> World:
+    """COLMAP's model with tracks: good points, some seen by two images only, some with a large error; images_2 beside."""
+    import pycolmap
+
+    world, folder = build(9, (96, 128)), root / "bicycle"
+    names = [f"_DSC{8600 + i}.JPG" for i in range(9)]
+    for i, name in enumerate(names):
+        picture(folder / "images" / name, world.images[i])
+        picture(folder / "images_2" / name, world.images[i][::2, ::2])
+    k, model = world.k, pycolmap.Reconstruction()
+    parameters = [k[0, 0], k[1, 1], k[0, 2] + 0.5, k[1, 2] + 0.5]
+    model.add_camera_with_trivial_rig(pycolmap.Camera(model="PINHOLE", width=128, height=96, params=parameters, camera_id=1))
+    rng = np.random.default_rng(0)
+    row, column = rng.integers(20, 76, 60), rng.integers(20, 108, 60)
+    z = world.depth[4, row, column]
+    local = np.stack([(column - k[0, 2]) / k[0, 0] * z, (row - k[1, 2]) / k[1, 1] * z, z], 1)
+    points = local @ world.c2w[4, :3, :3].T + world.c2w[4, :3, 3]
+    seen: list[list[tuple[int, np.ndarray]]] = [[] for _ in names]
+    for i, pose in enumerate(world.c2w):
+        camera = (points - pose[:3, 3]) @ pose[:3, :3]
+        pixel = camera[:, :2] / camera[:, 2:] * [k[0, 0], k[1, 1]] + k[:2, 2]
+        for n in range(60):
+            x, y = pixel[n]
+            inside = 0 <= x < 127 and 0 <= y < 95
+            if inside and abs(world.depth[i, round(y), round(x)] - camera[n, 2]) < 0.02 and (n < 40 or i in (0, 1)):
+                seen[i].append((n, pixel[n] + 0.5))
+    for i, name in enumerate(names, 1):
+        image = pycolmap.Image(name=name, camera_id=1, image_id=i)
+        image.points2D = pycolmap.Point2DList([pycolmap.Point2D(xy) for _, xy in seen[i - 1]])
+        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.linalg.inv(world.c2w[i - 1])[:3]))
+    for n in range(60):
+        elements = [
+            pycolmap.TrackElement(i + 1, place) for i, s in enumerate(seen) for place, (m, _) in enumerate(s) if m == n
+        ]
+        if len(elements) > 1:
+            number = model.add_point3D(points[n], pycolmap.Track(elements), np.zeros(3, np.uint8))
+            model.points3D[number].error = 3.0 if n < 10 else 0.5
+    (folder / "sparse" / "0").mkdir(parents=True)
+    model.write_binary(str(folder / "sparse" / "0"))
+    return world

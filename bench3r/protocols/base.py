@@ -120,6 +120,17 @@ class Scored:
             raise NotApplicable("the dataset has no scanned surface")
         return points.astype(np.float64)
 
+    def sparse_points(self, view: int) -> np.ndarray | None:
+        """Points of a reconstruction in view number ``view``: x, y in pixels of the prediction, z-depth; None without."""
+        found = self.dataset.sparse_points(self.scene.name, self.scene.frames[view]) if self.dataset else None
+        if found is None or self.dataset is None:
+            return None
+        height, width = self.depth.shape[1:]
+        own = self.dataset.read(self.scene.name, self.scene.frames[view]).image.shape
+        whole = target_size(own[0], own[1], width, self.patch)[0]  # before tall images are cropped
+        pixels = found[:, :2] * [width, whole] - 0.5
+        return np.column_stack([pixels[:, 0], pixels[:, 1] - max(0, (whole - height) // 2), found[:, 2]])
+
     @cached_property
     def observation(self) -> Observation:
         """What DTU's scanner saw. Raises NotApplicable for other datasets."""

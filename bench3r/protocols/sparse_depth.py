@@ -1,0 +1,38 @@
+"""Depth at the points of a COLMAP model, for scenes without true depth (Mip-NeRF 360): agreement with COLMAP, not accuracy.
+
+Points that COLMAP saw in at least four images, at a reprojection error of at most one pixel and under a triangulation
+angle of at least three degrees; one median scale a scene. Medians over points. Such points lie on texture, so nothing is
+said about flat surfaces or about completeness.
+"""
+
+import numpy as np
+
+from bench3r.metrics.depth import median_ratio
+from bench3r.protocols.base import NotApplicable, NotComputable, Scored
+
+VERSION = 1
+METRICS = {"absrel_median": "ratio", "delta_1_03": "share", "delta_1_25": "share", "points": "points"}
+LEAST_POINTS = 20
+
+
+def score(scored: Scored) -> dict[str, float]:
+    """Metrics of one scene."""
+    found = [scored.sparse_points(i) for i in range(len(scored.scene.frames))]
+    if all(f is None for f in found):
+        raise NotApplicable("the dataset has no sparse points")
+    predicted, truth = [], []
+    for view, points in zip(scored.depth, found, strict=True):
+        if points is None or not len(points):
+            continue
+        height, width = view.shape
+        column, row = points[:, 0].round().astype(int), points[:, 1].round().astype(int)
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        predicted.append(view[row[inside], column[inside]].astype(np.float64))
+        truth.append(points[inside, 2])
+    p, t = (np.concatenate(v) if v else np.zeros(0) for v in (predicted, truth))
+    if len(t) < LEAST_POINTS:
+        raise NotComputable(f"{len(t)} sparse points lie in the views, at least {LEAST_POINTS} are needed")
+    p = np.maximum(p * median_ratio(p, t), 1e-9)
+    ratio = np.maximum(p / t, t / p)
+    return {"absrel_median": float(np.median(np.abs(p - t) / t)), "delta_1_03": float((ratio < 1.03).mean()),
+            "delta_1_25": float((ratio < 1.25).mean()), "points": float(len(t))}  # fmt: skip
