@@ -140,7 +140,7 @@ def measure(
         if trunk:
             record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats, how.seconds)
         if config.device == "cuda":
-            _energy(record, cycle_calls(predictor, inputs))
+            measure_energy(record, cycle_calls(predictor, inputs))
     record.phase_seconds = {k: v[-len(record.seconds) :] for k, v in record.phase_seconds.items()}
     _count(record, predictor, inputs)
     record.ceiling = measured_ceiling(config.device, config.precision)
@@ -165,7 +165,7 @@ def first_call(record: ProfileRecord, call: Callable[[], object], device: str) -
     record.peak_gpu_driver_bytes = memory.peak_driver
 
 
-def _energy(record: ProfileRecord, call: Callable[[], object]) -> None:
+def measure_energy(record: ProfileRecord, call: Callable[[], object]) -> None:
     """Energy of a call and the GPU's state, or why they are not known."""
     gpu = find_gpu()
     if isinstance(gpu, str):

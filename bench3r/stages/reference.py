@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from bench3r.errors import Bench3RError
 from bench3r.files import digest, read_json, write_json
 from bench3r.measure.allocator import keep_freed_memory
-from bench3r.measure.nvidia import energy_of, find_gpu
 from bench3r.measure.published import TABLE_5, dense_cost, price
 from bench3r.measure.roofline import measured_ceiling
-from bench3r.measure.trackers import MemoryTracker, time_calls
+from bench3r.measure.trackers import time_calls
 from bench3r.method import BuildContext, CountedPredictor, Method
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.scales import input_size
@@ -27,7 +26,7 @@ from bench3r.provenance import provenance
 from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.recursion.schedule import RecursiveSchedule, Routing
 from bench3r.registry import load_one
-from bench3r.stages.profile import suspect_reasons
+from bench3r.stages.profile import first_call, measure_energy, suspect_reasons
 from bench3r.stages.worker import failure
 
 
@@ -68,19 +67,12 @@ def reference_record(case: dict[str, Any]) -> ProfileRecord:
         record.assumed = _assumptions(predictor)
         call, trunk = _calls(predictor, images)
         with torch.inference_mode():
-            with MemoryTracker(device) as memory:
-                call()
-            record.baseline_rss_bytes, record.peak_rss_bytes = memory.baseline_rss, memory.peak_rss
-            record.peak_gpu_bytes, record.peak_gpu_reserved_bytes = memory.peak_gpu, memory.peak_reserved
-            record.peak_gpu_driver_bytes = memory.peak_driver
+            first_call(record, call, device)
             record.seconds = time_calls(call, device, case["warmup"], case["repeats"], case["seconds"])
             if trunk:
                 record.trunk_seconds = time_calls(trunk, device, 1, case["repeats"], case["seconds"])
-            gpu = find_gpu() if device == "cuda" else "no GPU"
-            if isinstance(gpu, str):
-                record.gpu_state = {"unknown": gpu}
-            else:
-                record.energy_j, record.gpu_state = energy_of(call, gpu)
+            if device == "cuda":
+                measure_energy(record, call)
         _sizes(record, predictor, images)
         _flops(record, method, case)
         record.ceiling = measured_ceiling(device, precision)
