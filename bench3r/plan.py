@@ -82,6 +82,7 @@ class Cell(Entry):
     base: str | None  # id of the base's training, when the run trains it
     key: str
     unsupported: str = ""
+    reference: str | None = None  # the unchanged backbone's cell on the same scenes, where `fidelity` compares with it
     tables: list[str]  # where the cell appears: "main", names of ablations
 
 
@@ -402,7 +403,15 @@ class Planner:
                 found[cell.id].tables = sorted({*found[cell.id].tables, *cell.tables})
             else:
                 found[cell.id] = cell
+        self._add_references(found)
         return list(found.values())
+
+    def _add_references(self, cells: dict[str, Cell]) -> None:
+        """Tell every plug-in's cell which one holds its unchanged backbone, when a protocol compares the two."""
+        dense = {(c.backbone, c.dataset, c.frames, c.seed): c.id for c in cells.values() if c.method == c.backbone}
+        for cell in cells.values():
+            if cell.kind == "plugin" and "fidelity" in self.config.protocols_for(cell.dataset_name):
+                cell.reference = dense.get((cell.backbone, cell.dataset, cell.frames, cell.seed))
 
     def build(self) -> Plan:
         """The whole plan. Raises Bench3RError for anything that cannot be planned."""

@@ -55,9 +55,11 @@ class PredictRecord(Record):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-def score_key(predicted: dict[str, Any], rules: str) -> str:
-    """What a score depends on: the very prediction (a PredictRecord as JSON) and the hash of the scoring rules."""
-    return digest([predicted["key"], predicted.get("prediction_sha256"), predicted["weights"], rules])
+def score_key(predicted: dict[str, Any], rules: str, reference: dict[str, Any] | None = None) -> str:
+    """What a score depends on: the very prediction (a PredictRecord as JSON), the hash of the scoring rules and, where it
+    is compared with one, the unchanged backbone's prediction."""
+    parts = [predicted["key"], predicted.get("prediction_sha256"), predicted["weights"], rules]
+    return digest([*parts, reference.get("prediction_sha256")] if reference else parts)
 
 
 class ScoreRecord(Record):

@@ -277,3 +277,17 @@ def test_every_part_of_the_library_makes_records_stale():
         assert folder in STAGE_CODE["predict"], folder
         assert folder in STAGE_CODE["profile"], folder
     assert all((LIBRARY / part).exists() for parts in STAGE_CODE.values() for part in parts)
+
+
+def test_fidelity_compares_with_the_unchanged_backbone():
+    raw = {"name": "x", "methods": {"vggt": {}, "layer_skip": {}, "oracle": {}}, "frames": [2, 3],
+           "datasets": {"scannet": {"root": "procedural", "views": 3}}, "protocols": ["depth_median", "fidelity"]}  # fmt: skip
+    plan = make_plan(parse_config(raw, "c.yaml"))
+    for cell in plan.cells:
+        if cell.method != "layer_skip":
+            assert cell.reference is None
+        else:
+            dense = plan.cell(str(cell.reference))
+            assert (dense.method, dense.dataset, dense.frames) == ("vggt", cell.dataset, cell.frames)
+    without = make_plan(parse_config({**raw, "protocols": ["depth_median"]}, "c.yaml"))
+    assert all(c.reference is None for c in without.cells)

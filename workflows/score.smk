@@ -3,6 +3,11 @@ rule score:
     input:
         data=lambda w: str(paths.prepared(PLAN.entry("cells", w.cell)["dataset"])),
         predicted=str(paths.predicted(RUN, "{cell}")),
+        dense=lambda w: [
+            str(paths.predicted(RUN, c))
+            for c in [PLAN.entry("cells", w.cell)["reference"]]
+            if c
+        ],
     output:
         str(paths.scored(RUN, "{cell}")),
     log:

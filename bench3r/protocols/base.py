@@ -52,6 +52,7 @@ class Scored:
     patch: int = 8  # side of a patch in pixels
     held_out: list[int] | None = None  # views that were only localised, of methods that do that
     depth_conf: np.ndarray | None = None  # [S, H, W], when it was kept
+    reference: dict[str, np.ndarray] | None = None  # what the unchanged backbone predicted, where the run has it
     dataset: Dataset | None = None  # for what scenes do not carry: scanned surfaces, full-size depth
 
     @cached_property

@@ -35,6 +35,12 @@ QUALITY = (
     Column("dMSE ↓ (median depths²)", "depth_median", "mse_norm", "median depths^2", "lower"),
     Column("camera ↓ (deg)", "relpose_pi3", "rot_deg", "deg", "lower", 1),
 )
+FIDELITY = (
+    Column("depth ↓ (AbsRel)", "fidelity", "depth_absrel", "ratio", "lower", 4),
+    Column("points ↓ (median depths)", "fidelity", "points", "median depths", "lower", 4),
+    Column("rotation ↓ (deg)", "fidelity", "rot_deg", "deg", "lower", 2),
+    Column("translation ↓ (deg)", "fidelity", "trans_deg", "deg", "lower", 2),
+)
 REGIONS = (
     Column("AbsRel simple ↓", "regions", "absrel_simple", "ratio", "lower"),
     Column("AbsRel complex ↓", "regions", "absrel_complex", "ratio", "lower"),

@@ -13,6 +13,7 @@ from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol
 from bench3r.records import score_key
 from bench3r.stages import paths
+from bench3r.stages.score import references
 
 COLUMNS = [
     "run", "cell", "key", "method", "label", "kind", "options", "backbone", "scale", "dataset", "scene_type",
@@ -50,7 +51,8 @@ def cell_rows(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
     run = str(plan.config["name"])
     common = cell_columns(run, cell)
     predicted = {r["scene"]: r for r in read_jsonl(paths.predicted(run, cell.id)) if r["key"] == cell.key}
-    current = {score_key(r, plan.score_key) for r in predicted.values()}  # scores of other predictions are stale
+    dense = references(plan, cell)
+    current = {score_key(r, plan.score_key, dense.get(s)) for s, r in predicted.items()}  # scores of others are stale
     scored = [r for r in read_jsonl(paths.scored(run, cell.id)) if r["key"] in current]
     prepared = paths.prepared(cell.dataset)
     known = read_json(prepared) if prepared.exists() else None

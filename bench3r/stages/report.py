@@ -18,7 +18,7 @@ from bench3r.report import adaptive, attention, claims, depth_figures, figures, 
 from bench3r.report.page import Clouds, write_page
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
-from bench3r.report.tables import DETAIL, QUALITY, Table, add_reported, comparison, differences, label_of
+from bench3r.report.tables import DETAIL, FIDELITY, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
 from bench3r.stages.prepared import open_prepared
 
@@ -74,6 +74,12 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
     beside = roofline.roofline(e)
     out = [add_reported(second), against, *([pairs] if pairs else []), *adaptive.tables(e), *attention.tables(e), detail]
     out += [beside] if beside else []
+    plugins = rows[rows["kind"].eq("plugin")]
+    if "fidelity" in e.plan.config["protocols"] and len(plugins):
+        title = "Fidelity: distance from the unchanged backbone's output"
+        near = comparison(plugins, e.profiles, FIDELITY, e.frames, True, f"fidelity{e.suffix}", title, e.about, e.facts)
+        near.notes.append("No truth is used: near is not right, and a method that improves on its backbone is far from it.")
+        out.append(near)
     for name, own in rows.groupby("dataset", sort=False):
         columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{e.suffix}"
         out.append(comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about))

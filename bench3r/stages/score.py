@@ -15,6 +15,7 @@ from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol, protocol_hash
 from bench3r.protocols.base import Scored, score
 from bench3r.records import ScoreRecord, score_key
+from bench3r.stages import paths
 from bench3r.stages.prepared import open_prepared
 
 
@@ -23,13 +24,14 @@ class Scorer:
 
     def __init__(self, plan: Plan, cell: Cell, prepared: dict[str, Any], folder: Path) -> None:
         self.config, self.cell, self.folder = plan.run_config(), cell, folder
-        self.rules, self.prepared = plan.score_key, prepared
+        self.rules, self.prepared, self.references = plan.score_key, prepared, references(plan, cell)
         self.dataset = open_prepared(prepared)
         self.items = {i["id"]: i for i in prepared["lists"][str(cell.frames)]}
 
     def rows(self, predicted: dict[str, Any]) -> list[ScoreRecord]:
         """One record per protocol for a predicted scene; a failed prediction hands its status on."""
-        common = {"cell": self.cell.id, "key": score_key(predicted, self.rules), "scene": predicted["scene"]}
+        key = score_key(predicted, self.rules, self.references.get(predicted["scene"]))
+        common = {"cell": self.cell.id, "key": key, "scene": predicted["scene"]}
         rules = [(p, load_protocol(p)) for p in self.config.protocols_for(self.cell.dataset_name)]
         named = [{"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)} for p, m in rules]
         if predicted["status"] != "ok":
@@ -54,8 +56,23 @@ class Scorer:
         return Scored(
             scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"], arrays.get("world_points"),
             self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera", arrays.get("recursion_depth"),
-            patch, predicted["extras"].get("held_out"), arrays.get("depth_conf"), self.dataset,
+            patch, predicted["extras"].get("held_out"), arrays.get("depth_conf"), self._reference(predicted["scene"]),
+            self.dataset,
         )  # fmt: skip
+
+    def _reference(self, scene: str) -> dict[str, Any] | None:
+        """What the unchanged backbone predicted of ``scene``."""
+        row = self.references.get(scene)
+        if row is None or row["status"] != "ok":
+            return None
+        return read_npz(paths.predicted(self.config.name, str(self.cell.reference)).with_suffix("") / row["prediction"])
+
+
+def references(plan: Plan, cell: Cell) -> dict[str, dict[str, Any]]:
+    """Predict records of the unchanged backbone by scene, where ``cell`` is compared with it."""
+    if cell.reference is None:
+        return {}
+    return {r["scene"]: r for r in read_jsonl(paths.predicted(str(plan.config["name"]), cell.reference))}
 
 
 def score_cell(plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Path) -> list[dict[str, Any]]:
@@ -66,7 +83,8 @@ def score_cell(plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Pat
     rows = []
     for row in track(read_jsonl(predicted), f"score {cell.id[:50]}", transient=True):
         wanted = [
-            (row["scene"], p, score_key(row, plan.score_key)) for p in plan.run_config().protocols_for(cell.dataset_name)
+            (row["scene"], p, score_key(row, plan.score_key, scorer.references.get(row["scene"])))
+            for p in plan.run_config().protocols_for(cell.dataset_name)
         ]
         if not all(w in done for w in wanted):
             for record in scorer.rows(row):
