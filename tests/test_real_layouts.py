@@ -114,6 +114,9 @@ def test_scannet_is_scored_against_its_scan(tmp_path):
     official, missing = score(load_protocol("scannet50_fastvggt"), scored)
     assert not missing
     assert 0 < official["chamfer_sum"] < 1
+    (tmp_path / "scene9000_00" / "scene9000_00_vh_clean_2.ply").unlink()
+    unscanned = scored_scene(dataset, "scene9000_00", dataset.frames("scene9000_00"))
+    assert "scanned surface is missing" in score(load_protocol("scannet50_sim3"), unscanned)[1]["ate"]
     scored.depth_conf = None
     assert "keep.depth_conf" in score(load_protocol("scannet50_fastvggt"), scored)[1]["ate"]
 

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 
 from bench3r.dataset import Dataset, SceneData, target_size
+from bench3r.errors import Bench3RError
 from bench3r.metrics.alignment import Similarity, icp, move, umeyama
 from bench3r.metrics.dtu import Observation
 from bench3r.metrics.pose import move_trajectory
@@ -200,7 +201,7 @@ def score(protocol: ModuleType, scored: Scored) -> tuple[dict[str, float], dict[
     """Metrics of one protocol and, for those that cannot be computed, the reasons."""
     try:
         metrics = protocol.score(scored)
-    except (NotComputable, ValueError, np.linalg.LinAlgError) as error:
+    except (NotComputable, ValueError, np.linalg.LinAlgError, Bench3RError) as error:
         mark = NOT_APPLICABLE if isinstance(error, NotApplicable) else ""
         return {}, dict.fromkeys(protocol.METRICS, f"{mark}{error}")
     good = {k: float(v) for k, v in metrics.items() if np.isfinite(v)}
