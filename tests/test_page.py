@@ -121,3 +121,17 @@ def test_contradictions_are_recomputed():
     assert rows.loc["X02", "recomputed"] == "confirmed"
     assert "1.69" in rows.loc["X02", "numbers"]
     assert set(rows["recomputed"]) <= {"confirmed", "–", "agrees after all"}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_all_tables_compile_in_latex(reports, tmp_path):
+    tables = sorted((reports / "page" / "tables").glob("*.tex"))
+    assert len(tables) > 8
+    inputs = "\n".join(f"\\input{{{t}}}\\clearpage" for t in tables)
+    (tmp_path / "all.tex").write_text(
+        "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}"
+        f"\\usepackage{{booktabs,graphicx,longtable}}\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -66,6 +66,9 @@ DETAIL = (
 )
 
 
+SENTENCE, PAGE = 60, 45  # letters of a cell, rows: what still is a table on one page
+
+
 @dataclass
 class Table:
     """A table ready to be written: shown cells, raw values, caption, notes under it."""
@@ -83,12 +86,27 @@ class Table:
         return f"## {self.title}\n\n{self.caption}\n\n{self.shown.to_markdown(index=False)}\n{notes}\n"
 
     def latex(self) -> str:
-        """A complete table environment; needs the package booktabs."""
+        """A complete table; needs the packages booktabs, graphicx and longtable.
+
+        Scaled to the width of the text when wider; tables of sentences, or longer than a page, break over pages instead.
+        """
         body = self.shown.map(latex_text).rename(columns=latex_text)
-        shape = "l" + "r" * (body.shape[1] - 1)
-        rows = body.to_latex(index=False, escape=False, column_format=shape)
-        caption = " ".join(map(latex_text, [self.caption, *self.notes]))
-        return f"\\begin{{table}}\n\\caption{{{caption}}}\n\\small\n{rows}\\end{{table}}\n"
+        notes = "".join(f"\\par {latex_text(n)}\n" for n in self.notes)
+        caption = f"\\caption{{{latex_text(self.title)}. {latex_text(self.caption)}}}"
+        lengths = [max([len(str(v)) for v in self.shown[c]] + [len(str(c)) / 2]) for c in self.shown.columns]
+        if max(lengths, default=0) <= SENTENCE and len(body) <= PAGE:
+            rows = body.to_latex(index=False, escape=False, column_format="l" + "r" * (body.shape[1] - 1))
+            scaled = f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{rows}}}"
+            return f"\\begin{{table}}\n{caption}\n\\small\n{scaled}\n\\footnotesize\n{notes}\\end{{table}}\n"
+        weights = [min(max(n, 6), 60) for n in lengths]
+        widths = [0.92 * w / sum(weights) for w in weights]
+        shape = "".join(f"p{{{w:.3f}\\linewidth}}" for w in widths)
+        head = " & ".join(body.columns) + " \\\\"
+        lines = "\n".join(" & ".join(r) + " \\\\" for r in body.itertuples(index=False, name=None))
+        return (
+            f"{{\\footnotesize\\setlength{{\\tabcolsep}}{{2pt}}\n\\begin{{longtable}}{{{shape}}}\n{caption}\\\\\n\\toprule\n{head}\n"
+            f"\\midrule\n\\endhead\n{lines}\n\\bottomrule\n\\end{{longtable}}\n{notes}}}\n"
+        )
 
     def write(self, folder: Path) -> None:
         """Write NAME.md, NAME.csv (raw values) and NAME.tex."""
