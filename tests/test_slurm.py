@@ -139,3 +139,73 @@ def test_a_cancelled_job_is_run_again(cluster, tmp_path):
     assert jobs(cluster)[cancelled]["JobState"] in ("CANCELLED", "FAILED")
     rows = pd.read_parquet(folder / "results/cancelled/records.parquet")
     assert set(rows["status"]) == {"ok"}
+
+
+GREEDY = '''"""{text}"""
+import time
+
+from bench3r.method import Method
+from bench3r.registry import load_one
+
+
+class Greedy(Method):
+    name = "{name}"
+    label = "{name}"
+    kind = "control"
+
+    def build(self, context):
+        oracle = load_one("methods", "oracle", Method)().build(context)
+
+        def predict(images, scene):
+            {line}
+            return oracle(images, scene)
+
+        return predict
+'''
+
+
+@pytest.mark.slow
+def test_jobs_that_slurm_ends_leave_holes_and_harm_no_other(cluster, tmp_path):
+    """One job runs into its time limit, one over its memory: the others finish, and the report names both holes."""
+    methods = {"oracle": {}, "sleepy": {}, "hungry": {}}
+    folder = project(tmp_path, "ended", methods=methods, limits={"memory_gb": 100}, profile={"frames": [3], "repeats": 1})
+    for name, line in (("sleepy", "time.sleep(900)"), ("hungry", "kept = b'x' * 4_000_000_000; time.sleep(15)")):
+        (folder / "methods" / f"{name}.py").write_text(GREEDY.format(name=name, text=f"Is {name}.", line=line))
+    profile = yaml.safe_load((folder / "slurm" / "config.yaml").read_text())
+    profile["set-resources"]["predict"] |= {"runtime": 1}
+    profile["retries"] = 0
+    (folder / "slurm" / "config.yaml").write_text(yaml.safe_dump(profile))
+    done = subprocess.run(LITERAL, cwd=folder, env=environment(cluster, folder), capture_output=True, text=True, timeout=900)
+    assert done.returncode != 0
+    ended = {j["JobState"] for j in jobs(cluster).values()}
+    assert "TIMEOUT" in ended, ended
+    rows = pd.read_parquet(folder / "results/ended/records.parquet")
+    state = rows.groupby("method")["status"].agg(set).to_dict()
+    assert state["oracle"] == {"ok"}
+    assert state["sleepy"] == {"error"}
+    assert state["hungry"] == {"error"}
+    assert "the job was lost or has not run" in (folder / "reports/ended/index.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_drained_node_takes_no_more_jobs(cluster, tmp_path):
+    """A node is drained while the sweep runs: what runs there ends, the rest goes to the other node, nothing is lost."""
+    folder = project(tmp_path, "drained", methods={"vggt": {}, "oracle": {}}, profile={"frames": [3], "repeats": 1})
+    with (tmp_path / "log").open("w") as log:
+        running = subprocess.Popen(LITERAL, cwd=folder, env=environment(cluster, folder), stdout=log, stderr=log)
+        try:
+            for _ in range(300):
+                time.sleep(0.2)
+                if cluster.run("squeue", "-h", "-t", "R", "-o", "%i").strip() or running.poll() is not None:
+                    break
+            drained_at = time.time()
+            cluster.run("scontrol", "update", "nodename=n2", "state=drain", "reason=test")
+            assert running.wait(timeout=600) == 0, (tmp_path / "log").read_text()[-5000:]
+        finally:
+            running.kill()
+            cluster.run("scontrol", "update", "nodename=n2", "state=resume")
+    rows = pd.read_parquet(folder / "results/drained/records.parquet")
+    assert set(rows["status"]) == {"ok"}
+    for job in jobs(cluster).values():
+        started = time.mktime(time.strptime(job["StartTime"], "%Y-%m-%dT%H:%M:%S")) if job["StartTime"] != "Unknown" else 0
+        assert not (started > drained_at + 2 and job["NodeList"] == "n2"), job
