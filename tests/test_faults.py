@@ -78,7 +78,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def until(folder: Path, scenes: int) -> Path:
     """Wait until the slow cell has ``scenes`` finished scenes; its progress file."""
-    for _ in range(600):
+    for _ in range(1800):
         found = list(folder.glob("results/faults/predict/slow*/progress.jsonl"))
         if found and len(found[0].read_text().splitlines()) >= scenes:
             return found[0]
@@ -117,7 +117,7 @@ def test_two_at_once(project):
     second = run(project)
     assert second.returncode != 0
     assert "lock" in (second.stdout + second.stderr).lower()
-    assert running.wait(timeout=200) == 0, (project / "log").read_text()[-2000:]
+    assert running.wait(timeout=400) == 0, (project / "log").read_text()[-2000:]
     assert statuses(project) == {"ok"}
     assert "Nothing to be done" in (lambda d: d.stdout + d.stderr)(run(project))
 
