@@ -12,7 +12,6 @@ from bench3r.dataset import Dataset, SceneData, target_size
 from bench3r.errors import Bench3RError
 from bench3r.metrics.alignment import Similarity, icp, move, umeyama
 from bench3r.metrics.dtu import Observation
-from bench3r.metrics.pose import move_trajectory
 
 
 class NotComputable(ValueError):
@@ -21,22 +20,6 @@ class NotComputable(ValueError):
 
 class NotApplicable(NotComputable):
     """The metric has no meaning for this method; its absence is no hole."""
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """From a prediction's frame and scale to the true world."""
-
-    similarity: Similarity
-    refinement: np.ndarray  # [4, 4] rigid
-
-    def points(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3]."""
-        return move(self.refinement, self.similarity.apply(points))
-
-    def pose(self, c2w: np.ndarray) -> np.ndarray:
-        """Camera-to-world poses [S, 4, 4]."""
-        return self.refinement @ move_trajectory(c2w, self.similarity)
 
 
 @dataclass
@@ -98,12 +81,10 @@ class Scored:
         return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)[self.valid]
 
     @cached_property
-    def alignment(self) -> Alignment:
-        """Umeyama on corresponding pixels, then rigid ICP (Pi3's protocol, steps 3 and 4)."""
+    def similarity(self) -> Similarity:
+        """Umeyama's similarity from the prediction to the truth over corresponding pixels. Raises NotComputable."""
         try:
-            similar = umeyama(self.predicted_points, self.true_points)
-            moved = similar.apply(self.predicted_points)
-            return Alignment(similar, icp(moved, self.true_points, self.scene.icp_distance).transform)
+            return umeyama(self.predicted_points, self.true_points)
         except NotComputable:
             raise
         except ValueError as error:
@@ -111,8 +92,14 @@ class Scored:
 
     @cached_property
     def aligned_points(self) -> np.ndarray:
-        """Predicted points in the true world [N, 3]."""
-        return self.alignment.points(self.predicted_points)
+        """Predicted points after Umeyama on corresponding pixels and rigid ICP [N, 3] (Pi3's protocol, steps 3 and 4)."""
+        similar = self.similarity.apply(self.predicted_points)
+        try:
+            return move(icp(similar, self.true_points, self.scene.icp_distance).transform, similar)
+        except NotComputable:
+            raise
+        except ValueError as error:
+            raise NotComputable(str(error)) from error
 
     @cached_property
     def surface(self) -> np.ndarray:

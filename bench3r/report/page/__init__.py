@@ -23,6 +23,7 @@ from scipy.spatial import cKDTree
 
 from bench3r.dataset import SceneData
 from bench3r.files import write_text
+from bench3r.metrics.pose import move_trajectory
 from bench3r.protocols.base import NotComputable, Scored
 from bench3r.report.adaptive import Evidence
 from bench3r.report.summary import settings
@@ -62,9 +63,9 @@ class Clouds:
 
     def _method(self, arrays: dict[str, np.ndarray], pick: np.ndarray, tree: cKDTree, size: float) -> dict[str, Any]:
         scored = Scored(self.scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"])
-        points = scored.aligned_points[pick]
+        points = scored.similarity.apply(scored.predicted_points[pick])
         c2w = np.linalg.inv(scored.predicted_w2c)
-        aligned = scored.alignment.pose(c2w)
+        aligned = move_trajectory(c2w, scored.similarity)
         out: dict[str, Any] = {"xyz": quantised(points), "error": quantised(tree.query(points)[0][:, None]),
                                "cameras": packed(pyramids(aligned, size))}  # fmt: skip
         if "recursion_depth" in arrays:
