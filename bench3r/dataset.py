@@ -61,7 +61,8 @@ class Dataset(ABC):
     icp_distance: ClassVar[float] = 0.1  # in ``unit``; in median depths where the unit is arbitrary
     has_depth: ClassVar[bool] = True
     has_pose: ClassVar[bool] = True  # False: poses and intrinsics are nan, only depth can be scored
-    largest_depth: ClassVar[float] = float("inf")  # from which true depth no longer counts in ``depth_video``
+    largest_depth: ClassVar[float | None] = None  # bound of true depth in ``depth_video``; None: 80 m, none in other units
+    clips_depth: ClassVar[bool] = False  # whether that protocol clips predictions at the bound, too
     licence: ClassVar[str] = ""
     obtain: ClassVar[str] = ""  # how to get the data
     procedural_style: ClassVar[str | None] = None  # style of the procedural stand-in, None: there is none

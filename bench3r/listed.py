@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench3r.errors import Bench3RError, describe, unknown
 from bench3r.files import read_json
-from bench3r.metrics.scannet50 import select_frames
 
 FOLDER = Path(__file__).resolve().parent / "frame_lists"
 NAMES = tuple(sorted(p.stem for p in FOLDER.glob("*.json")))
@@ -67,6 +66,14 @@ def scene_names(wanted: FrameList, there: list[str]) -> dict[str, str]:
         raise Bench3RError(f"frame list {wanted.name}: none of its {len(wanted.lists)} scenes is there, for example "
                            f"{next(iter(wanted.lists))!r}")  # fmt: skip
     return found
+
+
+def select_frames(posed: np.ndarray, count: int) -> np.ndarray:
+    """FastVGGT's rule: the first of the ``posed`` frames and evenly spaced ones of the rest, ``count`` at most."""
+    if len(posed) <= count:
+        return posed
+    step = max(1, (len(posed) - 1) // (count - 1))
+    return np.concatenate([posed[:1], posed[1:][::step][: count - 1]])
 
 
 def chosen_frames(wanted: FrameList, listed: str, frames: list[str], count: int) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bench3r.errors import Bench3RError
+from bench3r.listed import select_frames
 from bench3r.metrics import clouds, depth, dtu, normalised, pose, scannet50, window
 from bench3r.metrics.alignment import icp, move, umeyama
 from bench3r.models.geometry import decode_pose
@@ -108,7 +109,7 @@ def scannet_50(given: Arrays) -> dict[str, Any]:
     for key, posed in given.items():
         if match := re.fullmatch(r"frames(\d+)_posed", key):
             with_image = posed[posed != 0]  # in these files the image of frame 0 is missing
-            out[f"frames{match[1]}_selected"] = scannet50.select_frames(with_image, int(given[f"frames{match[1]}_k"]))
+            out[f"frames{match[1]}_selected"] = select_frames(with_image, int(given[f"frames{match[1]}_k"]))
     return out
 
 

@@ -52,7 +52,7 @@ class WorkflowPlan:
         for entry in self._entries["datasets"].values():
             if entry["root"] != "procedural" and not Path(entry["root"]).expanduser().is_dir():
                 out.append(f"datasets.{entry['name']}.root: {entry['root']} (bench3r list --datasets says how to get it)")
-        used = {c["backbone"] for c in self._entries["cells"].values()} - {"none"}
+        used = {c["backbone"] for c in self._entries["cells"].values() if not c["unsupported"]} - {"none"}
         base = self.plan["config"]["base"]
         for backbone in sorted(used):
             source = base.get(backbone) if isinstance(base, dict) else base

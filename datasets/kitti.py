@@ -15,6 +15,7 @@ class Kitti(Dataset):
     label = "KITTI"
     scene_type = "real-world"
     has_pose = False
+    largest_depth = float("inf")
     licence = "CC BY-NC-SA 3.0"
     obtain = (
         "Download data_depth_annotated from https://www.cvlibs.net/datasets/kitti and gather the first 110 frames of "

@@ -41,6 +41,7 @@ class Sintel(Dataset):
     label = "Sintel"
     scene_type = "real-world"
     largest_depth = 70.0
+    clips_depth = True
     licence = "research use (sintel.is.tue.mpg.de)"
     obtain = "Download MPI-Sintel-training_images and -depth-training from http://sintel.is.tue.mpg.de and unzip both."
 

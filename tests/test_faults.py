@@ -16,28 +16,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.plugins import write_oracle_that
 
-SLOW = '''"""Takes three seconds a scene."""
-import time
-
-from bench3r.method import Method
-from bench3r.registry import load_one
-
-
-class Slow(Method):
-    name = "slow"
-    label = "slow"
-    kind = "control"
-
-    def build(self, context):
-        oracle = load_one("methods", "oracle", Method)().build(context)
-
-        def predict(images, scene):
-            time.sleep(3)
-            return oracle(images, scene)
-
-        return predict
-'''
 CONFIG = {
     "name": "faults", "methods": {"oracle": {}, "slow": {}}, "frames": [2], "protocols": ["depth_median"],
     "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 2}}, "profile": {"repeats": 1},
@@ -54,7 +34,7 @@ def project(tmp_path) -> Path:
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "reports").mkdir()
-    (tmp_path / "methods" / "slow.py").write_text(SLOW)
+    write_oracle_that(tmp_path, "slow", "time.sleep(3)")
     (tmp_path / "config" / "faults.yaml").write_text(yaml.safe_dump(CONFIG))
     return tmp_path
 

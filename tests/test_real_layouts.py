@@ -169,6 +169,25 @@ def test_without_poses_only_depth_is_scored(tmp_path):
         _ = scored.surface
 
 
+def test_video_depth_is_bounded_and_clipped_as_published(tmp_path):
+    """Sintel: truth from 70 m on does not count, predictions end there; a dataset without a bound of its own: 80 m."""
+    dataset, _, _ = opened("sintel", tmp_path)
+    (scene,) = dataset.scenes()
+    scored = scored_scene(dataset, scene, dataset.frames(scene))
+    scored.full_depth = 20.0 * scored.scene.depth / scored.scene.depth.max()
+    scored.full_depth[:, 0], scored.full_depth[:, 1] = 75.0, 69.0
+    scored.depth = scored.full_depth.astype(float)
+    scored.depth[:, 1] = 500.0
+    found = score(load_protocol("depth_video"), scored)[0]
+    assert found["valid"] == scored.full_depth[:, 1:].size  # the row at 75 m is out
+    share = scored.full_depth[:, 1].size / found["valid"]
+    assert found["metric_absrel"] == pytest.approx(share / 69, rel=1e-6)  # 70 in place of 69, not 500
+    (tmp_path / "other").mkdir()
+    other, _, _ = opened("megadepth", tmp_path / "other")
+    assert scored_scene(other, "9001/0", other.frames("9001/0")).largest_depth == np.inf  # arbitrary units
+    assert load_one("datasets", "tum", Dataset).largest_depth is None
+
+
 BROKEN = {  # a file of a format, what happens to it, and the error
     "nrgbd": ("breakfast_room/poses.txt", lambda p: p.write_text("1 2 3"), r"poses\.txt: expected matrices of 4x4"),
     "tum": ("rgbd_dataset_freiburg3_test/groundtruth.txt", lambda p: p.write_text("1 2 3\n"), r"groundtruth\.txt: row 1"),

@@ -15,6 +15,7 @@ import yaml
 
 from tests import slurm_cluster
 from tests.conftest import ROOT
+from tests.plugins import write_oracle_that
 
 LITERAL = ["snakemake", "--cores", "all", "--profile", "slurm"]
 CONFIG = {
@@ -141,36 +142,13 @@ def test_a_cancelled_job_is_run_again(cluster, tmp_path):
     assert set(rows["status"]) == {"ok"}
 
 
-GREEDY = '''"""{text}"""
-import time
-
-from bench3r.method import Method
-from bench3r.registry import load_one
-
-
-class Greedy(Method):
-    name = "{name}"
-    label = "{name}"
-    kind = "control"
-
-    def build(self, context):
-        oracle = load_one("methods", "oracle", Method)().build(context)
-
-        def predict(images, scene):
-            {line}
-            return oracle(images, scene)
-
-        return predict
-'''
-
-
 @pytest.mark.slow
 def test_jobs_that_slurm_ends_leave_holes_and_harm_no_other(cluster, tmp_path):
     """One job runs into its time limit, one over its memory: the others finish, and the report names both holes."""
     methods = {"oracle": {}, "sleepy": {}, "hungry": {}}
     folder = project(tmp_path, "ended", methods=methods, limits={"memory_gb": 100}, profile={"frames": [3], "repeats": 1})
     for name, line in (("sleepy", "time.sleep(900)"), ("hungry", "kept = b'x' * 4_000_000_000; time.sleep(15)")):
-        (folder / "methods" / f"{name}.py").write_text(GREEDY.format(name=name, text=f"Is {name}.", line=line))
+        write_oracle_that(folder, name, line)
     profile = yaml.safe_load((folder / "slurm" / "config.yaml").read_text())
     profile["set-resources"]["predict"] |= {"runtime": 1}
     profile["retries"] = 0

@@ -75,11 +75,3 @@ def w2c_trajectory(predicted_w2c: np.ndarray, true_w2c: np.ndarray, origin: bool
     aligned = with_first_pose(aligned, true_w2c) if origin else aligned
     ate = float(np.sqrt((position_errors(aligned, true_w2c) ** 2).mean()))
     return {"ate": ate, "are_deg": rotation_rms(aligned, true_w2c), **relative}
-
-
-def select_frames(posed: np.ndarray, count: int) -> np.ndarray:
-    """The first of the ``posed`` frames and evenly spaced ones of the rest, ``count`` at most."""
-    if len(posed) <= count:
-        return posed
-    step = max(1, (len(posed) - 1) // (count - 1))
-    return np.concatenate([posed[:1], posed[1:][::step][: count - 1]])

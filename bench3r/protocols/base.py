@@ -13,6 +13,8 @@ from bench3r.errors import Bench3RError
 from bench3r.metrics.alignment import Similarity, icp, move, umeyama
 from bench3r.metrics.dtu import Observation
 
+LARGEST_DEPTH = 80.0  # metres; the released evaluation's bound where a dataset states none
+
 
 class NotComputable(ValueError):
     """A metric cannot be computed for this scene; the text says why. The metric stays missing."""
@@ -96,8 +98,6 @@ class Scored:
         similar = self.similarity.apply(self.predicted_points)
         try:
             return move(icp(similar, self.true_points, self.scene.icp_distance).transform, similar)
-        except NotComputable:
-            raise
         except ValueError as error:
             raise NotComputable(str(error)) from error
 
@@ -157,7 +157,8 @@ class Scored:
     @property
     def largest_depth(self) -> float:
         """True depth from which pixels of a sequence no longer count."""
-        return self.dataset.largest_depth if self.dataset else np.inf
+        bound = self.dataset.largest_depth if self.dataset else None
+        return bound if bound is not None else LARGEST_DEPTH if self.scene.unit == "m" else np.inf
 
     @cached_property
     def predicted_w2c(self) -> np.ndarray:

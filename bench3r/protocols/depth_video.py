@@ -1,9 +1,10 @@
 """Depth of a whole sequence as CUT3R and Pi3 score it on Sintel, Bonn and KITTI: one scale (and shift) for all frames.
 
 The prediction is resized to the true depth maps by cubic interpolation; pixels count where 0 < truth < the dataset's
-largest depth. ``scale_``: ten reweighting steps towards least absolute error; ``scaleshift_``: a thousand Adam steps of
-1e-4, which reach no optimum and depend on the prediction's units; ``metric_``: nothing. Dataset values of the papers are
-means weighted by ``valid``, the number of pixels; tables here show plain means over scenes.
+largest depth (Sintel's predictions are clipped there, too). ``scale_``: ten reweighting steps towards least absolute
+error; ``scaleshift_``: a thousand Adam steps of 1e-4, which reach no optimum and depend on the prediction's units;
+``metric_``: nothing. Dataset values of the papers are means weighted by ``valid``, the number of pixels; tables here show
+plain means over scenes.
 """
 
 import numpy as np
@@ -29,6 +30,9 @@ def score(scored: Scored) -> dict[str, float]:
              "metric": (1.0, 0.0)}  # fmt: skip
     out = {"valid": float(valid.sum())}
     for mode, (s, shift) in found.items():
-        errors = depth.depth_errors(s * p + shift, t)
+        aligned = s * p + shift
+        if scored.dataset is not None and scored.dataset.clips_depth:
+            aligned = np.minimum(aligned, farthest)
+        errors = depth.depth_errors(aligned, t)
         out |= {f"{mode}_{k}": errors[k] for k in ("absrel", "delta1", "rmse")}
     return out

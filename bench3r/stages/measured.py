@@ -18,6 +18,7 @@ from bench3r.plan import Plan, ProfileEntry
 from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.stages.watch import START_LIMIT, ended, run_worker
 
+CALLS = 30  # scenes' worth of time that a measurement of many calls may take
 PRECISION = 0.05  # relative width at which the search for the largest frame count ends
 
 
@@ -47,7 +48,7 @@ class Measurement:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         job, log, answer = (self.out.with_name(f".{self.out.stem}.{os.getpid()}.{n}") for n in ("job", "log", "answer"))
         write_json(job, {**self.job, "frames": frames, "probe": probe, "out": str(answer)})
-        allowed = START_LIMIT + self.limits.seconds_per_scene * (1 if probe else 30)
+        allowed = START_LIMIT + self.limits.seconds_per_scene * (1 if probe else CALLS)
         start = time.monotonic()
         try:
             code, verdict = run_worker(

@@ -61,6 +61,8 @@ class DatasetSource:
             found = []
             for name, wanted in self.data.items():
                 dataset = load_one("datasets", name, Dataset)(Path(wanted.root).expanduser())
+                if not (dataset.has_depth and dataset.has_pose):
+                    raise Bench3RError(f"train.data.{name}: the dataset has no depth or no poses to train on")
                 names = dataset.scenes()
                 if wanted.frame_list:
                     names = list(scene_names(load_list(wanted.frame_list), names).values())
@@ -72,16 +74,18 @@ class DatasetSource:
 
     def __call__(self, index: int) -> Views:
         scenes = self.scenes()
+        last = "too short"
         for attempt in range(50):
             rng = np.random.default_rng([self.seed, index, attempt])
             dataset, scene = scenes[int(rng.integers(len(scenes)))]
             try:
                 found = self._stretch(dataset, scene, rng)
-            except Bench3RError:
+            except Bench3RError as error:
+                last = str(error)
                 continue
             if found is not None:
                 return found
-        raise Bench3RError(f"train.data: 50 stretches in a row are broken or too short; check with bench3r prepare "
+        raise Bench3RError(f"train.data: 50 stretches in a row cannot be used ({last}); check with bench3r prepare "
                            f"{', '.join(self.data)} --root ...")  # fmt: skip
 
     def _stretch(self, dataset: Dataset, scene: str, rng: np.random.Generator) -> Views | None:

@@ -31,7 +31,7 @@ from bench3r.report.tables import QUALITY, Table, name_of, of_setting
 
 FOLDER = Path(__file__).parent
 POINTS = 2000  # of a cloud in the viewer
-COSTS = {"FLOPs (G)": "flops", "time (s)": "seconds", "peak memory (MB)": "peak_rss_bytes"}
+COSTS = ("FLOPs (G)", "time (s)", "peak memory (MB)")
 
 
 @dataclass
