@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from scipy.ndimage import map_coordinates
 
 from bench3r.dataset import Dataset, Frame, read_bytes, read_image
 from bench3r.errors import Bench3RError
+from bench3r.lens import resample_depth, resample_image, undistorted
 
 WIDTH = 1024  # of the undistorted image; the originals are 6048 wide
 
@@ -22,22 +22,6 @@ def model(path: Path) -> pycolmap.Reconstruction:
         return pycolmap.Reconstruction(str(path))
     except Exception as error:  # pycolmap raises its own and the standard library's types
         raise Bench3RError(f"{path}: not a readable COLMAP model ({error})") from error
-
-
-def undistorted(camera: pycolmap.Camera, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Intrinsics [3, 3] of a pinhole view of ``size`` (H, W) and where its pixels lie in the lens's image [2, H, W].
-
-    Same focal length and centre as the lens, so the middle of the image keeps its scale; pixel centres are integers here.
-    """
-    h, w = size
-    scale = np.array([w / camera.width, h / camera.height])
-    k = camera.calibration_matrix()
-    k[:2] *= scale[:, None]
-    k[:2, 2] -= 0.5
-    v, u = np.mgrid[:h, :w]
-    rays = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(u.shape)], -1).reshape(-1, 3)
-    pixels = np.asarray(camera.img_from_cam(rays)).reshape(h, w, 2)
-    return k, np.stack([pixels[..., 1] - 0.5, pixels[..., 0] - 0.5])
 
 
 class ETH3D(Dataset):
@@ -77,12 +61,10 @@ class ETH3D(Dataset):
             )
         width = min(WIDTH, camera.width)
         k, where = undistorted(camera, (round(camera.height * width / camera.width), width))
-        image = np.stack([map_coordinates(picture[..., c], where, order=1, mode="nearest") for c in range(3)], -1)
         w2c = np.eye(4)
         w2c[:3] = images[frame].cam_from_world().matrix()
-        return Frame(
-            image, k, np.linalg.inv(w2c), self._depth(folder / "ground_truth_depth" / frame, picture.shape[:2], where)
-        )
+        depth = self._depth(folder / "ground_truth_depth" / frame, picture.shape[:2], where)
+        return Frame(resample_image(picture, where), k, np.linalg.inv(w2c), depth)
 
     def _depth(self, path: Path, size: tuple[int, int], where: np.ndarray) -> np.ndarray:
         data = read_bytes(path, "depth map")
@@ -92,4 +74,4 @@ class ETH3D(Dataset):
             )
         depth = np.frombuffer(data, "<f4").reshape(size)
         depth = np.where(np.isfinite(depth), depth, 0)
-        return map_coordinates(depth, where, order=0, mode="constant").astype(np.float32)
+        return resample_depth(depth, where)

@@ -11,11 +11,27 @@ from bench3r.errors import Bench3RError
 from bench3r.files import read_npz
 
 
+def read_exr(path: Path) -> np.ndarray:
+    """The only channel [H, W] of an OpenEXR file. Raises Bench3RError naming the file, or the package that is needed."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise Bench3RError(f"{path}: reading .exr needs OpenEXR: pip install 'bench3r[exr]', or convert to .npy") from error
+    try:
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
+    except Exception as error:  # the binding raises RuntimeError and its own types
+        raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+    if len(channels) != 1:
+        raise Bench3RError(f"{path}: expected one channel, found {', '.join(sorted(channels)) or 'none'}")
+    return next(iter(channels.values()))
+
+
 class MegaDepth(Dataset):
     """Tourist photographs with COLMAP poses and semi-dense depth, arbitrary scale per scene; images differ in size.
 
-    Depth is read from .npy files; convert the .exr files of DUSt3R's preparation, which need a codec of their own. Values
-    that are not positive are labels or holes.
+    Depth is read from .exr (needs the extra ``exr``) or from .npy of the same name. Values that are not positive are labels
+    or holes.
     """
 
     name = "megadepth"
@@ -46,11 +62,13 @@ class MegaDepth(Dataset):
 
     def _depth(self, folder: Path, frame: str) -> np.ndarray:
         path = folder / f"{frame}.npy"
-        try:
-            depth = np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            hint = " (there is an .exr: convert it to .npy)" if path.with_suffix(".exr").exists() else ""
-            raise Bench3RError(f"{path}: depth map is missing{hint}") from error
-        except (ValueError, OSError, EOFError) as error:
-            raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+        if not path.exists() and path.with_suffix(".exr").exists():
+            depth = read_exr(path.with_suffix(".exr"))
+        else:
+            try:
+                depth = np.load(path, allow_pickle=False)
+            except FileNotFoundError as error:
+                raise Bench3RError(f"{path}: depth map is missing, here and as .exr") from error
+            except (ValueError, OSError, EOFError) as error:
+                raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
         return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)

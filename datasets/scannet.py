@@ -1,4 +1,4 @@
-"""ScanNet v2 (Dai et al. 2017): the exported SCENE/{color,depth,pose,intrinsic} or the processed {color,depth,cam}."""
+"""ScanNet v2 (Dai et al. 2017): SCENE.sens as released, exported {color,depth,pose,intrinsic} or processed {color,depth,cam}."""
 
 from __future__ import annotations
 
@@ -10,32 +10,57 @@ from PIL import Image
 from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix, read_points
 from bench3r.errors import Bench3RError
 from bench3r.files import read_npz
+from bench3r.sens import SensFile, open_sens
+
+
+def check_same_camera(extrinsics: np.ndarray, where: str) -> None:
+    """Raise Bench3RError unless colour and depth share one camera."""
+    if np.abs(extrinsics - np.eye(4)).max() > 1e-4:
+        raise Bench3RError(f"{where}: expected the identity; colour and depth cameras differ")
+
+
+def at_size_of(depth: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """``image`` resized to the depth map where their sizes differ."""
+    if image.shape[:2] == depth.shape:
+        return image
+    return np.asarray(Image.fromarray(image).resize(depth.shape[::-1], Image.Resampling.LANCZOS))
 
 
 class ScanNet(Dataset):
     """Indoor RGB-D. Depth in millimetres (0 = none), camera-to-world poses (-inf = tracking lost).
 
     In the processed layout of DUSt3R and CUT3R, ``cam/*.npz`` holds pose and intrinsics; frames with lost poses are left
-    out there. The scanned surface is SCENE_vh_clean_2.ply, in the world of the raw poses.
+    out there. A scan that is neither processed nor exported is read from its stream, frames named by their number. The
+    scanned surface is SCENE_vh_clean_2.ply, in the world of the raw poses.
     """
 
     name = "scannet"
     label = "ScanNet"
     scene_type = "indoor"
     licence = "ScanNet Terms of Use (non-commercial research, no redistribution)"
-    obtain = "Sign the Terms of Use at http://www.scan-net.org and export the .sens files to color/, depth/, pose/."
+    obtain = "Sign the Terms of Use at http://www.scan-net.org; its script fetches SCENE.sens and SCENE_vh_clean_2.ply."
     procedural_style = "room"
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if (p / "pose").is_dir() or (p / "cam").is_dir())
+        return sorted(p.name for p in self.root.iterdir()
+                      if (p / "pose").is_dir() or (p / "cam").is_dir() or (p / f"{p.name}.sens").is_file())  # fmt: skip
 
     def frames(self, scene: str) -> list[str]:
+        if stream := self._stream(scene):
+            return [str(i) for i, pose in enumerate(stream.poses) if np.isfinite(pose).all()]
         folder, pattern = ("cam", "*.npz") if self._processed(scene) else ("pose", "*.txt")
         stems = sorted((p.stem for p in (self.root / scene / folder).glob(pattern) if p.stem.isdigit()), key=int)
         return [s for s in stems if np.isfinite(self._pose(scene, s)).all()]
 
     def _processed(self, scene: str) -> bool:
         return (self.root / scene / "cam").is_dir()
+
+    def _stream(self, scene: str) -> SensFile | None:
+        """The released stream, when the scan was neither processed nor exported."""
+        folder = self.root / scene
+        if (folder / "pose").is_dir() or (folder / "cam").is_dir():
+            return None
+        return open_sens(folder / f"{scene}.sens")
 
     def _cam(self, scene: str, frame: str) -> dict[str, np.ndarray]:
         """Pose and intrinsics of the processed layout."""
@@ -53,23 +78,33 @@ class ScanNet(Dataset):
     def _intrinsics(self, scene: str) -> np.ndarray:
         folder = self.root / scene / "intrinsic"
         for name in ("extrinsic_color.txt", "extrinsic_depth.txt"):
-            if np.abs(read_matrix(folder / name, (4, 4)) - np.eye(4)).max() > 1e-4:
-                raise Bench3RError(f"{folder / name}: expected the identity; colour and depth cameras differ")
+            check_same_camera(read_matrix(folder / name, (4, 4)), str(folder / name))
         return read_matrix(folder / "intrinsic_depth.txt", (3, 3))
 
     def read(self, scene: str, frame: str) -> Frame:
         """Colour resized to the depth map, which is used with the depth intrinsics as CUT3R and Pi3 do."""
         folder = self.root / scene
+        if stream := self._stream(scene):
+            return self._read_stream(stream, frame)
         depth = read_depth_png(folder / "depth" / f"{frame}.png", 1000)
-        image = Image.fromarray(read_image(folder / "color" / f"{frame}.jpg"))
-        if image.size != depth.shape[::-1]:
-            image = image.resize(depth.shape[::-1], Image.Resampling.LANCZOS)
+        image = read_image(folder / "color" / f"{frame}.jpg")
         pose = self._pose(scene, frame)
         check_rotation(
             pose, f"{folder}: pose of frame {frame}" if self._processed(scene) else str(folder / "pose" / f"{frame}.txt")
         )
         k = self._cam(scene, frame)["intrinsics"] if self._processed(scene) else self._intrinsics(scene)
-        return Frame(np.asarray(image), k.astype(np.float64), pose, depth)
+        return Frame(at_size_of(depth, image), k.astype(np.float64), pose, depth)
+
+    def _read_stream(self, stream: SensFile, frame: str) -> Frame:
+        if not frame.isdigit() or int(frame) >= len(stream.poses):
+            raise Bench3RError(f"{stream.path}: no frame {frame!r} among {len(stream.poses)}")
+        index = int(frame)
+        for name, matrix in zip(("colour", "depth"), stream.extrinsics, strict=True):
+            check_same_camera(matrix, f"{stream.path}: extrinsics of {name}")
+        check_rotation(stream.poses[index], f"{stream.path}: pose of frame {frame}")
+        depth = stream.depth(index)
+        k = stream.intrinsic_depth[:3, :3].copy()  # the stream's header is kept for other frames
+        return Frame(at_size_of(depth, stream.color(index)), k, stream.poses[index].copy(), depth)
 
     def surface(self, scene: str) -> np.ndarray:
         return read_points(self.root / scene / f"{scene}_vh_clean_2.ply")

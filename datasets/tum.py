@@ -6,14 +6,19 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 
 from bench3r.dataset import Dataset, Frame, pose_from_quaternion, read_depth_png, read_image
 from bench3r.errors import Bench3RError
+from bench3r.lens import resample_depth, resample_image, undistorted
 from bench3r.trajectory import associate, read_list, read_poses
 
-CAMERAS = {  # fx, fy, cx, cy at 640 x 480, by the sequence's name; the first two lenses distort, which is not removed
+CAMERAS = {  # by the sequence's name: fx, fy, cx, cy at 640 x 480
     "freiburg1": (517.3, 516.5, 318.6, 255.3), "freiburg2": (520.9, 521.0, 325.1, 249.7),
     "freiburg3": (535.4, 539.2, 320.1, 247.6),
+}  # fmt: skip
+DISTORTIONS = {  # k1, k2, p1, p2, k3 of OpenCV; the third camera's images are published undistorted
+    "freiburg1": (0.2624, -0.9531, -0.0054, 0.0026, 1.1633), "freiburg2": (0.2312, -0.7849, -0.0033, -0.0001, 0.9172),
 }  # fmt: skip
 WITHIN = 0.02  # seconds between an image, its depth map and its pose
 SCALE = 5000  # depth values a metre
@@ -31,8 +36,21 @@ def matched(folder: Path) -> dict[str, tuple[str, str, tuple[float, ...]]]:
     }  # fmt: skip
 
 
+@cache
+def without_distortion(camera: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`bench3r.lens.undistorted` for a ``camera`` whose images have ``size`` (H, W)."""
+    fx, fy, cx, cy = (v * size[1] / 640 for v in CAMERAS[camera])
+    parameters = [fx, fy, cx + 0.5, cy + 0.5, *DISTORTIONS[camera], 0, 0, 0]
+    lens = pycolmap.Camera(model="FULL_OPENCV", width=size[1], height=size[0], params=parameters)
+    return undistorted(lens, size)
+
+
 class TumRgbd(Dataset):
-    """Indoor RGB-D with motion capture. Images, depth maps and poses are matched by time (nearest within 20 ms)."""
+    """Indoor RGB-D with motion capture. Images, depth maps and poses are matched by time (nearest within 20 ms).
+
+    The lenses of freiburg1 and freiburg2 distort; it is removed here from images and depth, which are registered. Published
+    protocols leave it in, and so does ``intrinsics: pi3``.
+    """
 
     name = "tum"
     label = "TUM RGB-D"
@@ -46,10 +64,10 @@ class TumRgbd(Dataset):
     def frames(self, scene: str) -> list[str]:
         return list(matched(self.root / scene))
 
-    def _camera(self, scene: str) -> tuple[float, ...]:
-        for name, camera in CAMERAS.items():
+    def _camera(self, scene: str) -> str:
+        for name in CAMERAS:
             if name in scene:
-                return camera
+                return name
         raise Bench3RError(f"{self.root / scene}: the name says no camera: expected one of {', '.join(CAMERAS)} in it")
 
     def read(self, scene: str, frame: str) -> Frame:
@@ -60,6 +78,10 @@ class TumRgbd(Dataset):
         image, depth = read_image(folder / image_file), read_depth_png(folder / depth_file, SCALE)
         if depth.shape != image.shape[:2]:
             raise Bench3RError(f"{folder / depth_file}: depth {depth.shape} and image {image.shape[:2]} differ in size")
-        fx, fy, cx, cy = (v * image.shape[1] / 640 for v in self._camera(scene))
-        k = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        return Frame(image, k, pose_from_quaternion(pose, f"{folder / 'groundtruth.txt'}, near {frame}"), depth)
+        c2w = pose_from_quaternion(pose, f"{folder / 'groundtruth.txt'}, near {frame}")
+        camera = self._camera(scene)
+        if camera in DISTORTIONS and self.intrinsics == "exact":
+            k, where = without_distortion(camera, depth.shape)
+            return Frame(resample_image(image, where), k.copy(), c2w, resample_depth(depth, where))
+        fx, fy, cx, cy = (v * image.shape[1] / 640 for v in CAMERAS[camera])
+        return Frame(image, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), c2w, depth)

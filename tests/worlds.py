@@ -7,8 +7,10 @@ its format's own conventions and returns the frames that must come back, in orde
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,23 +57,28 @@ def cameras(count: int) -> np.ndarray:
     return np.stack(out)
 
 
-def build(count: int = 6, size: tuple[int, int] = SIZE, k: np.ndarray | None = None, fisheye: bool = False) -> World:
-    """The world seen by ``count`` cameras; ``fisheye``: whose pixels are proportional to the angle from the axis."""
+def build(
+    count: int = 6, size: tuple[int, int] = SIZE, k: np.ndarray | None = None, fisheye: bool = False,
+    rays: np.ndarray | None = None,
+) -> World:  # fmt: skip
+    """The world seen by ``count`` cameras; ``fisheye``: whose pixels are proportional to the angle from the axis;
+    ``rays`` [H, W, 3]: of any lens, with unit depth."""
     k = intrinsics(size) if k is None else k
     v, u = np.mgrid[: size[0], : size[1]]
     local = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(u.shape)], -1)
+    local = local if rays is None else rays
     if fisheye:
         angle = np.linalg.norm(local[..., :2], axis=-1, keepdims=True)
         local[..., :2] *= np.tan(angle) / np.maximum(angle, 1e-12)
     poses, images, maps = cameras(count), [], []
     for pose in poses:
-        origin, rays = pose[:3, 3], local @ pose[:3, :3].T  # a ray's length is its z-depth
-        wall = (WALL - origin[2]) / rays[..., 2]
-        a, b = (rays**2).sum(-1), (rays * (origin - CENTRE)).sum(-1)
+        origin, along = pose[:3, 3], local @ pose[:3, :3].T  # a ray's length is its z-depth
+        wall = (WALL - origin[2]) / along[..., 2]
+        a, b = (along**2).sum(-1), (along * (origin - CENTRE)).sum(-1)
         inside = b**2 - a * (((origin - CENTRE) ** 2).sum() - RADIUS**2)
         ball = np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, np.inf)
         z = np.minimum(np.where(wall > 0, wall, np.inf), np.where(ball > 0, ball, np.inf))
-        points = origin + rays * z[..., None]
+        points = origin + along * z[..., None]
         checker = (np.floor(points * 8).sum(-1) % 2 * 150 + 50).astype(np.uint8)
         images.append(np.stack([checker, np.where(ball < wall, 200, 80).astype(np.uint8), 255 - checker], -1))
         maps.append(z)
@@ -128,6 +135,39 @@ def scannet_processed(root: Path) -> World:
         (folder / "cam").mkdir(exist_ok=True)
         np.savez(folder / "cam" / f"{n:05d}.npz", intrinsics=world.k.astype(np.float32), pose=world.c2w[i])
     return world
+
+
+def scannet_stream(root: Path) -> World:
+    """The stream as released: JPEG and zlib, one lost pose, colour larger than depth."""
+    world, folder = build(), root / "scene9000_00"
+    large = build(6, (96, 128), intrinsics((96, 128), 110))
+    world.depth[0, :4, :4] = 0
+    folder.mkdir()
+    write_sens(folder / "scene9000_00.sens", large, world, lost=3)
+    world.kept = [0, 1, 2, 4, 5]
+    return world
+
+
+def write_sens(path: Path, color: World, world: World, lost: int) -> None:
+    """As the official writer lays it out, field by field."""
+    name, whole = b"StructureSensor", []
+    for k in (color.k, None, world.k, None):
+        matrix = np.eye(4, dtype="<f4")
+        if k is not None:
+            matrix[:3, :3] = k
+        whole.append(matrix)
+    (height, width), size = world.depth.shape[1:], color.images.shape
+    out = [struct.pack("<IQ", 4, len(name)), name, *(m.tobytes() for m in whole), struct.pack("<ii", 2, 1)]
+    out.append(struct.pack("<IIIIfQ", size[2], size[1], width, height, 1000.0, len(world.depth)))
+    for i, depth in enumerate(world.depth):
+        jpeg = io.BytesIO()
+        Image.fromarray(color.images[i]).save(jpeg, "JPEG", quality=95)
+        packed = zlib.compress(np.round(depth * 1000).astype("<u2").tobytes())
+        pose = np.full((4, 4), -np.inf) if i == lost else world.c2w[i]
+        out += [pose.astype("<f4").tobytes(), struct.pack("<QQQQ", 10 * i, 10 * i + 1, len(jpeg.getvalue()), len(packed))]
+        out += [jpeg.getvalue(), packed]
+    out.append(struct.pack("<Q", 0))  # inertial measurements
+    path.write_bytes(b"".join(out))
 
 
 def in_millimetres(world: World) -> World:
@@ -200,7 +240,13 @@ def quaternion_row(pose: np.ndarray) -> str:
 def tum(root: Path) -> World:
     """Three clocks 5 ms apart, comments, one pose missing."""
     k = np.array([[53.54, 0, 32.01], [0, 53.92, 24.76], [0, 0, 1]])
-    world, folder = build(6, SIZE, k), root / "rgbd_dataset_freiburg3_test"
+    world = build(6, SIZE, k)
+    _write_tum(root / "rgbd_dataset_freiburg3_test", world)
+    world.kept = [0, 1, 2, 4, 5]
+    return world
+
+
+def _write_tum(folder: Path, world: World) -> None:
     rows: dict[str, list[str]] = {n: ["# header"] for n in ("rgb", "depth", "groundtruth")}
     for i in range(6):
         times = {n: 1305031102.175304 + 0.1 * i + 0.005 * j for j, n in enumerate(rows)}
@@ -212,8 +258,26 @@ def tum(root: Path) -> World:
             rows["groundtruth"].append(f"{times['groundtruth']:.4f} {quaternion_row(world.c2w[i])}")
     for name, lines in rows.items():
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    world.kept = [0, 1, 2, 4, 5]
-    return world
+
+
+def tum_distorted(root: Path) -> World:
+    """freiburg1: the world as its lens shows it, pixel by pixel through OpenCV's formula."""
+    k = np.array([[51.73, 0, 31.86], [0, 51.65, 25.53], [0, 0, 1]])
+    size, name = (96, 128), "rgbd_dataset_freiburg1_test"
+    k[:2] *= 2
+    flat, lens = build(6, size, k), (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)
+    v, u = np.mgrid[: size[0], : size[1]].astype(float)
+    xd, yd = (u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1]
+    x, y = xd.copy(), yd.copy()
+    for _ in range(50):  # the ray of each pixel of the lens's image, by fixed-point iteration
+        r = x**2 + y**2
+        radial = 1 + lens[0] * r + lens[1] * r**2 + lens[4] * r**3
+        x = (xd - 2 * lens[2] * x * y - lens[3] * (r + 2 * x**2)) / radial
+        y = (yd - lens[2] * (r + 2 * y**2) - 2 * lens[3] * x * y) / radial
+    seen = build(6, size, k, rays=np.stack([x, y, np.ones_like(x)], -1))
+    _write_tum(root / name, seen)
+    flat.kept = [0, 1, 2, 4, 5]
+    return flat
 
 
 def bonn(root: Path) -> World:
@@ -324,12 +388,26 @@ def megadepth(root: Path) -> World:
     return world
 
 
+def megadepth_exr(root: Path) -> World:
+    """The same with OpenEXR depth, one channel of float32, as OpenCV writes it."""
+    import OpenEXR
+
+    world = megadepth(root)
+    for path in root.rglob("*.npy"):
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        with OpenEXR.File(header, {"Y": np.load(path)}) as file:
+            file.write(str(path.with_suffix(".exr")))
+        path.unlink()
+    return world
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path], World], float]] = {  # dataset, writer, step of its depth in its unit
-    "scannet": ("scannet", scannet, 1e-3), "scannet processed": ("scannet", scannet_processed, 1e-3),
+    "scannet": ("scannet", scannet, 1e-3), "scannet stream": ("scannet", scannet_stream, 1e-3), "scannet processed": ("scannet", scannet_processed, 1e-3),
     "dtu evaluation": ("dtu", dtu_evaluation, 1e-3), "dtu test": ("dtu", dtu_test, 0), "nrgbd": ("nrgbd", nrgbd, 1e-3),
-    "tum": ("tum", tum, 2e-4), "bonn": ("bonn", bonn, 2e-4), "sintel": ("sintel", sintel, 1e-6),
+    "tum": ("tum", tum, 2e-4), "tum distorted": ("tum", tum_distorted, 2e-4), "bonn": ("bonn", bonn, 2e-4), "sintel": ("sintel", sintel, 1e-6),
     "kitti": ("kitti", kitti, 1 / 256), "co3dv2": ("co3dv2", co3dv2, 0), "re10k": ("re10k", re10k, 0),
     "eth3d": ("eth3d", eth3d, 1e-6), "megadepth": ("megadepth", megadepth, 1e-6),
+    "megadepth exr": ("megadepth", megadepth_exr, 1e-6),
 }  # fmt: skip
 
 
