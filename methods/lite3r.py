@@ -52,6 +52,11 @@ class Options(MethodOptions):
         return self.variant.startswith("sla")
 
     @property
+    def activations(self) -> bool:
+        """Whether tokens are FP8 as well when the model is deployed."""
+        return self.variant.endswith("block_fp8")
+
+    @property
     def storage(self) -> torch.dtype | None:
         """Precision in which weights are stored; None: as loaded."""
         if self.variant.endswith(("fp8", "fp8_weight_only")):
@@ -216,13 +221,14 @@ class Lite3R(TrainedMethod):
         dtype = self.options.storage
         if dtype is None:
             return {}
-        device = str(next(model.parameters()).device)
-        replace_linears(model, lambda linear: StoredLinear(linear, dtype))
+        products = fp8_products(str(next(model.parameters()).device))
+        activations = self.options.activations
+        replace_linears(model, lambda linear: StoredLinear(linear, dtype, activations, products))
         if dtype == torch.bfloat16:
             model.trunk_dtype = torch.bfloat16
             return {"weight_storage": "bf16"}
-        emulated = not fp8_products(device)
-        return {
-            "weight_storage": "fp8_e4m3",
-            "emulated": "FP8 weights are widened before each product" if emulated else None,
-        }
+        if not activations:  # on any hardware: only storage is FP8
+            return {"weight_storage": "fp8_e4m3", "emulated": "FP8 weights are widened before each product"}
+        emulated = sum(not m.products for m in model.modules() if isinstance(m, StoredLinear))
+        text = f"{emulated} linear layers multiply values read back from FP8 codes, not the codes"
+        return {"weight_storage": "fp8_e4m3", "emulated": text if emulated else None}

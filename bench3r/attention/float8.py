@@ -1,7 +1,8 @@
 """Eight-bit floating point (E4M3): simulated in training, stored in deployment.
 
 Weights have one scale per output row, activations one per token; the scale is the largest magnitude over 448. Where the
-hardware has no FP8 products, weights stored in FP8 are widened before each product: the memory is real, the speed is not.
+hardware multiplies FP8 matrices, tokens are quantised as they come and the product is one kernel; elsewhere both sides are
+read back from their codes before the product: the memory and the values are real, the speed is not.
 """
 
 from __future__ import annotations
@@ -45,13 +46,31 @@ class FakeQuantLinear(nn.Linear):
         return F.linear(x, fake_quantise(self.weight), self.bias)
 
 
+def scaled_product(x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
+    """``x`` [..., in] times the transposed FP8 matrix ``codes`` [out, in] with scales [out, 1], multiplied in FP8.
+
+    Tokens are quantised here; sums are kept in float32 and returned in bf16. Both widths must be multiples of 16.
+    """
+    tokens, token_scale = quantise(x.reshape(-1, x.shape[-1]).float())
+    out = torch._scaled_mm(tokens, codes.t(), token_scale, scale.t().contiguous(), out_dtype=torch.bfloat16)
+    return out.view(*x.shape[:-1], len(codes)).to(x.dtype)
+
+
 class StoredLinear(nn.Module):
-    """A linear layer whose weight is stored in ``dtype`` (FP8 with a scale per row, or bf16) and widened when used."""
+    """A linear layer whose weight is stored in ``dtype``: FP8 with a scale per row, or bf16.
+
+    It is widened when used, unless ``activations`` are FP8 as well: then tokens are quantised too, and where
+    ``products`` says that the hardware can, both are multiplied as they are. Layers whose widths are no multiples of 16,
+    which no such hardware multiplies, are emulated.
+    """
 
     scale: Tensor | None
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, activations: bool = False, products: bool = False) -> None:
         super().__init__()
+        fits = linear.in_features % 16 == 0 and linear.out_features % 16 == 0
+        self.activations = activations and dtype == torch.float8_e4m3fn
+        self.products = self.activations and products and fits
         weight = linear.weight.detach()
         if dtype == torch.float8_e4m3fn:
             codes, scale = quantise(weight.float())
@@ -63,6 +82,10 @@ class StoredLinear(nn.Module):
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.products and self.scale is not None:
+            out = scaled_product(x, self.weight, self.scale)
+            return out if self.bias is None else out + self.bias.to(x.dtype)
+        x = fake_quantise(x) if self.activations else x
         weight = self.weight.to(x.dtype)
         weight = weight if self.scale is None else weight * self.scale.to(x.dtype)
         return F.linear(x, weight, None if self.bias is None else self.bias.to(x.dtype))
