@@ -15,7 +15,14 @@ from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.attention.float8 import StoredLinear, fake_quantise, quantise, replace_linears
 from bench3r.attention.merging import bipartite_plan, strided_plan
 from bench3r.attention.softmax import attention_with_lse, combine
-from bench3r.attention.sparse import _flex, _gathered, block_sparse_attention, linear_attention, top_blocks
+from bench3r.attention.sparse import (
+    _gathered,
+    block_sparse_attention,
+    flex_attention,
+    kept_pairs,
+    linear_attention,
+    top_blocks,
+)
 from bench3r.errors import Bench3RError
 from bench3r.measure import flops
 from bench3r.method import Method
@@ -109,7 +116,63 @@ def test_flex_attention_equals_the_gathered_blocks():
         keep = torch.rand(1, 2, 5, 4) < 0.5
         keep[..., 0] = True
         with torch.no_grad():
-            torch.testing.assert_close(_flex(q, k, v, keep, 16, 16), _gathered(q, k, v, keep, 16, 16), rtol=1e-4, atol=1e-5)
+            found = flex_attention(q, k, v, keep, 16, 16, kept_pairs(keep, 50, 16, 16)[1])
+            torch.testing.assert_close(found, _gathered(q, k, v, keep, 16, 16), rtol=1e-4, atol=1e-5)
+
+
+class Counted:
+    """One tensor in the shape of a reconstruction, for the counter."""
+
+    extras: dict = {}
+
+    def __init__(self, x):
+        self.x = x
+
+    def tensors(self):
+        return {"x": self.x}
+
+
+class Wrapped(nn.Module):
+    def forward(self, x):
+        return Counted(x)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler")
+def test_flex_attention_is_counted_like_the_gathered_blocks():
+    keep = torch.rand(1, 2, 5, 4) < 0.5
+    keep[..., 0] = True
+    pairs = kept_pairs(keep, 50, 16, 16)[1]
+
+    class Flex(nn.Module):
+        def forward(self, x):
+            k = x[:, :, :50]
+            return Counted(torch.ops.bench3r.flex_attention(x, k, k, keep.to(x.device), 16, 16, pairs))
+
+    class Gathered(nn.Module):
+        def forward(self, x):
+            return Counted(_gathered(x, x[:, :, :50], x[:, :, :50], keep, 16, 16))
+
+    x = torch.randn(1, 2, 70, 32)
+    expected = flops.count(Gathered(), x).macs
+    assert expected == pairs * 64 > 0
+    assert flops.count(Flex(), x).macs == expected
+    assert flops.count_torch(Flex(), x.to("meta")) == expected  # torch's counter cannot stand beside its compiler
+
+
+def test_fp8_products_equal_their_emulation_and_are_counted_alike():
+    """The kernel that FP8 hardware runs exists for the CPU too."""
+    linear, x = nn.Linear(32, 48), torch.randn(1, 5, 32)
+    emulated = StoredLinear(linear, torch.float8_e4m3fn, activations=True)
+    multiplied = StoredLinear(linear, torch.float8_e4m3fn, activations=True, products=True)
+    assert multiplied.products
+    assert not StoredLinear(nn.Linear(32, 9), torch.float8_e4m3fn, True, True).products
+    with torch.no_grad():
+        torch.testing.assert_close(multiplied(x), emulated(x), rtol=2e-2, atol=2e-2)  # sums come back in bf16
+        assert (emulated(x) - linear(x)).abs().max() < 0.1
+        counts = [flops.count(nn.Sequential(m, Wrapped()), x).macs for m in (linear, emulated, multiplied)]
+        assert counts == [5 * 32 * 48] * 3
+        assert flops.count_torch(nn.Sequential(multiplied, Wrapped()), x) == counts[0]
 
 
 def test_block_sparse_attention_equals_masked_attention():
@@ -183,7 +246,7 @@ def test_fast_weights_in_chunks_equal_the_whole():
     start = initial_weights(3, 16, 64, torch.Generator().manual_seed(1))
     k, v = unit(torch.randn(3, 90, 16)), torch.randn(3, 90, 16)
     lr = tuple(0.01 * torch.rand(3, 90, 1) for _ in range(3))
-    whole, parts = (start.fit(k, v, lr, 2, chunk) for chunk in (1000, 17))
+    whole, parts = (start.fit([(k, v, lr)], 2, chunk) for chunk in (1000, 17))
     for a, b in zip((whole.w0, whole.w1, whole.w2), (parts.w0, parts.w1, parts.w2), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     for before, after in zip(start.norms(), whole.norms(), strict=True):
@@ -208,7 +271,7 @@ def test_a_memory_recalls_what_it_was_fitted_to():
     start = initial_weights(1, 16, 64)
     agree = [
         F.cosine_similarity(w.apply(k), v, dim=-1).mean()
-        for w in (start, start.fit(k, v, lr, 1, 99), start.fit(k, v, lr, 4, 99))
+        for w in (start, start.fit([(k, v, lr)], 1, 99), start.fit([(k, v, lr)], 4, 99))
     ]
     assert agree[0] < 0.3 < agree[1] < agree[2]
 

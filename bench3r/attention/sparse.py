@@ -2,7 +2,8 @@
 
 Which pairs is a boolean map [N, heads, query blocks, key blocks]. On the CPU the kept key blocks of every query block are
 gathered and attended to in batches of equal length, so nothing that the map leaves out is computed. On a GPU the map
-goes to FlexAttention, compiled (a test compiles it for the CPU; its speed on a GPU has not been measured here).
+goes to FlexAttention, compiled (a test compiles it for the CPU; its speed on a GPU has not been measured here). That call
+is an operator of its own, ``bench3r::flex_attention``, so that FLOP counters see one node with its price.
 """
 
 from __future__ import annotations
@@ -50,13 +51,22 @@ def block_sparse_attention(
     expected = (*q.shape[:2], math.ceil(int(q.shape[2]) / q_block), math.ceil(int(k.shape[2]) / k_block))
     if tuple(keep.shape) != tuple(map(int, expected)):
         raise ValueError(f"the block map is {tuple(keep.shape)}, expected {expected}")
-    if not bool(keep.any(-1).all()):
-        raise ValueError("a query block keeps no key block: softmax over nothing is undefined")
     if zero_padded:
         k, v = (F.pad(x, (0, 0, 0, -x.shape[2] % k_block)) for x in (k, v))
+    least, pairs = kept_pairs(keep, int(k.shape[2]), q_block, k_block)
+    if not least:
+        raise ValueError("a query block keeps no key block: softmax over nothing is undefined")
     if q.device.type == "cuda" and not torch.is_grad_enabled():
-        return _flex(q, k, v, keep, q_block, k_block)
+        return torch.ops.bench3r.flex_attention(q, k, v, keep, q_block, k_block, pairs)
     return _gathered(q, k, v, keep, q_block, k_block)
+
+
+def kept_pairs(keep: Tensor, keys: int, q_block: int, k_block: int) -> tuple[int, int]:
+    """Fewest key blocks that a query block keeps, and pairs of query (whole blocks of them) and key that are computed."""
+    sizes = torch.full((keep.shape[-1],), k_block, device=keep.device)
+    sizes[-1] = keys - (keep.shape[-1] - 1) * k_block
+    least, pairs = torch.stack([keep.sum(-1).min(), (keep * sizes).sum() * q_block]).tolist()  # one wait for the device
+    return int(least), int(pairs)
 
 
 def _gathered(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int) -> Tensor:
@@ -92,8 +102,12 @@ def _compiled_flex() -> Any:
     return torch.compile(flex_attention, dynamic=False)
 
 
-def _flex(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int) -> Tensor:
-    """FlexAttention over the kept blocks; the map is data, so nothing is compiled anew for another one."""
+@torch.library.custom_op("bench3r::flex_attention", mutates_args=())
+def flex_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int) -> Tensor:
+    """FlexAttention over the kept blocks; the map is data, so nothing is compiled anew for another one.
+
+    ``pairs``, of query and key that are computed, is for FLOP counters alone.
+    """
     from torch.nn.attention.flex_attention import BlockMask
 
     length, keys = q.shape[2], k.shape[2]
@@ -107,6 +121,11 @@ def _flex(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: 
     pad_q, pad_k = -length % q_block, -keys % k_block
     q, k, v = F.pad(q, (0, 0, 0, pad_q)), F.pad(k, (0, 0, 0, pad_k)), F.pad(v, (0, 0, 0, pad_k))
     return _compiled_flex()(q, k, v, block_mask=mask)[:, :, :length]
+
+
+@flex_attention.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int) -> Tensor:
+    return q.new_empty((*q.shape[:-1], v.shape[-1]))
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, eps: float = 1e-6) -> Tensor:

@@ -21,6 +21,7 @@ from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, register_flop_formula
 
+import bench3r.attention.sparse  # noqa: F401 - registers bench3r::flex_attention
 from bench3r.errors import Bench3RError
 
 ATTENTION = "aten::scaled_dot_product_attention"
@@ -70,9 +71,22 @@ def matmul_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     return Counter({"matmul": batch * a[-2] * a[-1] * b[-1]})
 
 
+def flex_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """FlexAttention over a block map: the pairs of query and key that it computes, which the call carries along."""
+    heads, value = get_shape(inputs[0]), get_shape(inputs[2])
+    return Counter({"flex_attention": inputs[6].toIValue() * (heads[-1] + value[-1])})
+
+
+def scaled_mm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Product of two FP8 matrices: each multiply-add counts as one, as in any precision."""
+    (rows, inner), (_, columns) = get_shape(inputs[0]), get_shape(inputs[1])
+    return Counter({"scaled_mm": rows * inner * columns})
+
+
 HANDLERS: dict[str, Callable[..., Any] | None] = {
     ATTENTION: attention_macs, "aten::baddbmm": baddbmm_macs, "aten::matmul": matmul_macs,
     "aten::_scaled_dot_product_flash_attention_for_cpu": attention_macs,
+    "bench3r::flex_attention": flex_macs, "aten::_scaled_mm": scaled_mm_macs,
 }  # fmt: skip
 UNPRICED = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_bilinear2d",
             "aten::upsample_nearest2d", "aten::upsample_bicubic2d", "aten::grid_sampler", "aten::mean", "aten::sum",
@@ -141,6 +155,12 @@ def _cpu_attention_flops(query: Any, key: Any, value: Any, *args: Any, out_shape
     """torch's own counter does not know the CPU kernel of fused attention."""
     b, h, lq, d = query
     return 2 * b * h * lq * key[2] * (d + value[3])
+
+
+@register_flop_formula(torch.ops.bench3r.flex_attention)
+def _flex_flops(q: Any, k: Any, v: Any, keep: Any, q_block: int, k_block: int, pairs: int, **kwargs: Any) -> int:
+    """As :func:`flex_macs`, for torch's counter."""
+    return 2 * pairs * (q[-1] + v[-1])
 
 
 def _uncompiled_counter() -> FlopCounterMode:
