@@ -109,8 +109,17 @@ class MemoryCore(Core):
 
     def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
         layout = whole_sequence(layout, x.shape[1], "vgg_t3")
-        q, k, v = self.inputs(attention, x, rope, layout)
         chunk = self.options.chunk or CHUNK["cpu" if x.device.type == "cpu" else "gpu"]
+        views = max(1, chunk // layout.tokens_per_view)  # at once: what lives beside queries, keys and values stays small
+        queries, stored = [], []
+        for first in range(0, layout.views, views):
+            part = replace(layout, views=min(views, layout.views - first))
+            rows = slice(first * layout.tokens_per_view, (first + part.views) * layout.tokens_per_view)
+            tokens = x[:, rows]
+            q, k, v = self.inputs(attention, tokens, None if rope is None else rope[:, rows], part)
+            queries.append(q)
+            if self.mode != "recall":
+                stored.append((k, v, self.rates(tokens)))
         if self.mode == "recall":
             if self.memory is None:
                 raise ValueError("vgg_t3 was asked to localise before it has a memory: run it on mapped views first (store)")
@@ -118,9 +127,9 @@ class MemoryCore(Core):
         else:
             steps = self.options.test_steps(layout.views, self.training)
             start = FastWeights(self.w0, self.w1, self.w2).expand(len(x))
-            memory = start.fit(k, v, self.rates(x), steps, chunk, self.options.newton_schulz)
+            memory = start.fit(stored, steps, chunk, self.options.newton_schulz)
             self.memory = memory if self.mode == "store" else None
-        out = torch.cat([memory.apply(part) for part in q.split(chunk, 1)], 1)
+        out = torch.cat([memory.apply(part) for q in queries for part in q.split(chunk, 1)], 1)
         return out.unflatten(0, (len(x), self.heads)).transpose(1, 2).flatten(2)
 
 

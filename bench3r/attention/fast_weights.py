@@ -7,12 +7,14 @@ dot product is maximised) and scales every column back to its first norm. Cost p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Stored = tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]  # keys and values [N, L, d], three step sizes [N, L, 1]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Muon's coefficients
 NORM_EPS = 1e-5
 
@@ -71,16 +73,20 @@ class FastWeights:
             moved.append(w / (w.norm(dim=1, keepdim=True) + NORM_EPS) * norm)
         return FastWeights(*moved)
 
-    def fit(
-        self, k: Tensor, v: Tensor, lr: tuple[Tensor, Tensor, Tensor], steps: int, chunk: int, newton_schulz: int = 5
-    ) -> FastWeights:
-        """The weights after ``steps`` full-batch steps on all tokens, whose gradients are summed ``chunk`` at a time."""
+    def fit(self, tokens: Sequence[Stored], steps: int, chunk: int, newton_schulz: int = 5) -> FastWeights:
+        """The weights after ``steps`` full-batch steps on all tokens, given in parts of any length.
+
+        Gradients are summed over at most ``chunk`` tokens at a time. Raises ValueError when there is nothing to store.
+        """
+        if not tokens:
+            raise ValueError("there are no tokens to store in the fast weights")
         weights, norms = self, self.norms()
         for _ in range(steps):
             total: tuple[Tensor, ...] | None = None
-            for ks, vs, *lrs in zip(*(x.split(chunk, 1) for x in (k, v, *lr)), strict=True):
-                part = weights.gradients(ks, vs, tuple(lrs))  # type: ignore[arg-type]
-                total = part if total is None else tuple(a + b for a, b in zip(total, part, strict=True))
+            for k, v, lr in tokens:
+                for ks, vs, *lrs in zip(*(x.split(chunk, 1) for x in (k, v, *lr)), strict=True):
+                    part = weights.gradients(ks, vs, tuple(lrs))  # type: ignore[arg-type]
+                    total = part if total is None else tuple(a + b for a, b in zip(total, part, strict=True))
             assert total is not None
             weights = weights.step(total, norms, newton_schulz)
         return weights
