@@ -19,7 +19,7 @@ from bench3r.models.depth_anything_3_config import CameraEncoderConfig, DepthAny
 from bench3r.models.dinov2 import PatchEmbed
 from bench3r.models.dpt import DPTHead, add_position, fusion_chain
 from bench3r.models.geometry import decode_pose, encode_pose, rigid_inverse
-from bench3r.models.layers import Block, Mlp, TokenLayout, rope_table
+from bench3r.models.layers import Block, Mlp, TokenLayout, rope_rows
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
 
@@ -38,6 +38,7 @@ class AlternatingDino(nn.Module, Trunk):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
         self.blocks = nn.ModuleList(self._block(config, i) for i in range(config.depth))
         self.norm = nn.LayerNorm(dim)
+        self.spread = 0.0  # of positions in global attention: 0 as published, 1 as VGGT's; training may go from 1 to 0
 
     @staticmethod
     def _block(config: DinoConfig, index: int) -> Block:
@@ -59,9 +60,11 @@ class AlternatingDino(nn.Module, Trunk):
         self.blocks = nn.ModuleList([*self.blocks[: self.alt_start], *pairs])
 
     def global_rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
-        """Every patch at position (1, 1): no spatial order across views."""
-        key = ("same", layout.height * layout.width, layout.special, self.head_dim)
-        return self._ropes.get(key, device, lambda: same_position_table(*key[1:]))  # type: ignore[arg-type]
+        """Every patch at position (1, 1), no spatial order across views, unless ``spread`` says otherwise."""
+        grid = (layout.height, layout.width, layout.special, self.head_dim)
+        if self.spread:
+            return spread_position_table(*grid, spread=self.spread).to(device)
+        return self._ropes.get(("same", *grid), device, lambda: spread_position_table(*grid, spread=0.0))
 
     def positions(self, height: int, width: int) -> Tensor:
         """Position embedding [1, 1 + height * width, dim]: bicubic without antialiasing.
@@ -88,10 +91,13 @@ class AlternatingDino(nn.Module, Trunk):
         return x, classes
 
 
-def same_position_table(patches: int, special: int, head_dim: int) -> Tensor:
-    """Rotary table [2, special + patches, 1, head_dim] with every patch at (1, 1) and special tokens at (0, 0)."""
-    one = rope_table(1, 1, special, head_dim)
-    return torch.cat([one[:, :special], one[:, special:].expand(-1, patches, -1, -1)], 1)
+def spread_position_table(height: int, width: int, special: int, head_dim: int, spread: float) -> Tensor:
+    """Rotary table [2, special + height * width, 1, head_dim] of one view, special tokens at (0, 0).
+
+    Patch (r, c) sits at (1 + spread * r, 1 + spread * c): all at (1, 1) with 0, as in :func:`rope_table` with 1.
+    """
+    patches = 1 + spread * torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    return rope_rows(torch.cat([patches.new_zeros(special, 2), patches]), head_dim)
 
 
 def choose_reference(classes: Tensor, strategy: str) -> Tensor:

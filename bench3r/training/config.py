@@ -44,6 +44,8 @@ class TrainConfig(BaseModel):
     heights: tuple[int, ...] = (96, 72)  # image heights drawn from, at most the width
     dense_share: float = Field(0.5, gt=0, le=1)  # share of the views that get dense losses in a step
     queries: int = Field(24, gt=0)  # tracked points per scene
+    settle: float = Field(0.0, ge=0, le=1)  # Depth-Anything-3: share of the training over which its global attention
+    # goes from VGGT's positions to its own (one for all patches), so that what it took from VGGT keeps working
     reuse: int = Field(6, gt=0)  # samples drawn per rendered scene
     loss_weights: dict[str, float] | None = None  # None: as published for the backbone; parts not named weigh nothing
     ema: float = Field(0.999, ge=0, lt=1)

@@ -108,6 +108,12 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def position_spread(progress: float, settle: float) -> float:
+    """How far positions are spread at ``progress`` of a training that lets them ``settle``: 1 for the first third of
+    that time, then linearly down to 0."""
+    return 0.0 if progress >= settle else min(1.0, 1.5 * (1 - progress / settle))
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Decay on matrices and kernels; none on vectors, tokens and tables."""
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
@@ -263,6 +269,8 @@ class Trainer:
         self.inner.progress = self.step / self.config.steps
         if hasattr(self.model, "schedule"):
             self.model.schedule.set_progress(self.model, self.inner.progress)
+        if hasattr(self.model, "trunk") and hasattr(self.model.trunk, "spread"):
+            self.model.trunk.spread = position_spread(self.inner.progress, self.config.settle)
         self._freeze_unused()
         for micro in range(self.config.accumulate):
             batch = next(stream)
