@@ -1,4 +1,4 @@
-"""ScanNet v2 (Dai et al. 2017): SCENE.sens as released, exported {color,depth,pose,intrinsic} or processed {color,depth,cam}."""
+"""ScanNet v2 (Dai et al. 2017): SCENE.sens as released, its export {color,depth,pose,intrinsic}, or {color,depth,cam}."""
 
 from __future__ import annotations
 

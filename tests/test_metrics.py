@@ -171,6 +171,20 @@ def test_paired_bootstrap_matches_scipy_and_closed_form(rng):
     error = (a - b).std(ddof=1) / np.sqrt(60)
     assert (ours.high - ours.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
     assert ours.excludes_zero
+    from scipy.stats import ttest_rel
+
+    few = slice(0, 9)
+    plain = ttest_rel(a[few], b[few]).statistic / 3  # t = d_z * sqrt(n)
+    assert statistics.effect_size(a[few], b[few]) == pytest.approx(plain * (1 - 3 / 31))
+    assert np.isnan(statistics.effect_size(a, a - 0.5))
+    weights = rng.integers(1, 9, 60)
+    weighted, repeated = statistics.bootstrap_mean(a, weights), np.repeat(a, weights)
+    assert weighted.mean == pytest.approx(repeated.mean())
+    assert weighted.low < weighted.mean < weighted.high
+    error = np.sqrt((weights**2 * (a - weighted.mean) ** 2).sum()) / weights.sum()  # of a ratio of means
+    assert (weighted.high - weighted.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+    with pytest.raises(ValueError, match="positive weights"):
+        statistics.bootstrap_mean(a, 0 * weights)
     with pytest.raises(ValueError, match="equally long"):
         statistics.paired_bootstrap(a, b[:3])
     with pytest.raises(ValueError, match="at least 2"):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench3r.report import sensitivity
 from bench3r.report.adaptive import Evidence
 from bench3r.report.pairwise import pairwise, ratio_notes
 from bench3r.report.scaling import crossover, crossover_text, exponent
@@ -72,6 +73,51 @@ def test_controls_are_not_ranked_and_ties_are_marked():
     assert text["VGGT"].startswith("**") or text["SAME"].startswith("**")
     assert text["SAME"].endswith("≈")
     assert not text["VGGT"].endswith("≈")
+
+
+def test_the_tie_group_of_the_best_is_marked():
+    table = compare(rows({"vggt": [0.2, 0.3, 0.4], "same": [0.21, 0.29, 0.41], "worse": [0.5, 0.6, 0.7]}))
+    text = table.shown.set_index("method")[COLUMN.title]
+    assert ["†" in text[m] for m in ("VGGT", "SAME", "WORSE")] == [True, True, False]
+    assert table.raw["depth_median/absrel/tied_with_best"].tolist() == [True, True, False]
+    assert table.raw.set_index("method").loc["worse", "depth_median/absrel/effect_size"] == pytest.approx(
+        np.nan, nan_ok=True
+    )
+    alone = compare(rows({"vggt": [0.2, 0.3, 0.4], "worse": [0.5, 0.6, 0.7]})).shown
+    assert not alone[COLUMN.title].str.contains("†").any()  # a group of one is no tie
+
+
+def test_seeds_repeat_a_scene_and_are_no_scenes_of_their_own():
+    one = rows({"vggt": [0.1, 0.2, 0.6], "fast": [0.2, 0.2, 0.5]})
+    several = pd.concat([one, one.assign(seed=1, value=one["value"] + 0.1)], ignore_index=True)
+    a, b = (compare(t).raw.set_index("method") for t in (one, several))
+    for part in ("low", "high"):  # as wide as with one seed
+        name = f"depth_median/absrel/{part}"
+        np.testing.assert_allclose(b[name], a[name] + 0.05)
+
+
+def test_a_protocol_may_weigh_scenes():
+    column = Column("AbsRel ↓", "depth_video", "scale_absrel", "ratio", "lower")
+    table = rows({"vggt": [0.1, 0.4], "fast": [0.2, 0.2]}).assign(protocol="depth_video", metric="scale_absrel")
+    pixels = table.assign(metric="valid", value=[300.0, 100.0, 300.0, 100.0])
+    found = comparison(pd.concat([table, pixels], ignore_index=True), pd.DataFrame(), (column,), 4, False, "t", "t", "c").raw
+    assert found["depth_video/scale_absrel/mean"].tolist() == pytest.approx([(3 * 0.1 + 0.4) / 4, 0.2])
+
+
+def test_what_the_protocol_alone_changes():
+    values = {"vggt": [0.1, 0.2], "fast": [0.2, 0.4], "oracle": [0.0, 0.0]}
+    other = {"vggt": [0.4, 0.5], "fast": [0.2, 0.4], "oracle": [0.0, 0.0]}
+    table = pd.concat([rows(values), rows(other).assign(protocol="lite3r")], ignore_index=True)
+    plan = SimpleNamespace(cells=[SimpleNamespace(id=m, tables=["main"]) for m in values])
+    evidence = Evidence(plan, table, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), 4, "", "about")
+    (found,) = sensitivity.measured(evidence)
+    assert found.means.loc["VGGT"].tolist() == pytest.approx([0.15, 0.45])
+    assert found.moved().tolist() == pytest.approx([3, 1])
+    assert found.agreement() == pytest.approx(-1)  # the order turns round
+    assert found.best() == {"VGGT": ["median scale per scene"], "FAST": ["Lite3R"]}
+    summary, family = sensitivity.tables(evidence)
+    assert summary.shown.loc[0, "best method"] == "VGGT (median scale per scene); FAST (Lite3R)"
+    assert family.shown["Lite3R"].tolist() == ["0.45", "**0.3**"]
 
 
 def test_counts_and_keys():

@@ -1,4 +1,7 @@
-"""Named, versioned scoring rules. One module is one protocol: VERSION, METRICS (name -> unit) and score(Scored)."""
+"""Named, versioned scoring rules. One module is one protocol: VERSION, METRICS (name -> unit) and score(Scored).
+
+Optional: WEIGHT, the metric that weighs scenes in means; NAN_REASON, why a metric may be missing.
+"""
 
 from __future__ import annotations
 

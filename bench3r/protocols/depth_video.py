@@ -3,8 +3,7 @@
 The prediction is resized to the true depth maps by cubic interpolation; pixels count where 0 < truth < the dataset's
 largest depth (Sintel's predictions are clipped there, too). ``scale_``: ten reweighting steps towards least absolute
 error; ``scaleshift_``: a thousand Adam steps of 1e-4, which reach no optimum and depend on the prediction's units;
-``metric_``: nothing. Dataset values of the papers are means weighted by ``valid``, the number of pixels; tables here show
-plain means over scenes.
+``metric_``: nothing. Means over the scenes of a dataset are weighted by ``valid``, the number of pixels, as in the papers.
 """
 
 import numpy as np
@@ -16,6 +15,7 @@ VERSION = 1
 MODES = ("scale", "scaleshift", "metric")
 METRICS = {f"{m}_{k}": u for m in MODES for k, u in (("absrel", "ratio"), ("delta1", "share"), ("rmse", "unit"))}
 METRICS |= {"valid": "pixels"}
+WEIGHT = "valid"  # of a scene in means
 
 
 def score(scored: Scored) -> dict[str, float]:

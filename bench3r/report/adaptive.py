@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.plan import Plan
-from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, settings, wide
+from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, over_seeds, settings, wide
 from bench3r.report.tables import QUALITY, REGIONS, ROUTING, Table, comparison, flops_of, name_of, of_setting
 from bench3r.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
 
@@ -286,7 +286,7 @@ def _equal_cost_cell(
 ) -> dict[str, object]:
     """Shown and raw entries of one adaptive setting in one column."""
     values = wide(table, column)
-    values = values[values.index.isin(common)]
+    values = over_seeds(values[values.index.isin(common)])
     curve = control_curve(values, costs)
     if not curve or key not in values.columns:
         return {column.title: "–"}

@@ -24,7 +24,7 @@ from bench3r.method import Method
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.registry import load_one
 from bench3r.report.adaptive import Evidence
-from bench3r.report.summary import REFERENCE, Column, wide
+from bench3r.report.summary import REFERENCE, Column, over_seeds, wide
 from bench3r.report.tables import QUALITY, Table
 
 FILE = Path(__file__).with_name("claims.yaml")
@@ -116,7 +116,7 @@ def _default(method: str, options: str, wanted: dict[str, Any]) -> bool:
 
 def _scene_values(e: Evidence, column: Column, method: str, wanted: dict[str, Any]) -> pd.Series | None:
     """Values of ``column`` by scene, of the default setting of ``method`` with the ``wanted`` options."""
-    values = wide(e.table, column)
+    values = over_seeds(wide(e.table, column))
     keys = [k for k in values.columns if k[0] == method and _options_match(k[3], wanted)]
     exact = [k for k in keys if _default(method, k[3], wanted)]
     key = (exact or keys or [None])[0]
@@ -179,7 +179,7 @@ def direction_options(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) 
 
 def best_option(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdict:
     """Whether the expected value of an option has the best mean."""
-    column, values = METRICS[rule["metric"]], wide(e.table, METRICS[rule["metric"]])
+    column, values = METRICS[rule["metric"]], over_seeds(wide(e.table, METRICS[rule["metric"]]))
     found: dict[float, pd.Series] = {}
     for key in values.columns:
         value = json.loads(key[3]).get(rule["option"]) if key[0] == rule["method"] else None

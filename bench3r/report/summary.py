@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench3r.metrics.statistics import Interval, bootstrap_mean, paired_bootstrap
+from bench3r.metrics.statistics import Interval, bootstrap_mean, effect_size, paired_bootstrap
 from bench3r.models.scales import NETWORKS, NO_BACKBONE
+from bench3r.protocols import load_protocol
 from bench3r.protocols.base import NOT_APPLICABLE
 
 SETTING = ["method", "label", "kind", "options", "backbone"]  # what makes a row of a table
@@ -49,6 +50,24 @@ def wide(table: pd.DataFrame, column: Column) -> pd.DataFrame:
     return rows.assign(setting=keys_of(rows)).set_index([*SCENE, "setting"])["value"].unstack("setting")
 
 
+def over_seeds(values: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :func:`wide` with the seeds of a scene averaged: seeds repeat a scene, they are no scenes of their own.
+
+    A scene of which one seed is missing stays missing.
+    """
+    scenes = [n for n in values.index.names if n != "seed"]
+    return values.groupby(level=scenes, sort=False).agg(lambda seeds: seeds.mean(skipna=False))
+
+
+def weights_of(table: pd.DataFrame, column: Column) -> pd.Series | None:
+    """Weight of every scene in means of ``column``, where its protocol names the metric that is one (``WEIGHT``)."""
+    metric = getattr(load_protocol(column.protocol), "WEIGHT", None)
+    if metric is None:
+        return None
+    weight = Column(metric, column.protocol, metric, "", "")
+    return over_seeds(wide(table, weight)).max(axis=1)  # the truth's, so the same for every setting
+
+
 def finished(table: pd.DataFrame) -> pd.DataFrame:
     """Whether a setting (column) finished a scene (row): every record has the status ok."""
     good = table.assign(setting=keys_of(table), good=table["status"].eq("ok"))
@@ -67,24 +86,56 @@ def counts(table: pd.DataFrame, setting: tuple[str, ...]) -> tuple[int, int]:
     return int(own.to_numpy().sum()), len(own)
 
 
-def interval(values: pd.Series) -> Interval | None:
-    """Mean over scenes with its bootstrap interval; None without any value."""
+def interval(values: pd.Series, weights: pd.Series | None = None) -> Interval | None:
+    """Mean over scenes, weighted if asked, with its bootstrap interval; None without any value."""
     values = values.dropna()
-    return bootstrap_mean(values.to_numpy()) if len(values) else None
+    return bootstrap_mean(values.to_numpy(), _at(weights, values.index)) if len(values) else None
 
 
-def against_reference(values: pd.DataFrame, setting: tuple[str, ...]) -> Interval | None:
-    """Paired bootstrap of (setting - its unchanged backbone) over the scenes that both have."""
-    reference = [c for c in values.columns if c[0] == reference_of(setting[-1])]
-    if not reference or setting not in values.columns or setting == reference[0]:
+def _at(weights: pd.Series | None, scenes: pd.Index) -> np.ndarray | None:
+    return None if weights is None else weights.reindex(scenes).to_numpy()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paired difference of two settings over the scenes that both have."""
+
+    interval: Interval
+    effect: float  # standardised, nan when all differences are the same
+
+
+def difference(
+    values: pd.DataFrame, first: tuple[str, ...], second: tuple[str, ...], weights: pd.Series | None = None
+) -> Difference | None:
+    """``first`` minus ``second``; None when fewer than two scenes have both."""
+    if first not in values.columns or second not in values.columns:
         return None
-    both = values[[setting, reference[0]]].dropna()
+    both = values[[first, second]].dropna()
     if len(both) < 2:
         return None
-    return paired_bootstrap(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
+    a, b = both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy()
+    return Difference(paired_bootstrap(a, b, _at(weights, both.index)), effect_size(a, b))
 
 
-def ranks(means: dict[tuple[str, ...], float], better: str) -> tuple[object, object]:
+def against_reference(values: pd.DataFrame, setting: tuple[str, ...], weights: pd.Series | None = None) -> Difference | None:
+    """``setting`` minus its unchanged backbone."""
+    reference = [c for c in values.columns if c[0] == reference_of(setting[-1])]
+    if not reference or setting == reference[0]:
+        return None
+    return difference(values, setting, reference[0], weights)
+
+
+def tied_with(
+    values: pd.DataFrame, best: tuple[str, ...] | None, keys: list[tuple[str, ...]], weights: pd.Series | None = None
+) -> set[tuple[str, ...]]:
+    """The tie group of ``best``: itself and all of ``keys`` whose paired difference to it is not clear of zero."""
+    if best is None:
+        return set()
+    found = {k: difference(values, k, best, weights) for k in keys if k != best}
+    return {best} | {k for k, d in found.items() if d is not None and not d.interval.excludes_zero}
+
+
+def ranks(means: dict[tuple[str, ...], float], better: str) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """The best and the second best setting (controls are not passed in); none where no way is better."""
     if not better:
         return None, None

@@ -18,13 +18,17 @@ from bench3r.report.summary import (
     SCENE,
     SETTING,
     Column,
+    Difference,
     against_reference,
     common_scenes,
     counts,
     interval,
+    over_seeds,
     ranks,
     reference_of,
     settings,
+    tied_with,
+    weights_of,
     wide,
 )
 from bench3r.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
@@ -66,6 +70,8 @@ DETAIL = (
 )
 
 
+RAW = ("mean", "low", "high", "tied_with_best", "delta_vs_backbone", "delta_low", "delta_high", "effect_size")
+TIED = "†"  # in the tie group of the best
 SENTENCE, PAGE = 60, 45  # letters of a cell, rows: what still is a table on one page
 
 
@@ -117,7 +123,8 @@ class Table:
 
 _ESCAPED = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
             "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "²": "$^2$",
-            "≈": r"$\approx$", "π": r"$\pi$", "³": "$^3$", "×": r"$\times$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
+            "≈": r"$\approx$", "†": r"$\dagger$", "τ": r"$\tau$", "π": r"$\pi$",
+            "³": "$^3$", "×": r"$\times$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
             "δ": r"$\delta$", "–": "--", "<": "$<$", ">": "$>$", "`": ""}  # fmt: skip
 
 
@@ -148,13 +155,14 @@ def label_of(method: str, label: str, own: dict[str, object], everyone: list[dic
 
 
 def quality_cells(
-    values: pd.DataFrame, column: Column, rows: pd.DataFrame
+    values: pd.DataFrame, column: Column, rows: pd.DataFrame, weights: pd.Series | None = None
 ) -> tuple[dict[tuple[str, ...], str], dict[tuple[str, ...], dict[str, float]]]:
-    """Shown text and raw numbers of one quality column for every setting."""
-    keys = [tuple(r) for r in rows[SETTING].to_numpy()]
-    stats = {k: interval(values[k]) for k in keys if k in values.columns}
+    """Shown text and raw numbers of one quality column for every setting; ``weights`` of scenes in means, if any."""
+    keys, values = [tuple(r) for r in rows[SETTING].to_numpy()], over_seeds(values)
+    stats = {k: interval(values[k], weights) for k in keys if k in values.columns}
     contenders = {k: s.mean for k, s in stats.items() if s and k[2] != "control"}
     best, second = ranks(contenders, column.better)
+    tied = tied_with(values, best, list(contenders), weights)
     shown: dict[tuple[str, ...], str] = {}
     raw: dict[tuple[str, ...], dict[str, float]] = {}
     for key in keys:
@@ -166,11 +174,13 @@ def quality_cells(
         text = f"**{text}**" if key == best else f"_{text}_" if key == second else text
         if np.isfinite(s.low):
             text += f" [{s.low:.{column.digits}f}, {s.high:.{column.digits}f}]"
-        delta = against_reference(values, key)
-        raw[key] = {"mean": s.mean, "low": s.low, "high": s.high}
+        text += TIED if len(tied) > 1 and key in tied else ""
+        raw[key] = {"mean": s.mean, "low": s.low, "high": s.high, "tied_with_best": key in tied}
+        delta = against_reference(values, key, weights)
         if delta:
-            raw[key] |= {"delta_vs_backbone": delta.mean, "delta_low": delta.low, "delta_high": delta.high}
-            text += " ≈" if not delta.excludes_zero else ""
+            d = delta.interval
+            raw[key] |= {"delta_vs_backbone": d.mean, "delta_low": d.low, "delta_high": d.high, "effect_size": delta.effect}
+            text += " ≈" if not d.excludes_zero else ""
         shown[key] = text
     return shown, raw
 
@@ -233,10 +243,10 @@ def comparison(
     raw = rows.copy()
     for column in columns:
         values = wide(table, column)
-        cells, numbers = quality_cells(values[values.index.isin(common)], column, rows)
+        cells, numbers = quality_cells(values[values.index.isin(common)], column, rows, weights_of(table, column))
         keys = [tuple(r) for r in rows[SETTING].to_numpy()]
         shown[column.title] = [cells[k] for k in keys]
-        for part in ("mean", "low", "high", "delta_vs_backbone", "delta_low", "delta_high"):
+        for part in RAW:
             raw[f"{column.protocol}/{column.metric}/{part}"] = [numbers[k].get(part) for k in keys]
     if with_cost:
         costs = [cost_cells(profiles, r, frames) for _, r in rows.iterrows()]
@@ -267,14 +277,26 @@ def differences(table: pd.DataFrame, columns: tuple[Column, ...], name: str, tit
     raw = rows.copy()
     for column in columns:
         values = wide(table, column)
-        values = values[values.index.isin(common)]
-        found = [against_reference(values, tuple(r)) for r in rows[SETTING].to_numpy()]
-        d = column.digits
-        shown[f"Δ {column.title}"] = [f"{f.mean:+.{d}f} [{f.low:+.{d}f}, {f.high:+.{d}f}]" if f else "–" for f in found]
+        values = over_seeds(values[values.index.isin(common)])
+        weights = weights_of(table, column)
+        found = [against_reference(values, tuple(r), weights) for r in rows[SETTING].to_numpy()]
+        shown[f"Δ {column.title}"] = [_difference_text(f, column.digits) for f in found]
         for part in ("mean", "low", "high"):
-            raw[f"{column.protocol}/{column.metric}/delta_{part}"] = [getattr(f, part) if f else None for f in found]
-    notes = ["Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is no difference."]
+            name_of_part = f"{column.protocol}/{column.metric}/delta_{part}"
+            raw[name_of_part] = [getattr(f.interval, part) if f else None for f in found]
+        raw[f"{column.protocol}/{column.metric}/effect_size"] = [f.effect if f else None for f in found]
+    notes = ["Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is no difference. "
+             "d: the difference over the standard deviation of the scenes' differences (Cohen's d_z, corrected for few "
+             "scenes): how regular it is, not how large."]  # fmt: skip
     return Table(name, title, caption, shown, raw, notes)
+
+
+def _difference_text(found: Difference | None, digits: int) -> str:
+    if found is None:
+        return "–"
+    d = found.interval
+    text = f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
+    return f"{text}, d {found.effect:+.1f}" if np.isfinite(found.effect) else text
 
 
 def add_reported(table: Table) -> Table:

@@ -14,7 +14,18 @@ from bench3r.errors import Bench3RError
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
-from bench3r.report import adaptive, attention, claims, depth_figures, figures, pairwise, reference, roofline, scaling
+from bench3r.report import (
+    adaptive,
+    attention,
+    claims,
+    depth_figures,
+    figures,
+    pairwise,
+    reference,
+    roofline,
+    scaling,
+    sensitivity,
+)
 from bench3r.report.page import Clouds, write_page
 from bench3r.report.published import published_table
 from bench3r.report.summary import holes
@@ -44,7 +55,9 @@ def caption(plan: Plan, table: pd.DataFrame) -> str:
 NOTES = [
     "Means over the scenes that every compared method finished, with 95 % bootstrap intervals over scenes; "
     "n/N: finished of planned scenes.",
-    "**best** and _second best_ method (controls are not ranked); ≈: the paired difference to VGGT is not clear of zero.",
+    "**best** and _second best_ method (controls are not ranked); †: tied with the best, their paired difference is not "
+    "clear of zero; ≈: the same of its unchanged backbone.",
+    "Seeds of a scene are averaged first; scenes weigh the same, unless a protocol says otherwise.",
     "CD is (accuracy + completeness) / 2 after similarity and ICP alignment, dMSE the depth error after median scale; "
     "both in units of the scene's true median depth, so that scenes of different units can be averaged.",
     "Time is the median [quartiles] of one forward pass with the machine to itself, FLOPs are 2 x multiply-adds; "
@@ -74,6 +87,7 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
     beside = roofline.roofline(e)
     out = [add_reported(second), against, *([pairs] if pairs else []), *adaptive.tables(e), *attention.tables(e), detail]
     out += [beside] if beside else []
+    out += sensitivity.tables(e)
     plugins = rows[rows["kind"].eq("plugin")]
     if "fidelity" in e.plan.config["protocols"] and len(plugins):
         title = "Fidelity: distance from the unchanged backbone's output"
@@ -157,6 +171,7 @@ def build_figures(
     if main["value"].notna().any():
         out.append(("Quality of every scene.", figures.quality(main, QUALITY, folder)))
         out.append(("Quality against measured FLOPs.", depth_figures.pareto(e.everywhere(), e.facts, QUALITY, folder)))
+    out.append(("What the protocol alone changes.", sensitivity.figure(e, folder)))
     out.append(("Spark3R: quality over query and key/value factors.", attention.factor_maps(e, folder)))
     out.append(("Spark3R: sensitivity of the global layers.", attention.sensitivity(e, folder)))
     out.append(("Where depth was spent.", depth_figures.depth_distribution(e.facts, e.everywhere(), folder)))
