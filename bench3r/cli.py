@@ -296,6 +296,18 @@ def compare_(
         table.write(out)
 
 
+@app.command("merge")
+def merge_(
+    sources: Annotated[list[Path], typer.Argument(help="results/RUN folders, records files or bundles")],
+    out: Annotated[Path, typer.Option("--out", help="folder to write; must be new or empty")] = Path("reports/merged"),
+) -> None:
+    """Put results of several runs, machines or people in one table, where rules and frames are the same."""
+    from bench3r.report.merge import read_sources, write_merged
+
+    tables = write_merged(read_sources(sources), out)
+    console.print(f"{out / 'merged.md'}: {len(tables)} tables from {len(sources)} sources")
+
+
 @app.command("export")
 def export_(
     plan: Annotated[Path | None, typer.Option("--plan", help="plan file of the run (.bench3r/RUN.json)")] = None,

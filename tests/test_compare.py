@@ -11,7 +11,7 @@ import pytest
 from bench3r.config import parse_config
 from bench3r.errors import Bench3RError
 from bench3r.plan import make_plan
-from bench3r.report import bundle
+from bench3r.report import bundle, merge
 from bench3r.report.compare import compare, lower_is_better, read_records
 from tests.in_process import run_all
 
@@ -45,6 +45,45 @@ def test_a_run_equals_itself_and_changes_are_found(finished):
     assert len(found.shown) == len(changed) == 2
     back = compare(worse, table, ("b", "a")).raw
     assert set(back[back["metric"] == "absrel"]["verdict"]) == {"better"}
+
+
+def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):
+    folder, plan = finished
+    one, other = folder / "results" / "one", tmp_path / "theirs"
+    bundle.export(plan, tmp_path / "ours.zip")
+    other.mkdir()
+    table = read_records(one).assign(device="another machine")
+    table["value"] = table["value"].where(table["metric"] != "absrel", table["value"] + 0.2)
+    table.to_parquet(other / "records.parquet")
+    sources = merge.read_sources([tmp_path / "ours.zip", other])
+    (merged,) = merge.write_merged(sources, tmp_path / "merged")
+    assert list(merged.shown["source"]) == ["ours", "ours", "theirs", "theirs"]
+    vggt = merged.raw[merged.raw["label"] == "VGGT"].set_index("source")["depth_median/absrel/mean"]
+    assert vggt["theirs"] == pytest.approx(vggt["ours"] + 0.2)
+    assert merged.shown.set_index(["method", "source"])["device"]["VGGT", "theirs"] == "another machine"
+    assert "s" in merged.shown["Time (s)"].iloc[0] or "[" in merged.shown["Time (s)"].iloc[0]
+    assert merged.shown["Time (s)"].iloc[2] == "–"  # theirs came without profiles
+    kept = pd.read_parquet(tmp_path / "merged" / "records.parquet")
+    assert kept.groupby("source").size().to_dict() == {"ours": len(table), "theirs": len(table)}
+    with pytest.raises(Bench3RError, match="nothing is overwritten"):
+        merge.write_merged(sources, tmp_path / "merged")
+
+
+def test_other_rules_or_frames_are_not_merged(finished, tmp_path):
+    folder, _ = finished
+    table = read_records(folder / "results" / "one")
+    for name, changed in (("rules", table.assign(protocol_hash="x")), ("frames", table.assign(lists_sha256="x"))):
+        (tmp_path / name).mkdir()
+        changed.to_parquet(tmp_path / name / "records.parquet")
+    paths = [folder / "results" / "one", tmp_path / "rules", tmp_path / "frames"]
+    with pytest.raises(Bench3RError, match="no two sources share"):
+        merge.merge(merge.read_sources(paths))
+    tables = merge.merge(merge.read_sources([paths[0], *paths]))
+    assert [t.name for t in tables] == ["merged_1_scannet", "not_merged"]
+    assert sorted(tables[1].shown["source"]) == ["frames", "rules"]
+    assert set(tables[0].shown["source"]) == {"one", "one-2"}
+    with pytest.raises(Bench3RError, match="at least two"):
+        merge.read_sources(paths[:1])
 
 
 def test_other_rules_and_other_frames_are_never_mixed(finished):

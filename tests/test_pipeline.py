@@ -124,7 +124,8 @@ def unfinish(folder: Path, output: Path) -> None:
 def jobs(done: subprocess.CompletedProcess) -> set[str]:
     """Outputs that a run made."""
     text = done.stdout + done.stderr
-    return {line.split("output:")[1].strip() for line in text.splitlines() if line.strip().startswith("output:")}
+    lines = [line.split("output:")[1] for line in text.splitlines() if line.strip().startswith("output:")]
+    return {output.strip() for line in lines for output in line.split(",")}
 
 
 def test_every_scene_has_every_metric(project):
@@ -159,6 +160,21 @@ def test_the_report_says_what_it_stands_on(project):
     for name in ("table2.tex", "table2.csv", "detail.md"):
         assert (project / "reports/small/tables" / name).stat().st_size > 100
     assert (project / "reports/small/figures/panel_scannet.png").stat().st_size > 5000
+
+
+def test_snakemakes_own_report_has_captions_and_categories(project, tmp_path):
+    done = snakemake(project, "--report", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    text = (tmp_path / "report.html").read_text()
+    for part in (
+        "Everything on one page",
+        "Figures",
+        "Tables",
+        "Raw values behind",
+        "Drawn from the collected",
+        "table2.csv",
+    ):
+        assert part in text, part
 
 
 def test_running_again_does_nothing(project):

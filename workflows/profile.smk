@@ -12,7 +12,7 @@ rule profile:
         f"results/logs/{RUN}/profile/{{profile}}.log",
     conda:
         "../environment.yml"
-    threads: workflow.cores
+    threads: workflow.resource_settings.cores or 1
     resources:
         gpu=GPU,
     params:

@@ -1,3 +1,6 @@
+report: "captions/workflow.rst"
+
+
 rule collect:
     """One tidy table of all records."""
     input:
@@ -21,7 +24,26 @@ rule report:
     input:
         str(paths.collected(RUN)),
     output:
-        f"reports/{RUN}/index.md",
+        index=f"reports/{RUN}/index.md",
+        page=report(
+            f"reports/{RUN}/index.html",
+            caption="captions/page.rst",
+            category="Everything on one page",
+        ),
+        figures=report(
+            directory(f"reports/{RUN}/figures"),
+            patterns=["{figure}.png"],
+            caption="captions/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        tables=report(
+            directory(f"reports/{RUN}/tables"),
+            patterns=["{table}.csv"],
+            caption="captions/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     log:
         f"results/logs/{RUN}/report.log",
     conda:
@@ -30,4 +52,4 @@ rule report:
         plan=PLAN_FILE,
         key=PLAN.report_key,
     shell:
-        "python -m bench3r report --plan {params.plan} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r report --plan {params.plan} --out {output.index:q} > {log:q} 2>&1"

@@ -18,7 +18,7 @@ from bench3r.models.scales import BACKBONE_LABELS
 from bench3r.report.adaptive import Evidence, ablation
 from bench3r.report.figures import save
 from bench3r.report.summary import SETTING, Column, common_scenes, settings, wide
-from bench3r.report.tables import QUALITY, Table, comparison, name_of, of_setting
+from bench3r.report.tables import QUALITY, Table, comparison, name_of, of_setting, peak_bytes
 
 LITE3R = (
     Column("AbsRel ↓", "lite3r", "absrel", "ratio", "lower"),
@@ -133,7 +133,7 @@ def frames_table(evidence: list[Evidence]) -> Table | None:
             row = {"method": name_of(setting, rows), "frames": e.frames, **{k: setting[k] for k in SETTING if k != "method"}}
             if len(own):
                 first = own.iloc[0]
-                row |= {"time_s": float(np.median(first["seconds"])), "peak_rss_bytes": first["peak_rss_bytes"],
+                row |= {"time_s": float(np.median(first["seconds"])), "peak_bytes": peak_bytes(first),
                         "flops": first["flops"]}  # fmt: skip
             for column in QUALITY:
                 values = wide(rows, column)
@@ -145,7 +145,7 @@ def frames_table(evidence: list[Evidence]) -> Table | None:
     if len(evidence) < 2 or not len(raw):
         return None
     shown = raw[["method", "frames"]].copy()
-    for source, title, scale, digits in (("time_s", "Time (s)", 1, 3), ("peak_rss_bytes", "peak memory (GB)", 1e9, 3),
+    for source, title, scale, digits in (("time_s", "Time (s)", 1, 3), ("peak_bytes", "peak memory (GB)", 1e9, 3),
                                          ("flops", "FLOPs (G)", 1e9, 4)):  # fmt: skip
         shown[title] = [f"{v / scale:.{digits}g}" if np.isfinite(v) else "–" for v in pd.to_numeric(raw[source])]
     for column in QUALITY:

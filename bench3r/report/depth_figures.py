@@ -1,4 +1,4 @@
-"""Figures of adaptive depth: distribution, maps over images, correlation with complexity, training, quality against cost."""
+"""Figures of adaptive depth: distribution, maps over images, correlation with complexity, training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from bench3r.dataset import SceneData
 from bench3r.metrics.patches import plane_residual, spread_patches
 from bench3r.report.figures import save
-from bench3r.report.summary import Column, common_scenes, settings, wide
-from bench3r.report.tables import flops_of, name_of, of_setting
+from bench3r.report.summary import settings
+from bench3r.report.tables import name_of, of_setting
 
 DEPTH_COLOURS = "cividis"  # ordered, and readable in print and for colour-blind readers
 
@@ -131,40 +130,3 @@ def finetuning_shares(curve: pd.DataFrame, name: str, folder: Path) -> Path | No
     axes[2].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     return save(figure, folder, "finetuning_depth")
-
-
-def pareto(table: pd.DataFrame, facts: pd.DataFrame, columns: tuple[Column, ...], folder: Path) -> Path | None:
-    """Quality against measured FLOPs, one panel per metric; the shallower VGGTs are joined as the line to beat."""
-    table = table[table["kind"] != "control"]
-    rows, common = settings(table), common_scenes(table)
-    points = [(r, flops_of(facts, r, common) / 1e9) for _, r in rows.iterrows()]
-    points = [(r, f) for r, f in points if np.isfinite(f)]
-    if len(points) < 2:
-        return None
-    methods = list(dict.fromkeys(r["label"] for r, _ in points))
-    palette = sns.color_palette("colorblind")  # ten colours: after them the marker changes
-    looks = {m: (palette[i % len(palette)], "os^D"[i // len(palette) % 4]) for i, m in enumerate(methods)}
-    joined = looks.get("shallower VGGT", ("gray", "o"))[0]
-    spread = max(f for _, f in points) / min(f for _, f in points)
-    figure, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3.4))
-    for axis, column in zip(np.atleast_1d(axes), columns, strict=True):
-        values = wide(table, column)
-        values = values[values.index.isin(common)]
-        means = {tuple(r): values[tuple(r)].mean() for r, _ in points if tuple(r) in values.columns}
-        line = sorted((f, means[tuple(r)]) for r, f in points if r["method"] == "shallow" and tuple(r) in means)
-        axis.plot([f for f, _ in line], [m for _, m in line], color=joined, alpha=0.6)
-        for r, f in points:
-            if tuple(r) in means:
-                colour, marker = looks[r["label"]]
-                axis.scatter(f, means[tuple(r)], color=colour, marker=marker, label=r["label"], zorder=3)
-        axis.set(xlabel="GFLOPs per scene, counted", ylabel=column.title)
-        if spread > 3:
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    np.atleast_1d(axes)[-1].legend(unique.values(), unique.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
-    figure.tight_layout()
-    return save(figure, folder, "pareto")

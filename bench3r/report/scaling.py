@@ -17,11 +17,11 @@ from bench3r.models.scales import BACKBONE_LABELS
 from bench3r.report.adaptive import Evidence
 from bench3r.report.figures import save
 from bench3r.report.summary import reference_of
-from bench3r.report.tables import Table
+from bench3r.report.tables import Table, peak_bytes
 
 MEASURES: dict[str, Callable[[Any], float]] = {  # of a profile record; NaN where it was not measured
     "time (s)": lambda r: float(np.median(r["seconds"])),
-    "peak memory (GB)": lambda r: (r["peak_rss_bytes"] or np.nan) / 1e9,
+    "peak memory (GB)": lambda r: peak_bytes(r) / 1e9,
     "FLOPs (G)": lambda r: (r["flops"] or np.nan) / 1e9,
 }
 

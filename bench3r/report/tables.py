@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -200,6 +201,15 @@ def flops_of(facts: pd.DataFrame, setting: pd.Series, common: pd.Index) -> float
         return float("nan")
     rows = rows[rows.set_index(SCENE).index.isin(common)]
     return float(pd.to_numeric(rows["flops"]).mean())
+
+
+def peak_bytes(row: pd.Series | dict[str, Any]) -> float:
+    """Peak memory of a profile record: of tensors on the GPU, of the process on a CPU; NaN when it was not measured."""
+    for name in ("peak_gpu_bytes", "peak_rss_bytes"):
+        value = row.get(name)
+        if value is not None and np.isfinite(value) and value > 0:
+            return float(value)
+    return float("nan")
 
 
 def cost_cells(profiles: pd.DataFrame, setting: pd.Series, frames: int) -> dict[str, object]:

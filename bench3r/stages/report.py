@@ -18,6 +18,7 @@ from bench3r.report import (
     adaptive,
     attention,
     claims,
+    cost_figures,
     depth_figures,
     figures,
     pairwise,
@@ -170,7 +171,11 @@ def build_figures(
     main = e.rows_of("main")
     if main["value"].notna().any():
         out.append(("Quality of every scene.", figures.quality(main, QUALITY, folder)))
-        out.append(("Quality against measured FLOPs.", depth_figures.pareto(e.everywhere(), e.facts, QUALITY, folder)))
+        out += [
+            (f"Quality against {label}.", cost_figures.pareto(e, name, QUALITY, folder))
+            for name, label in cost_figures.COSTS.items()
+        ]
+        out += cost_figures.option_curves(e, folder)
     out.append(("What the protocol alone changes.", sensitivity.figure(e, folder)))
     out.append(("Spark3R: quality over query and key/value factors.", attention.factor_maps(e, folder)))
     out.append(("Spark3R: sensitivity of the global layers.", attention.sensitivity(e, folder)))
@@ -241,7 +246,11 @@ def run_list(folder: Path) -> str:
 
 
 def report(plan: Plan, collected: Path, out: Path) -> None:
-    """Write ``out`` (index.md) with its tables and figures beside it."""
+    """Write ``out`` (index.md) with its tables and figures beside it. Raises Bench3RError without a collected table."""
+    if not collected.is_file():
+        raise Bench3RError(
+            f"{collected} is missing: the run has no records yet; start it, or `bench3r collect` what there is"
+        )
     table = pd.read_parquet(collected)
     evidence = gather(plan, table, collected)
     tables = build_tables(evidence)

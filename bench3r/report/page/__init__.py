@@ -27,11 +27,11 @@ from bench3r.metrics.pose import move_trajectory
 from bench3r.protocols.base import NotComputable, Scored
 from bench3r.report.adaptive import Evidence
 from bench3r.report.summary import settings
-from bench3r.report.tables import QUALITY, Table, name_of, of_setting
+from bench3r.report.tables import QUALITY, Table, name_of, of_setting, peak_bytes
 
 FOLDER = Path(__file__).parent
 POINTS = 2000  # of a cloud in the viewer
-COSTS = ("FLOPs (G)", "time (s)", "peak memory (MB)")
+COSTS = ("FLOPs (G)", "time (s)", "peak memory (MB)", "energy (J)")
 
 
 @dataclass
@@ -185,7 +185,9 @@ def pareto_points(e: Evidence) -> list[dict[str, Any]]:
             if len(cost):
                 first = cost.iloc[0]
                 point["time (s)"] = float(np.median(first["seconds"]))
-                point["peak memory (MB)"] = float(first["peak_rss_bytes"]) / 1e6 if first["peak_rss_bytes"] else None
+                memory, energy = peak_bytes(first), first.get("energy_j")
+                point["peak memory (MB)"] = memory / 1e6 if np.isfinite(memory) else None
+                point["energy (J)"] = float(energy) if energy is not None and np.isfinite(energy) else None
             counted = pd.to_numeric(facts["flops"]).mean() if len(facts) else np.nan
             point["FLOPs (G)"] = float(counted) / 1e9 if np.isfinite(counted) else None
             out.append(point)
@@ -228,9 +230,11 @@ def write_page(
          "notes": [cell_html(n) for n in t.notes]}
         for t in tables
     ]  # fmt: skip
+    points = pareto_points(e)
     data = {
-        "tables": [origins(t, behind(t, e, records), run) for t in tables], "pareto": pareto_points(e),
-        "costs": list(COSTS), "qualities": [c.title for c in QUALITY], "scenes": packs,
+        "tables": [origins(t, behind(t, e, records), run) for t in tables], "pareto": points,
+        "costs": [c for c in COSTS if any(p.get(c) is not None for p in points)],
+        "qualities": [c.title for c in QUALITY], "scenes": packs,
     }  # fmt: skip
     text = json.dumps(finite(data), allow_nan=False, default=str).replace("</", "<\\/")
     pictures = [(t, picture(p)) for t, p in figures if p.name]
