@@ -38,7 +38,7 @@ def _claim_gpu(plan: Any) -> None:
         claim()
 
 
-@app.command("list")
+@app.command("list", epilog="Example: bench3r list --methods")
 def list_(
     methods: Annotated[bool, typer.Option("--methods")] = False,
     backbones: Annotated[bool, typer.Option("--backbones")] = False,
@@ -60,7 +60,7 @@ def list_(
         console.print(table)
 
 
-@app.command()
+@app.command(epilog="Example: bench3r check methods/spark3r.py")
 def check(file: Annotated[Path, typer.Argument(help="a file in methods/")]) -> None:
     """Run the contract test on a method: it loads, builds and reconstructs one small scene."""
     from bench3r.contract import check_method
@@ -69,7 +69,7 @@ def check(file: Annotated[Path, typer.Argument(help="a file in methods/")]) -> N
         console.print(line)
 
 
-@app.command()
+@app.command(epilog="Example: bench3r plan --config config/paper.yaml")
 def plan(
     config: Annotated[Path, typer.Option("--config", help="configuration file")] = Path("config/default.yaml"),
     out: Out = None,
@@ -87,7 +87,7 @@ def plan(
                   f"plan: {target}")  # fmt: skip
 
 
-@app.command()
+@app.command(epilog="Example: bench3r prepare seven_scenes --root /data/7scenes")
 def prepare(
     dataset: Annotated[str, typer.Argument(help="dataset name, or its id in --plan")],
     root: Annotated[str, typer.Option(help="data root, or `procedural`")] = "procedural",
@@ -148,7 +148,7 @@ def _validate(name: str, root: Path, scenes: int | None, every: int, workers: in
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: bench3r train TRAINING --plan .bench3r/default.json")
 def train(
     name: Annotated[str, typer.Argument(help="training id in the plan")],
     plan: PlanFile,
@@ -168,7 +168,7 @@ def train(
     run(made, name, out or paths.trained(made.config["name"], name), max_minutes * 60)
 
 
-@app.command()
+@app.command(epilog="Example: bench3r predict CELL --plan .bench3r/default.json")
 def predict(
     cell: Annotated[str, typer.Argument(help="cell id in the plan")],
     plan: PlanFile,
@@ -191,7 +191,7 @@ def predict(
         console.print(reason)
 
 
-@app.command()
+@app.command(epilog="Example: bench3r profile --scale full --frames 1 100 1000 --device meta")
 def profile(
     names: Annotated[
         list[str] | None, typer.Argument(help="profile id in the plan; frame counts with --device meta")
@@ -242,7 +242,7 @@ def _count_published(device: str, scale: str, frames: str, out: Path | None) -> 
         write_text(out, table.raw.to_csv(index=False))
 
 
-@app.command()
+@app.command(epilog="Example: bench3r score CELL --plan .bench3r/default.json")
 def score(
     cell: Annotated[str, typer.Argument(help="cell id in the plan")],
     plan: PlanFile,
@@ -259,7 +259,7 @@ def score(
     console.print(f"{cell}: {len(rows)} score records")
 
 
-@app.command()
+@app.command(epilog="Example: bench3r collect --plan .bench3r/default.json")
 def collect(plan: PlanFile, out: Out = None) -> None:
     """Put all records of a run into one tidy table (parquet and CSV), holes included."""
     from bench3r.stages import paths
@@ -269,7 +269,7 @@ def collect(plan: PlanFile, out: Out = None) -> None:
     write_tables(made, out or paths.collected(made.config["name"]))
 
 
-@app.command()
+@app.command(epilog="Example: bench3r report --plan .bench3r/default.json")
 def report(plan: PlanFile, out: Out = None) -> None:
     """Write tables and figures to reports/<run>/."""
     from bench3r.stages import paths
@@ -281,7 +281,7 @@ def report(plan: PlanFile, out: Out = None) -> None:
     console.print(f"report: {target}")
 
 
-@app.command("compare")
+@app.command("compare", epilog="Example: bench3r compare results/default results/other")
 def compare_(
     first: Annotated[Path, typer.Argument(help="results/RUN, its records file, or a bundle")],
     second: Annotated[Path, typer.Argument(help="the same of another run, machine or person")],
@@ -296,7 +296,7 @@ def compare_(
         table.write(out)
 
 
-@app.command("merge")
+@app.command("merge", epilog="Example: bench3r merge ours.zip theirs.zip --out reports/merged")
 def merge_(
     sources: Annotated[list[Path], typer.Argument(help="results/RUN folders, records files or bundles")],
     out: Annotated[Path, typer.Option("--out", help="folder to write; must be new or empty")] = Path("reports/merged"),
@@ -308,7 +308,7 @@ def merge_(
     console.print(f"{out / 'merged.md'}: {len(tables)} tables from {len(sources)} sources")
 
 
-@app.command("export")
+@app.command("export", epilog="Example: bench3r export --plan .bench3r/default.json --out ours.zip")
 def export_(
     plan: Annotated[Path | None, typer.Option("--plan", help="plan file of the run (.bench3r/RUN.json)")] = None,
     out: Out = None,
@@ -329,7 +329,7 @@ def export_(
     console.print(f"{target}: {len(manifest['sha256'])} files, {len(manifest['missing'])} planned ones are missing")
 
 
-@app.command()
+@app.command(epilog="Example: bench3r parity tests/golden/da3-small.json")
 def parity(files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")]) -> None:
     """Compare this implementation with stored outputs of official code; exit 1 when a gate is missed."""
     from bench3r.parity import check_file

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from bench3r import cli
 from bench3r.config import parse_config
 from bench3r.contract import check_method
+from bench3r.method import BuildContext, Method
 from bench3r.plan import make_plan
+from bench3r.registry import load_one
 from tests.conftest import ROOT
 from tests.in_process import run_all
 from tests.worlds import build, png16
@@ -48,6 +53,30 @@ def test_the_method_of_the_tutorial(plugins, tmp_path, monkeypatch):
     assert (values.loc["4"] - values.loc["0"]).abs().max() > 1e-6
     page = (tmp_path / "reports" / "strides" / "index.html").read_text()
     assert "every second key (stride 4)" in page
+
+
+@pytest.mark.slow
+def test_the_template_is_a_method_that_changes_nothing(plugins):
+    text = (ROOT / "methods" / "_template.py").read_text()
+    assert text.count("\n") <= 60
+    file = plugins / "methods" / "mine.py"
+    file.write_text(text.replace('"NAME"', '"mine"'))
+    said = "\n".join(check_method(file))
+    assert "loads: mine" in said
+    cls = load_one("methods", "mine", Method, plugins)
+    images = torch.rand(1, 3, 3, 72, 96)
+    dense, model = (BuildContext("vggt", "tiny").backbone_model() for _ in range(2))
+    model.load_state_dict(dense.state_dict())
+    cls().apply(model)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images).depth, dense(images).depth)
+
+
+def test_every_command_has_an_example():
+    for command in cli.app.registered_commands:
+        assert command.epilog, command.callback
+        words = shlex.split(command.epilog.removeprefix("Example: "))
+        assert words[:2] == ["bench3r", command.name or command.callback.__name__]
 
 
 @pytest.mark.slow
