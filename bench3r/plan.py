@@ -1,7 +1,7 @@
 """From a configuration to cells: which (method, options, backbone, scale, dataset, frames, seed) run, and their keys.
 
 The plan is a JSON file that the Snakefile reads, so a Snakemake parse imports neither plug-ins nor torch. It is made
-again when the configuration, methods/, datasets/ or the library change.
+again when the configuration, methods/, datasets/ or the library change, and without torch (bench3r/light.py).
 """
 
 from __future__ import annotations

@@ -23,12 +23,14 @@ PLAN, TRACKING, CLOUD, SECOND = 25.0, 0.02, 5.0, 5.0  # seconds, share, seconds,
 PLANNING = """
 import json, sys, time
 start = time.perf_counter()
+from bench3r.light import leave_torch_out  # as `bench3r plan` does
+leave_torch_out()
 from bench3r.config import parse_config
 from bench3r.plan import make_plan
 raw = {"name": "many", "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
        "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")}, "profile": {"frames": [4]}}
 plan = make_plan(parse_config(raw, "many"))
-print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - start, "torch": "torch" in sys.modules}))
+print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - start, "torch": hasattr(sys.modules.get("torch"), "__version__")}))
 """
 
 

@@ -1,7 +1,7 @@
 """My method: one sentence that `bench3r list --methods` prints.
 
-Copy this file to methods/NAME.py, rename what is in capitals, then run `bench3r check methods/NAME.py`. As it stands it keeps
-every query, key and value: an option that changes nothing is the first thing to test.
+Copy this file to methods/NAME.py, rename what is in capitals, then run `bench3r check methods/NAME.py`. As it stands it
+keeps every query, key and value: an option that changes nothing is the first thing to test.
 """
 
 from __future__ import annotations
@@ -46,6 +46,6 @@ class MyMethod(Method):
         for _, attention in attention_modules(model, "global"):  # or "encoder", "frame", "head"
             attention.core = MyCore(self.options.stride)
 
-    # Also possible: check (refuse a backbone or options at planning), fit (learn in closed form from training scenes), deploy
-    # (how weights are stored), closed_form (FLOPs at published size without running), build (a whole model of its own).
+    # Also possible: check (refuse a backbone or options at planning), fit (learn in closed form from training scenes),
+    # deploy (how weights are stored), closed_form (FLOPs at published size without running), build (a whole model).
     # Derive from bench3r.method.TrainedMethod to be fine-tuned before the comparison. docs/add_a_method.md has examples.

@@ -123,7 +123,7 @@ def flex_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, 
     return _compiled_flex()(q, k, v, block_mask=mask)[:, :, :length]
 
 
-@flex_attention.register_fake
+@torch.library.register_fake("bench3r::flex_attention")
 def _(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int) -> Tensor:
     return q.new_empty((*q.shape[:-1], v.shape[-1]))
 
