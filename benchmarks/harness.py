@@ -30,7 +30,8 @@ from bench3r.plan import make_plan
 raw = {"name": "many", "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
        "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")}, "profile": {"frames": [4]}}
 plan = make_plan(parse_config(raw, "many"))
-print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - start, "torch": hasattr(sys.modules.get("torch"), "__version__")}))
+torch = hasattr(sys.modules.get("torch"), "__version__")
+print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - start, "torch": torch}))
 """
 
 
