@@ -53,7 +53,7 @@ onsuccess:
 
 onerror:
     shell(
-        "python -m bench3r collect --plan {PLAN_FILE} && python -m bench3r report --plan {PLAN_FILE} || true"
+        "python -m bench3r collect --plan {PLAN_FILE:q} && python -m bench3r report --plan {PLAN_FILE:q} || true"
     )
     print(
         f"\nSome jobs were lost; reports/{RUN}/index.md names every hole. Run again to fill them."

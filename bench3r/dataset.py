@@ -6,6 +6,7 @@ camera-to-world poses with OpenCV axes (x right, y down, z forward), all in the 
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,6 +104,18 @@ class Dataset(ABC):
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
         """Write one procedural scene under ``root`` in this dataset's official layout."""
         raise Bench3RError(f"{cls.name} has no procedural stand-in: set `root` to the real data. {cls.obtain}")
+
+
+def inside(root: Path, relative: str) -> Path:
+    """``root / relative`` for a name that a file of the dataset gives.
+
+    Raises Bench3RError when it would lead out of ``root``, as absolute paths and ``..`` can. Links that whoever set the data
+    up has laid are followed.
+    """
+    clean = os.path.normpath(relative)
+    if not relative or os.path.isabs(relative) or clean.split(os.sep)[0] == ".." or "\0" in relative:
+        raise Bench3RError(f"{root}: the dataset names {relative!r}, which lies outside; expected a path below this folder")
+    return root / clean
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -70,8 +70,8 @@ def scene_names(wanted: FrameList, there: list[str]) -> dict[str, str]:
 
 def select_frames(posed: np.ndarray, count: int) -> np.ndarray:
     """FastVGGT's rule: the first of the ``posed`` frames and evenly spaced ones of the rest, ``count`` at most."""
-    if len(posed) <= count:
-        return posed
+    if len(posed) <= count or count < 2:
+        return posed[:count]
     step = max(1, (len(posed) - 1) // (count - 1))
     return np.concatenate([posed[:1], posed[1:][::step][: count - 1]])
 
@@ -82,7 +82,7 @@ def chosen_frames(wanted: FrameList, listed: str, frames: list[str], count: int)
     if picked is None:
         return [frames[i] for i in select_frames(np.arange(len(frames)), count)]
     if wanted.frames_by == "place":
-        missing = [i for i in picked if i >= len(frames)]
+        missing = [i for i in picked if not 0 <= i < len(frames)]
         if missing:
             raise Bench3RError(f"frame list {wanted.name}: {listed} has {len(frames)} frames, place {missing[0]} is asked")
         return [frames[i] for i in picked]

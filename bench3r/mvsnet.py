@@ -52,7 +52,9 @@ def read_pfm(path: Path) -> np.ndarray:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: depth map is missing") from error
-    header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+(-?[\d.]+(?:[eE][-+]?\d+)?)\s", data)
+    except OSError as error:
+        raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+    header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+(-?\d*\.?\d+(?:[eE][-+]?\d+)?)\s", data)
     if header is None:
         raise Bench3RError(f"{path}: not a single-channel PFM file (expected 'Pf', width, height and scale)")
     width, height, scale = int(header[1]), int(header[2]), float(header[3])

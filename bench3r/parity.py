@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
-from bench3r.errors import Bench3RError, unknown
+from bench3r.errors import Bench3RError, describe
 from bench3r.files import read_json, read_npz
 
 REQUIRED: dict[str, tuple[str, ...]] = {
@@ -20,6 +21,24 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "protocol": ("protocol",),
 }
 ALIGNERS: dict[str, tuple[str, ...]] = {"dust3r-global-aligner": ("outputs", "edges")}  # models without a network
+
+
+class Gate(BaseModel):
+    """What one pattern of array names has to fulfil; more keys, such as reasons, may stand beside these."""
+
+    arrays: str
+    metric: Literal["close", "equal", "relnorm", "log_close", "ignore"]
+    atol: float = 0.0
+    rtol: float = 0.0
+    tol: float = 0.0
+    allow_fraction: float = 0.0
+
+
+class Case(BaseModel):
+    """The head of a golden file."""
+
+    kind: Literal["model", "method", "protocol"]
+    gates: list[Gate]
 
 
 def outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
@@ -55,17 +74,16 @@ def judge(ours: np.ndarray, truth: np.ndarray, gate: dict[str, Any]) -> tuple[fl
     a, b = ours.astype(np.float64), truth.astype(np.float64)
     if metric == "relnorm":
         error = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), 1e-300))
-        return error, error <= gate["tol"]
+        return error, error <= gate.get("tol", 0.0)
     if metric == "log_close":
         error = float(np.abs(np.log(a) - np.log(b)).max())
-        return error, error <= gate["atol"]
-    if metric != "close":
-        raise unknown("gate metric", metric, ["close", "equal", "relnorm", "log_close", "ignore"])
+        return error, error <= gate.get("atol", 0.0)
+    assert metric == "close"
     if not b.size:
         return 0.0, True
     same_nan = np.isnan(a) == np.isnan(b)
     difference = np.where(np.isnan(b), 0, np.abs(a - b))
-    missed = ~same_nan | ~(difference <= gate["atol"] + gate["rtol"] * np.abs(np.nan_to_num(b)))
+    missed = ~same_nan | ~(difference <= gate.get("atol", 0.0) + gate.get("rtol", 0.0) * np.abs(np.nan_to_num(b)))
     return float(np.nanmax(difference, initial=0)), bool(missed.mean() <= gate.get("allow_fraction", 0.0))
 
 
@@ -75,16 +93,32 @@ def gate_text(gate: dict[str, Any]) -> str:
     return " ".join([gate["metric"], *(f"{k} {v:g}" for k, v in limits.items())])
 
 
-def check_file(path: Path) -> tuple[list[list[str]], bool]:
-    """Rows (array, error, gate, verdict) for every array of the golden file ``path`` and whether all passed."""
-    case, truth = read_json(path), read_npz(path.with_suffix(".npz"))
-    if case.get("kind") not in REQUIRED:
-        raise unknown("kind of golden file", str(case.get("kind")), REQUIRED, str(path))
-    required = ALIGNERS.get(str(case.get("model")), REQUIRED[case["kind"]])
-    missing = [k for k in ("gates", *required) if k not in case]
+def read_case(path: Path) -> dict[str, Any]:
+    """The description in the golden file ``path``. Raises Bench3RError naming the key that is missing or wrong."""
+    case = read_json(path)
+    try:
+        head = Case.model_validate(case)
+    except ValidationError as error:
+        raise describe(error, str(path)) from error
+    required = ALIGNERS.get(str(case.get("model")), REQUIRED[head.kind])
+    missing = [k for k in required if k not in case]
     if missing:
         raise Bench3RError(f"{path}: golden file without {', '.join(missing)}")
-    ours = outputs(case, truth, str(path))
+    return {**case, "gates": [g.model_dump(exclude_unset=True) for g in head.gates]}
+
+
+def check_file(path: Path) -> tuple[list[list[str]], bool]:
+    """Rows (array, error, gate, verdict) for every array of the golden file ``path`` and whether all passed.
+
+    Raises Bench3RError for a file that does not describe itself fully.
+    """
+    case, truth = read_case(path), read_npz(path.with_suffix(".npz"))
+    try:
+        ours = outputs(case, truth, str(path))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, ArithmeticError) as broken:
+        raise Bench3RError(
+            f"{path}: cannot be recomputed from its description ({type(broken).__name__}: {broken})"
+        ) from broken
     rows, passed = [], True
     for name in (n for n in truth if not n.startswith("in_")):
         gate = gate_for(name, case["gates"], str(path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from bench3r.errors import Bench3RError, unknown
 
 ROOT = Path(os.environ.get("BENCH3R_ROOT", Path(__file__).resolve().parent.parent))
+NAME = re.compile(r"[A-Za-z0-9_]+")  # of a plug-in: it becomes part of file names and commands
 FOLDERS = {"methods": "bench3r_methods", "datasets": "bench3r_datasets"}
 
 
@@ -76,8 +78,8 @@ def load_all(kind: str, base: type, root: Path = ROOT) -> dict[str, Any]:
     for path in plugin_files(kind, root).values():
         cls = plugin_class(kind, load_module(kind, path), base)
         name = getattr(cls, "name", None)
-        if not isinstance(name, str) or not name:
-            raise Bench3RError(f"{path}: {cls.__name__} has no `name`")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise Bench3RError(f"{path}: {cls.__name__}.name is {name!r}; expected letters, digits and _ only")
         if name in classes:
             raise Bench3RError(f"{path}: the name {name!r} is already taken by {inspect.getfile(classes[name])}")
         classes[name] = cls

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_image
+from bench3r.dataset import Dataset, Frame, check_rotation, inside, read_image
 from bench3r.errors import Bench3RError
 
 LEAST_FRAMES = 50  # shorter sequences are not scored
@@ -67,7 +67,7 @@ class CO3Dv2(Dataset):
     def read(self, scene: str, frame: str) -> Frame:
         """PyTorch3D's row vectors and axes (x left, y up) become OpenCV's; isotropic NDC becomes pixels."""
         row = self._frames(scene)[int(frame)]
-        image = read_image(self.root / row["filepath"])
+        image = read_image(inside(self.root, str(row["filepath"])))
         h, w = image.shape[:2]
         flip = np.diag([-1.0, -1, 1])
         w2c = np.eye(4)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, read_bytes, read_image
+from bench3r.dataset import Dataset, Frame, inside, read_bytes, read_image
 from bench3r.errors import Bench3RError
 from bench3r.lens import resample_depth, resample_image, undistorted
 
@@ -43,8 +43,11 @@ class ETH3D(Dataset):
         return sorted(p.name for p in self.root.iterdir() if (p / "dslr_calibration_jpg" / "images.txt").is_file())
 
     def _images(self, scene: str) -> dict[str, pycolmap.Image]:
-        found = model(self.root / scene / "dslr_calibration_jpg").images.values()
-        return {i.name: i for i in sorted(found, key=lambda i: i.name)}
+        path = self.root / scene / "dslr_calibration_jpg"
+        try:
+            return {i.name: i for i in sorted(model(path).images.values(), key=lambda i: i.name)}
+        except UnicodeDecodeError as error:
+            raise Bench3RError(f"{path / 'images.txt'}: an image's name is no text ({error})") from error
 
     def frames(self, scene: str) -> list[str]:
         return list(self._images(scene))
@@ -54,7 +57,7 @@ class ETH3D(Dataset):
         if frame not in images:
             raise Bench3RError(f"{folder / 'dslr_calibration_jpg' / 'images.txt'}: no image {frame!r}")
         camera = model(folder / "dslr_calibration_jpg").cameras[images[frame].camera_id]
-        picture = read_image(folder / "images" / frame)
+        picture = read_image(inside(folder / "images", frame))
         if picture.shape[:2] != (camera.height, camera.width):
             raise Bench3RError(
                 f"{folder / 'images' / frame}: {picture.shape[:2]}, the camera has {camera.height, camera.width}"
@@ -63,7 +66,7 @@ class ETH3D(Dataset):
         k, where = undistorted(camera, (round(camera.height * width / camera.width), width))
         w2c = np.eye(4)
         w2c[:3] = images[frame].cam_from_world().matrix()
-        depth = self._depth(folder / "ground_truth_depth" / frame, picture.shape[:2], where)
+        depth = self._depth(inside(folder / "ground_truth_depth", frame), picture.shape[:2], where)
         return Frame(resample_image(picture, where), k, np.linalg.inv(w2c), depth)
 
     def _depth(self, path: Path, size: tuple[int, int], where: np.ndarray) -> np.ndarray:

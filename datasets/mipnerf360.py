@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, read_image
+from bench3r.dataset import Dataset, Frame, inside, read_image
 from bench3r.errors import Bench3RError
 
 LEAST_TRACK, LARGEST_ERROR, LEAST_ANGLE = 4, 1.0, 3.0  # images, pixels, degrees: what makes a sparse point trusted
@@ -47,7 +47,10 @@ class MipNeRF360(Dataset):
         return self._models[scene]
 
     def frames(self, scene: str) -> list[str]:
-        return sorted(image.name for image in self._model(scene).images.values())
+        try:
+            return sorted(image.name for image in self._model(scene).images.values())
+        except UnicodeDecodeError as error:
+            raise Bench3RError(f"{self.root / scene / 'sparse' / '0'}: an image's name is no text ({error})") from error
 
     def _folder(self, scene: str) -> Path:
         """images_4 outdoors and images_2 indoors are usual; the smallest folder that is there is enough for models."""
@@ -65,7 +68,7 @@ class MipNeRF360(Dataset):
         camera = model.cameras[found[0].camera_id]
         if camera.model.name not in PINHOLE:
             raise Bench3RError(f"{self.root / scene}: camera model {camera.model.name}, expected {' or '.join(PINHOLE)}")
-        image = read_image(self._folder(scene) / frame)
+        image = read_image(inside(self._folder(scene), frame))
         h, w = image.shape[:2]
         k = np.diag([w / camera.width, h / camera.height, 1.0]) @ camera.calibration_matrix()
         k[:2, 2] -= 0.5

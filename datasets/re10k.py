@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_image
+from bench3r.dataset import Dataset, Frame, check_rotation, inside, read_image
 from bench3r.errors import Bench3RError
 from bench3r.files import read_json
 
@@ -48,5 +48,6 @@ class RealEstate10K(Dataset):
             raise Bench3RError(f"{where}: expected filepath, intrinsics 3x3 and extrinsics 4x4 ({error!r})") from error
         check_rotation(w2c, where)
         folder = self.root / scene
-        image = read_image(next((p for p in (folder / path, self.root / path) if p.exists()), folder / "images" / path.name))
+        places = () if path.is_absolute() else (inside(folder, str(path)), inside(self.root, str(path)))
+        image = read_image(next((p for p in places if p.exists()), folder / "images" / path.name))
         return Frame(image, k, np.linalg.inv(w2c))

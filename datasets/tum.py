@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, pose_from_quaternion, read_depth_png, read_image
+from bench3r.dataset import Dataset, Frame, inside, pose_from_quaternion, read_depth_png, read_image
 from bench3r.errors import Bench3RError
 from bench3r.lens import resample_depth, resample_image, undistorted
 from bench3r.trajectory import associate, read_list, read_poses
@@ -75,7 +75,7 @@ class TumRgbd(Dataset):
         if frame not in known:
             raise Bench3RError(f"{folder}: image {frame} has no depth map or pose within {WITHIN} s")
         image_file, depth_file, pose = known[frame]
-        image, depth = read_image(folder / image_file), read_depth_png(folder / depth_file, SCALE)
+        image, depth = read_image(inside(folder, image_file)), read_depth_png(inside(folder, depth_file), SCALE)
         if depth.shape != image.shape[:2]:
             raise Bench3RError(f"{folder / depth_file}: depth {depth.shape} and image {image.shape[:2]} differ in size")
         c2w = pose_from_quaternion(pose, f"{folder / 'groundtruth.txt'}, near {frame}")

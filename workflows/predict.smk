@@ -18,4 +18,4 @@ rule predict:
         plan=PLAN_FILE,
         key=lambda w: PLAN.key("cells", w.cell),
     shell:
-        "python -m bench3r predict {wildcards.cell:q} --plan {params.plan} --threads {threads} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r predict {wildcards.cell:q} --plan {params.plan:q} --threads {threads} --out {output:q} > {log:q} 2>&1"

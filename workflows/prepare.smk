@@ -10,4 +10,4 @@ rule prepare:
         plan=PLAN_FILE,
         key=lambda w: PLAN.key("datasets", w.dataset),
     shell:
-        "python -m bench3r prepare {wildcards.dataset} --plan {params.plan} --out {output} > {log} 2>&1"
+        "python -m bench3r prepare {wildcards.dataset:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

@@ -19,4 +19,4 @@ rule profile:
         plan=PLAN_FILE,
         key=lambda w: PLAN.key("profiles", w.profile),
     shell:
-        "python -m bench3r profile {wildcards.profile:q} --plan {params.plan} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r profile {wildcards.profile:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

@@ -16,7 +16,7 @@ rule collect:
         plan=PLAN_FILE,
         cells=PLAN.names("cells"),
     shell:
-        "python -m bench3r collect --plan {params.plan} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r collect --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -52,4 +52,4 @@ rule report:
         plan=PLAN_FILE,
         key=PLAN.report_key,
     shell:
-        "python -m bench3r report --plan {params.plan} --out {output.index:q} > {log:q} 2>&1"
+        "python -m bench3r report --plan {params.plan:q} --out {output.index:q} > {log:q} 2>&1"

@@ -18,4 +18,4 @@ rule score:
         plan=PLAN_FILE,
         key=PLAN.score_key,
     shell:
-        "python -m bench3r score {wildcards.cell:q} --plan {params.plan} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r score {wildcards.cell:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

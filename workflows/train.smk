@@ -17,4 +17,4 @@ rule train:
         plan=PLAN_FILE,
         key=lambda w: PLAN.key("trainings", w.training),
     shell:
-        "python -m bench3r train {wildcards.training:q} --plan {params.plan} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r train {wildcards.training:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

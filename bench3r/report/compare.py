@@ -11,6 +11,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,11 +38,17 @@ def read_records(source: Path) -> pd.DataFrame:
         source = source / RECORDS
     if not source.is_file():
         raise Bench3RError(f"{source}: no records; expected a folder of results, a records file or a bundle")
+    whole: Any = source
     if zipfile.is_zipfile(source):
         verify(source)
         with zipfile.ZipFile(source) as bundle:
-            return pd.read_parquet(io.BytesIO(bundle.read(RECORDS)))
-    table = pd.read_csv(source) if source.suffix == ".csv" else pd.read_parquet(source)
+            if RECORDS not in bundle.namelist():
+                raise Bench3RError(f"{source}: the bundle holds no {RECORDS}")
+            whole = io.BytesIO(bundle.read(RECORDS))
+    try:
+        table = pd.read_csv(whole) if source.suffix == ".csv" else pd.read_parquet(whole)
+    except (ValueError, OSError) as error:  # pandas and pyarrow raise kinds of these
+        raise Bench3RError(f"{source}: no table of records ({error})") from error
     missing = [c for c in (*SETTING, *SAME, "scene", "value") if c not in table]
     if missing:
         raise Bench3RError(f"{source}: the table lacks {', '.join(missing)}; collect the run again")

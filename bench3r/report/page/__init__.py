@@ -236,7 +236,7 @@ def write_page(
         "costs": [c for c in COSTS if any(p.get(c) is not None for p in points)],
         "qualities": [c.title for c in QUALITY], "scenes": packs,
     }  # fmt: skip
-    text = json.dumps(finite(data), allow_nan=False, default=str).replace("</", "<\\/")
+    text = json.dumps(finite(data), allow_nan=False, default=str).replace("<", "\\u003c")
     pictures = [(t, picture(p)) for t, p in figures if p.name]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((FOLDER / "page.html.j2").read_text())

@@ -1,0 +1,158 @@
+"""Names and files that mean harm: nothing of them reaches a shell, a page or a path outside the data root."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from bench3r.dataset import Dataset, inside
+from bench3r.errors import Bench3RError
+from bench3r.method import Method
+from bench3r.registry import load_all, load_one
+from tests.conftest import ROOT
+from tests.in_process import run_all
+from tests.worlds import WRITERS
+
+HOSTILE = "a 'b' \"c\"; touch harmed; $(touch harmed2) `touch harmed3` é&|"
+METHOD = '''"""Says what it was told."""
+
+from bench3r.method import Method, MethodOptions
+from bench3r.registry import load_one
+
+
+class Told(Method):
+    """An oracle with a text as option."""
+
+    name = "told"
+    label = {label!r}
+    kind = "control"
+
+    class Options(MethodOptions):
+        text: str = ""
+
+    def build(self, context):
+        predict = load_one("methods", "oracle", Method)().build(context)
+
+        def call(images, scene):
+            if "fail" in self.options.text:
+                raise ValueError("<img src=x onerror=alert(1)>" + self.options.text)
+            return predict(images, scene)
+
+        return call
+'''
+
+
+@pytest.mark.slow
+def test_hostile_names_never_reach_a_shell(tmp_path):
+    """Folder of the project, data root and option hold spaces, quotes, ;, $(), backticks and unicode."""
+    folder = tmp_path / HOSTILE.replace("/", "")
+    for name in ("bench3r", "methods", "datasets", "workflows", "config"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "methods" / "told.py").write_text(METHOD.format(label="told"))
+    data = tmp_path / f"data {HOSTILE}"
+    load_one("datasets", "scannet", Dataset).write_procedural(data, "scene9000_00", 0, 1, 4)
+    config = {
+        "name": "hostile", "methods": {"told": {"text": [HOSTILE, ""]}}, "frames": [3], "protocols": ["depth_median"],
+        "datasets": {"scannet": {"root": str(data), "scenes": 1, "views": 4}},
+    }  # fmt: skip
+    (folder / "config" / "hostile.yaml").write_text(yaml.safe_dump(config))
+    environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/hostile.yaml"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    rows = pd.read_parquet(folder / "results/hostile/records.parquet")
+    assert set(rows["status"]) == {"ok"}
+    assert {json.loads(o)["text"] for o in rows["options"]} == {HOSTILE, ""}
+    assert not list(tmp_path.rglob("harmed*"))
+
+
+@pytest.mark.parametrize("name", ["two words", "$(touch harmed)", "../up", "a;b", "é", ""])
+def test_a_plug_in_with_a_hostile_name_is_refused(name, plugins):
+    (plugins / "methods" / "told.py").write_text(
+        METHOD.format(label="told").replace('"told"\n    label', f"{name!r}\n    label")
+    )
+    with pytest.raises(Bench3RError, match=r"told\.py: Told\.name is .*expected letters"):
+        load_all("methods", Method, plugins)
+
+
+@pytest.mark.slow
+def test_the_page_escapes_everything(plugins, tmp_path, monkeypatch):
+    from bench3r.config import parse_config
+    from bench3r.plan import make_plan
+
+    label = "</script><script>alert(1)</script>"
+    (plugins / "methods" / "told.py").write_text(METHOD.format(label=label))
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "name": "page", "methods": {"vggt": {}, "told": {"text": ["<b>fail</b>", ""]}}, "frames": [3],
+        "protocols": ["depth_median"], "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 4}},
+        "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
+    }  # fmt: skip
+    run_all(make_plan(parse_config(config, "page.yaml")))
+    page = (tmp_path / "reports/page/index.html").read_text()
+    assert "alert(1)" in page  # it is shown
+    for harm in ("<script>alert(1)", "<img src=x", "<b>fail"):
+        assert harm not in page, harm
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b", "..", "", "a\0b"])
+def test_names_that_lead_outside_are_refused(name, tmp_path):
+    with pytest.raises(Bench3RError, match="lies outside"):
+        inside(tmp_path, name)
+    assert inside(tmp_path, "a/../b/c.png") == tmp_path / "b" / "c.png"
+
+
+def _tum(root):
+    (root / "rgbd_dataset_freiburg3_test" / "rgb.txt").write_text("1305031102.175304 ../../secret.png\n")
+
+
+def _co3d(root):
+    (path,) = root.glob("*_test.jgz")
+    stored = json.loads(gzip.decompress(path.read_bytes()))
+    for frames in stored.values():
+        for row in frames:
+            row["filepath"] = "../secret.png"
+    path.write_bytes(gzip.compress(json.dumps(stored).encode()))
+
+
+def _re10k(root):
+    (path,) = root.glob("*/annotations.json")
+    rows = json.loads(path.read_text())
+    for row in rows:
+        row["filepath"] = "../../secret.png"
+    path.write_text(json.dumps(rows))
+
+
+def _eth3d(root):
+    (path,) = root.glob("*/dslr_calibration_jpg/images.txt")
+    path.write_text(path.read_text().replace("dslr_images/", "../../../dslr_images/"))
+
+
+@pytest.mark.parametrize(("case", "spoil"), [("tum", _tum), ("co3dv2", _co3d), ("re10k", _re10k), ("eth3d", _eth3d)])
+def test_files_that_name_files_outside_the_root_are_refused(case, spoil, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    WRITERS[case][1](root)
+    spoil(root)
+    dataset = load_one("datasets", WRITERS[case][0], Dataset)(root)
+    (scene,) = dataset.scenes()
+    with pytest.raises(Bench3RError, match="lies outside"):
+        dataset.read(scene, dataset.frames(scene)[0])
+
+
+def test_arrays_in_a_data_root_hold_no_objects(tmp_path):
+    WRITERS["megadepth"][1](tmp_path)
+    np.save(tmp_path / "9001" / "0" / "0000.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(Bench3RError, match="unreadable depth map"):
+        load_one("datasets", "megadepth", Dataset)(tmp_path).read("9001/0", "0000")
