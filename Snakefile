@@ -3,7 +3,6 @@
 #   snakemake --cores all --configfile config/NAME.yaml      another run
 #   snakemake --cores all --profile slurm                    the full sweep on a cluster
 import sys
-from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(workflow.basedir))
 from bench3r.stages import paths
@@ -43,8 +42,8 @@ rule all:
 
 
 onstart:
-    if workflow.is_main_process and (missing := PLAN.missing()):
-        raise WorkflowError("Nothing was started. Missing:", *missing)
+    if workflow.is_main_process:
+        PLAN.begin(workflow.local_exec)
 
 
 onsuccess:

@@ -1,5 +1,20 @@
-"""``python -m bench3r``."""
+"""``python -m bench3r``: the job server runs the command where there is one, this process elsewhere."""
 
-from bench3r.cli import main
+import os
+import sys
+
+from bench3r import server
+
+
+def main() -> None:
+    """Run the command line."""
+    if os.environ.get(server.ADDRESS) and sys.argv[1:2] and sys.argv[1] in server.HANDED:
+        code = server.ask(sys.argv[1:])
+        if code is not None:
+            sys.exit(code)
+    from bench3r import cli
+
+    cli.main()
+
 
 main()

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from bench3r import server
 from bench3r.files import digest, tree_digest, write_text
 
 CACHE = Path(".bench3r")
@@ -64,6 +65,18 @@ class WorkflowPlan:
                 what = f"no shipped weights at scale {scale}" if source == "shipped" else str(source)
                 out.append(f"base.{backbone}: {what}")
         return out
+
+    def begin(self, local: bool) -> None:
+        """Before the first job: refuse a run that lacks data or weights; offer ``local`` jobs a server where that pays.
+
+        Raises snakemake's WorkflowError with one line per thing that is missing.
+        """
+        from snakemake.exceptions import WorkflowError
+
+        if missing := self.missing():
+            raise WorkflowError("Nothing was started. Missing:", *missing)
+        if local and len(self._entries["cells"]) >= server.PAYS:
+            server.start()
 
     def trainings_of(self, kind: str, name: str) -> list[str]:
         """Trainings whose weights an entry of ``kind`` needs."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench3r import server
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, file_digest, read_json, read_jsonl, write_json, write_jsonl
 from bench3r.plan import Cell, Plan
@@ -72,7 +73,8 @@ class Supervisor:
         return rows
 
     def _bar(self, total: int) -> Progress:
-        bar = Progress(TextColumn(self.cell.id[:60]), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (TextColumn(self.cell.id[:60]), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        bar = Progress(*columns, disable=server.forked)  # its thread must not be there when the worker is forked
         bar.add_task("predict", total=total)
         return bar
 

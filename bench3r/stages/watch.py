@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from bench3r import server
 from bench3r.records import Status
 
 POLL = 0.1  # seconds
@@ -29,7 +30,10 @@ def memory_of(pid: int) -> int:
     return total
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+Worker = subprocess.Popen[bytes] | server.Fork
+
+
+def end(process: Worker) -> None:
     """End a worker and its children, if it still runs."""
     if process.poll() is not None:
         return
@@ -56,15 +60,19 @@ def run_worker(
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, "-m", module, str(job)], stdout=file, stderr=file, env=environment)
+        process: Worker
+        if server.forked:  # what the worker imports is here already
+            process = server.Fork(module, job, file.fileno(), environment)
+        else:
+            process = subprocess.Popen([sys.executable, "-m", module, str(job)], stdout=file, stderr=file, env=environment)
         try:
             verdict = _watch(process, memory_gb, allowed)
         finally:
             end(process)
-    return process.returncode, verdict
+    return process.wait(), verdict
 
 
-def _watch(process: subprocess.Popen[bytes], memory_gb: float, allowed: Callable[[], float]) -> tuple[Status, str] | None:
+def _watch(process: Worker, memory_gb: float, allowed: Callable[[], float]) -> tuple[Status, str] | None:
     while process.poll() is None:
         time.sleep(POLL)
         used = memory_of(process.pid)
