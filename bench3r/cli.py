@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,17 +83,23 @@ def plan(
     from bench3r.light import leave_torch_out
 
     with_stand_ins = not os.environ.get(WITH_TORCH) and leave_torch_out()
+    warned: list[warnings.WarningMessage] = []
     try:
         from bench3r.config import load_config
         from bench3r.plan import make_plan
 
-        made = make_plan(load_config(config))
+        with warnings.catch_warnings(record=True) as warned:
+            made = make_plan(load_config(config))
+        if warned and with_stand_ins:
+            raise RuntimeError("a plug-in may be broken for want of torch alone")
     except Exception:
         if not with_stand_ins:
             raise
         os.environ[WITH_TORCH] = "1"  # a plug-in computes while it is planned, or there is a mistake to be named: once more
         os.execv(sys.executable, [sys.executable, "-m", "bench3r", "plan", "--config", str(config),
                                   *(["--out", str(out)] if out else [])])  # fmt: skip
+    for one in warned:
+        Console(stderr=True).print(f"warning: {_escaped(str(one.message))}", soft_wrap=True)
     target = out or Path(".bench3r") / f"{made.config['name']}.json"
     write_json(target, made.model_dump(mode="json"))
     console.print(f"{len(made.cells)} cells, {len(made.datasets)} datasets, {len(made.trainings)} trainings, "

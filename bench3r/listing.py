@@ -7,7 +7,7 @@ from bench3r.listed import NAMES, load_list
 from bench3r.method import Method
 from bench3r.models.scales import SCALES
 from bench3r.protocols import PROTOCOLS, load_protocol
-from bench3r.registry import load_all
+from bench3r.registry import load_usable
 
 Section = tuple[str, list[str], list[list[str]]]
 
@@ -24,8 +24,9 @@ def sections(names: list[str]) -> list[Section]:
 
 
 def _methods() -> Section:
-    rows = []
-    for name, cls in load_all("methods", Method).items():
+    classes, broken = load_usable("methods", Method)
+    rows = [[name, "CANNOT BE LOADED", "", "", str(error)] for name, error in broken.items()]
+    for name, cls in classes.items():
         options = ", ".join(f"{k}={v.default}" for k, v in cls.Options.model_fields.items())
         rows.append([name, cls.label, cls.kind, options, _first_line(cls.__doc__)])
     return "methods", ["name", "label", "kind", "options (defaults)", "what it does"], rows
@@ -36,8 +37,9 @@ def _backbones() -> Section:
 
 
 def _datasets() -> Section:
-    rows = []
-    for name, cls in load_all("datasets", Dataset).items():
+    classes, broken = load_usable("datasets", Dataset)
+    rows = [[name, "CANNOT BE LOADED", str(error)] for name, error in broken.items()]
+    for name, cls in classes.items():
         stand_in = f"procedural stand-in: {cls.procedural_style}" if cls.procedural_style else "no procedural stand-in"
         depth = "" if cls.has_depth else "; no true depth"
         what = f"{cls.label}: {cls.scene_type}, unit {cls.unit}{depth}; {stand_in}"

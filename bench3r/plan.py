@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import typing
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from bench3r.models.scales import NO_BACKBONE, SCALES, SEAMS
 from bench3r.procedural.seeds import GENERATOR_VERSION, TEST_SEEDS
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.provenance import stage_hash
-from bench3r.registry import load_all, plugin_files
+from bench3r.registry import load_usable, not_there, plugin_files
 
 
 class Entry(BaseModel):
@@ -264,8 +265,13 @@ class Planner:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.methods: dict[str, type[Method]] = load_all("methods", Method)
-        self.datasets: dict[str, type[Dataset]] = load_all("datasets", Dataset)
+        self.methods, self.broken = load_usable("methods", Method)
+        self.datasets, broken_datasets = load_usable("datasets", Dataset)
+        for name in config.datasets:
+            if name not in self.datasets:
+                raise not_there("datasets", name, self.datasets, broken_datasets, "config: datasets")
+        for error in (*self.broken.values(), *broken_datasets.values()):  # a run that names one stops
+            warnings.warn(f"left out, nothing in this run may need it: {error}", stacklevel=2)
         self.trainings: dict[str, TrainEntry] = {}
         self.profiles: dict[str, ProfileEntry] = {}
 
@@ -273,11 +279,11 @@ class Planner:
         """Raise Bench3RError for methods, backbones and protocols that do not exist."""
         for name in self.config.methods:
             if name not in self.methods:
-                raise unknown("method", name, self.methods, "config: methods")
+                raise not_there("methods", name, self.methods, self.broken, "config: methods")
         for name, ablation in self.config.ablations.items():
             for method in ablation.grids():
                 if method not in self.methods:
-                    raise unknown("method", method, self.methods, f"config: ablations.{name}")
+                    raise not_there("methods", method, self.methods, self.broken, f"config: ablations.{name}")
         for name in {*self.config.backbones, *(b for a in self.config.ablations.values() for b in a.backbones or ())}:
             if name not in SCALES:
                 raise unknown("backbone", name, SCALES, "config: backbones")
@@ -446,4 +452,4 @@ def make_plan(config: RunConfig) -> Plan:
 def adhoc_dataset(name: str, wanted: Any, frames: list[int]) -> DatasetEntry:
     """The dataset entry of a typed command, outside any plan. Raises Bench3RError for an unknown dataset."""
     config = RunConfig(name="adhoc", methods={"-": None}, datasets={name: wanted}, frames=frames)
-    return plan_datasets(config, load_all("datasets", Dataset))[0]
+    return plan_datasets(config, load_usable("datasets", Dataset)[0])[0]

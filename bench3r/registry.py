@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,28 +73,51 @@ def plugin_class(kind: str, module: ModuleType, base: type) -> Any:
     return found[0]
 
 
+def load_usable(kind: str, base: type, root: Path = ROOT) -> tuple[dict[str, Any], dict[str, Bench3RError]]:
+    """Plug-ins of ``kind`` by name, and by file name the errors of those that cannot be used."""
+    classes: dict[str, Any] = {}
+    broken: dict[str, Bench3RError] = {}
+    for path in plugin_files(kind, root).values():
+        try:
+            cls = plugin_class(kind, load_module(kind, path), base)
+            name = getattr(cls, "name", None)
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise Bench3RError(f"{path}: {cls.__name__}.name is {name!r}; expected letters, digits and _ only")
+            if name in classes:
+                raise Bench3RError(f"{path}: the name {name!r} is already taken by {inspect.getfile(classes[name])}")
+            classes[name] = cls
+        except Bench3RError as error:
+            broken[path.stem] = error
+    return classes, broken
+
+
 def load_all(kind: str, base: type, root: Path = ROOT) -> dict[str, Any]:
     """All plug-ins of ``kind`` by name. Raises Bench3RError when one fails to load or two share a name."""
-    classes: dict[str, Any] = {}
-    for path in plugin_files(kind, root).values():
-        cls = plugin_class(kind, load_module(kind, path), base)
-        name = getattr(cls, "name", None)
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise Bench3RError(f"{path}: {cls.__name__}.name is {name!r}; expected letters, digits and _ only")
-        if name in classes:
-            raise Bench3RError(f"{path}: the name {name!r} is already taken by {inspect.getfile(classes[name])}")
-        classes[name] = cls
+    classes, broken = load_usable(kind, base, root)
+    for error in broken.values():
+        raise error
     return classes
 
 
+def not_there(
+    kind: str, name: str, classes: Iterable[str], broken: dict[str, Bench3RError], where: str = ""
+) -> Bench3RError:
+    """Why there is no plug-in called ``name``: its own error when its file is broken, else what there is instead."""
+    if name in broken:
+        return broken[name]
+    error = unknown(kind.removesuffix("s"), name, classes, where)
+    left_out = f"; cannot be loaded: {', '.join(f'{n}.py' for n in sorted(broken))}" if broken else ""
+    return Bench3RError(f"{error}{left_out}")
+
+
 def load_one(kind: str, name: str, base: type, root: Path = ROOT) -> Any:
-    """The plug-in called ``name``. Looks at the file of that name first, then at all."""
+    """The plug-in called ``name``. Looks at the file of that name first, then at all. Raises Bench3RError without one."""
     path = plugin_files(kind, root).get(name)
     if path is not None:
         cls = plugin_class(kind, load_module(kind, path), base)
         if cls.name == name:
             return cls
-    classes = load_all(kind, base, root)
+    classes, broken = load_usable(kind, base, root)
     if name not in classes:
-        raise unknown(kind.removesuffix("s"), name, classes)
+        raise not_there(kind, name, classes, broken)
     return classes[name]

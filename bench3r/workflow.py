@@ -108,6 +108,7 @@ def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"planning failed\n{done.stderr.strip() or done.stdout.strip()}")
+        print(done.stderr, end="", file=sys.stderr)  # plug-ins that were left out
         write_text(stamp, made_from)
     return str(path), WorkflowPlan(json.loads(path.read_text()))
 

@@ -3,8 +3,8 @@
     python benchmarks/soak.py                2,000 cells (4,000 jobs) on two cores, every 20th with a fault
     python benchmarks/soak.py --cells 100 --without-server       what the job server saves
 
-Runs Snakemake in a throw-away copy of the project. Cells are oracles, so their cost is that of the harness alone. Exit code 1
-when a count is not what was planned, or the controller's memory grew by more than a fifth over the second half of the run.
+Runs Snakemake in a throw-away copy of the project. Cells are oracles, so their cost is that of the harness alone. Exit code
+1 when a count is not what was planned, or the controller's memory grew by more than a fifth over the run's second half.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def run(folder: Path, cores: int) -> tuple[float, list[int]]:
     """Run the sweep to its collected table; seconds, and the controller's resident bytes every second."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
     target = "results/soak/records.parquet"
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config/soak.yaml", "--quiet", "all",
-               "--scheduler", "greedy", "--keep-going", target]  # fmt: skip
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config/soak.yaml", "--quiet",
+               "all", "--scheduler", "greedy", "--keep-going", target]  # fmt: skip
     begin, seen = time.monotonic(), []
     with (folder / "soak.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -53,7 +53,7 @@ def plugins(tmp_path, monkeypatch):
     for name in [m for m in sys.modules if m.startswith(("bench3r_methods", "bench3r_datasets"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(registry, "ROOT", tmp_path)
-    for function in (registry.plugin_files, registry.load_all, registry.load_one):
+    for function in (registry.plugin_files, registry.load_usable, registry.load_all, registry.load_one):
         defaults = tuple(tmp_path if d == ROOT else d for d in function.__defaults__)
         monkeypatch.setattr(function, "__defaults__", defaults)
     yield tmp_path

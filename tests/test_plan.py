@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -118,6 +119,25 @@ def test_a_plugin_that_raises_on_import_is_named_with_its_line(plugins):
     (plugins / "methods" / "broken.py").write_text("def f(:\n")
     with pytest.raises(Bench3RError, match=r"broken\.py, line 1: .*SyntaxError"):
         load_all("methods", Method)
+
+
+def test_a_broken_plugin_stops_only_the_runs_that_name_it(plugins, tmp_path):
+    (plugins / "methods" / "broken.py").write_text("import os\n\nvalue = 1 / 0\n")
+    (plugins / "datasets" / "mine.py").write_text("def f(:\n")
+    raw = {"name": "x", "methods": {"vggt": {}}, "datasets": {"scannet": {"root": "procedural"}}}
+    with pytest.warns(UserWarning, match=r"left out.*(broken\.py, line 3|mine\.py, line 1)"):
+        assert make_plan(parse_config(raw, "x")).cells
+    for changed, says in (({"methods": {"broken": {}}}, r"broken\.py, line 3"), ({"datasets": {"mine": {"root": "."}}}, "mine\\.py"),
+                          ({"methods": {"brokem": {}}}, r"unknown method 'brokem'.*cannot be loaded: broken\.py")):  # fmt: skip
+        with pytest.raises(Bench3RError, match=says):
+            make_plan(parse_config(raw | changed, "x"))
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(raw))
+    command = [sys.executable, "-m", "bench3r", "plan", "--config", str(tmp_path / "x.yaml"), "--out", str(tmp_path / "p")]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "BENCH3R_ROOT": str(plugins)}, capture_output=True, text=True, check=True
+    )
+    assert "warning: left out" in done.stderr
+    assert "broken.py, line 3" in done.stderr
 
 
 def test_two_plugins_with_one_name_are_refused(plugins):

@@ -11,7 +11,7 @@ from bench3r.errors import Bench3RError
 from bench3r.measure.published import PUBLISHED_FRAMES, dense_cost, price
 from bench3r.method import Method
 from bench3r.models.scales import BACKBONE_LABELS, SCALES
-from bench3r.registry import load_all
+from bench3r.registry import load_usable
 from bench3r.report.tables import Table
 
 
@@ -27,7 +27,7 @@ def published_rows(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES
         known_scales = sorted({s for known in SCALES.values() for s in known})
         raise Bench3RError(f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known_scales)})")
     rows = []
-    for name, cls in load_all("methods", Method).items():
+    for name, cls in load_usable("methods", Method)[0].items():
         for backbone in () if cls.kind == "control" else cls.backbones or tuple(SCALES):
             rows += [_row(name, cls(), backbone, scale, count) for count in frames]
     return sorted(rows, key=lambda r: (r["kind"] != "backbone", r["kind"] == "model"))

@@ -76,9 +76,9 @@ def _where(predicted: dict[str, Any] | None) -> dict[str, Any]:
 def collect(plan: Plan) -> pd.DataFrame:
     """The tidy table of a run."""
     from bench3r.dataset import Dataset
-    from bench3r.registry import load_all
+    from bench3r.registry import load_usable
 
-    types = {name: cls.scene_type for name, cls in load_all("datasets", Dataset).items()}
+    types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
     rows = [row for cell in plan.cells for row in cell_rows(plan, cell)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.assign(scene_type=table["dataset"].map(types), value=pd.to_numeric(table["value"]))
@@ -95,9 +95,9 @@ FACTS = (
 def collect_facts(plan: Plan) -> list[dict[str, Any]]:
     """What each finished prediction cost and how it was routed: one row per cell and scene."""
     from bench3r.dataset import Dataset
-    from bench3r.registry import load_all
+    from bench3r.registry import load_usable
 
-    types = {name: cls.scene_type for name, cls in load_all("datasets", Dataset).items()}
+    types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
     rows = []
     for cell in plan.cells:
         common = cell_columns(str(plan.config["name"]), cell) | {"scene_type": types[cell.dataset_name]}
