@@ -267,13 +267,15 @@ def score(
     cell: Annotated[str, typer.Argument(help="cell id in the plan")],
     plan: PlanFile,
     out: Out = None,
+    threads: Threads = 1,
 ) -> None:
     """Score a cell's saved predictions under every protocol of the plan."""
+    from bench3r.metrics import clouds
     from bench3r.stages import paths
     from bench3r.stages.score import score_cell
 
+    clouds.workers = threads
     made = _plan(plan)
-    _claim_gpu(made)
     entry, run = made.cell(cell), str(made.config["name"])
     rows = score_cell(made, entry, paths.predicted(run, cell), paths.prepared(entry.dataset), out or paths.scored(run, cell))
     console.print(f"{cell}: {len(rows)} score records")

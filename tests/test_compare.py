@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from bench3r import cli
 from bench3r.config import parse_config
 from bench3r.errors import Bench3RError
+from bench3r.files import read_jsonl
 from bench3r.plan import make_plan
 from bench3r.report import bundle, merge
 from bench3r.report.compare import compare, lower_is_better, read_records
@@ -45,6 +49,20 @@ def test_a_run_equals_itself_and_changes_are_found(finished):
     assert len(found.shown) == len(changed) == 2
     back = compare(worse, table, ("b", "a")).raw
     assert set(back[back["metric"] == "absrel"]["verdict"]) == {"better"}
+
+
+def test_a_run_on_gpus_is_scored_without_one(finished, tmp_path):
+    """Scoring runs on CPU nodes: it asks for no GPU, whatever the run's device."""
+    folder, plan = finished
+    changed = plan.model_dump(mode="json")
+    changed["config"]["device"] = "cuda"
+    (tmp_path / "plan.json").write_text(json.dumps(changed))
+    cell = next(c.id for c in plan.cells if c.method == "vggt")
+    asked = ["score", cell, "--plan", str(tmp_path / "plan.json"), "--out", str(tmp_path / "scores.jsonl"), "--threads", "2"]
+    done = CliRunner().invoke(cli.app, asked)
+    assert done.exit_code == 0, done.output
+    ours, theirs = (read_jsonl(p) for p in (tmp_path / "scores.jsonl", folder / f"results/one/score/{cell}.jsonl"))
+    assert [r["metrics"] for r in ours] == [r["metrics"] for r in theirs]
 
 
 def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):

@@ -152,6 +152,26 @@ def test_icp_converges_inside_its_radius_only(rng):
     assert far.fitness == 0
 
 
+def test_trees_and_distances_are_made_once_per_cloud(rng, monkeypatch):
+    built = []
+    real = clouds.cKDTree
+    monkeypatch.setattr(clouds, "cKDTree", lambda points: built.append(len(points)) or real(points))
+    clouds.forget()
+    a, b = rng.random((50, 3)), rng.random((60, 3))
+    first = clouds.accuracy_completeness(a, b)
+    clouds.normal_consistency(a, b)
+    clouds.fscore(a, b, 0.1)
+    assert sorted(built) == [50, 60]
+    c = a + 1.0  # another cloud of the same size
+    assert clouds.accuracy_completeness(c, b) != first
+    assert sorted(built) == [50, 50, 60]
+    for _ in range(20):
+        clouds.accuracy_completeness(rng.random((9, 3)), b)
+    assert len(clouds._kept) <= clouds.KEPT
+    clouds.forget()
+    assert not clouds._kept
+
+
 def test_auc_edges():
     zero = np.zeros(10)
     assert pose.pose_auc(zero, zero, 30) == 1

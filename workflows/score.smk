@@ -14,8 +14,9 @@ rule score:
         f"results/logs/{RUN}/score/{{cell}}.log",
     conda:
         "../environment.yml"
+    threads: 1
     params:
         plan=PLAN_FILE,
         key=PLAN.score_key,
     shell:
-        "python -m bench3r score {wildcards.cell:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"
+        "python -m bench3r score {wildcards.cell:q} --plan {params.plan:q} --threads {threads} --out {output:q} > {log:q} 2>&1"

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
+from bench3r.metrics import clouds
+from bench3r.metrics.clouds import tree_of
+
 
 class Similarity(NamedTuple):
     """x -> scale * rotation @ x + translation."""
@@ -59,7 +62,7 @@ def icp(
     when both fitness and inlier RMSE changed by less than ``tolerance``, or after ``iterations`` updates. Several
     published numbers come from runs that stop at the limit, so the rule is part of the metric.
     """
-    tree = cKDTree(target)
+    tree = tree_of(target)
     transform, moved = np.eye(4), source
     found = _pairs(tree, moved, max_distance)
     for _ in range(iterations):
@@ -81,7 +84,7 @@ def icp(
 
 
 def _pairs(tree: cKDTree, points: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray, float, float]:
-    distance, index = tree.query(points, distance_upper_bound=max_distance)
+    distance, index = tree.query(points, distance_upper_bound=max_distance, workers=clouds.workers)
     near = distance < max_distance
     if not near.any():
         return np.empty(0, int), np.empty(0, int), 0.0, 0.0

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 NORMAL_NEIGHBOURS = 30
+workers = 1  # threads of a search; the score stage sets it
+KEPT = 8  # results that are kept for the clouds of a scene
+_kept: dict[tuple[int, ...], tuple[tuple[np.ndarray, ...], Any]] = {}
+
+
+def _once(arrays: tuple[np.ndarray, ...], make: Any) -> Any:
+    """``make()``, computed once for these very ``arrays``, which must not be changed in place; the oldest are forgotten."""
+    key = tuple(map(id, arrays))
+    if key not in _kept:
+        while len(_kept) >= KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = arrays, make()  # the arrays are held, so their ids stay theirs
+    return _kept[key][1]
+
+
+def forget() -> None:
+    """Let go of the clouds of a scene."""
+    _kept.clear()
+
+
+def tree_of(points: np.ndarray) -> cKDTree:
+    """The search tree of ``points`` [N, 3], built once per cloud; all protocols of a scene share it."""
+    return _once((points,), lambda: cKDTree(points))
 
 
 @dataclass(frozen=True)
@@ -20,17 +44,17 @@ class Nearest:
 
 def nearest(points: np.ndarray, tree: cKDTree) -> Nearest:
     """Nearest tree points of ``points`` [N, 3]."""
-    distance, index = tree.query(points, workers=1)
+    distance, index = tree.query(points, workers=workers)
     return Nearest(distance, index)
 
 
 def normals(points: np.ndarray, tree: cKDTree | None = None, chunk: int = 100_000) -> np.ndarray:
     """Unit normals [N, 3] (sign arbitrary): smallest eigenvector of the covariance of the 30 nearest points."""
-    tree = tree or cKDTree(points)
+    tree = tree or tree_of(points)
     k = min(NORMAL_NEIGHBOURS, len(points))
     out = np.empty_like(points, dtype=np.float64)
     for start in range(0, len(points), chunk):
-        _, index = tree.query(points[start : start + chunk], k=k)
+        _, index = tree.query(points[start : start + chunk], k=k, workers=workers)
         patch = points[index.reshape(-1, k)]
         patch = patch - patch.mean(1, keepdims=True)
         covariance = np.einsum("nki,nkj->nij", patch, patch)
@@ -45,8 +69,9 @@ def cloud_distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[Nearest, 
     """
     if not len(predicted) or not len(truth):
         raise ValueError(f"a cloud is empty: {len(predicted)} predicted and {len(truth)} true points")
-    predicted_tree, truth_tree = cKDTree(predicted), cKDTree(truth)
-    return nearest(predicted, truth_tree), nearest(truth, predicted_tree), predicted_tree, truth_tree
+    predicted_tree, truth_tree = tree_of(predicted), tree_of(truth)
+    forward, back = _once((predicted, truth), lambda: (nearest(predicted, truth_tree), nearest(truth, predicted_tree)))
+    return forward, back, predicted_tree, truth_tree
 
 
 def accuracy_completeness(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -7,9 +7,8 @@ centres after Sim(3).
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from bench3r.metrics.clouds import fscore_of, nearest, voxel_average
+from bench3r.metrics.clouds import fscore_of, nearest, tree_of, voxel_average
 from bench3r.metrics.pose import trajectory_errors
 from bench3r.protocols.base import NotApplicable, Scored
 
@@ -26,7 +25,7 @@ def score(scored: Scored) -> dict[str, float]:
     own, seen, surface = (
         voxel_average(p, VOXEL) for p in (scored.aligned_points, scored.true_points, np.asarray(scored.surface))
     )
-    acc, comp = nearest(own, cKDTree(surface)).distance, nearest(seen, cKDTree(own)).distance
+    acc, comp = nearest(own, tree_of(surface)).distance, nearest(seen, tree_of(own)).distance
     out = {
         "acc": float(acc.mean()), "comp": float(comp.mean()), "chamfer": float(acc.mean() + comp.mean()) / 2,
         "fscore_5cm": fscore_of(acc, comp, THRESHOLD)["fscore"],

@@ -10,6 +10,7 @@ from rich.progress import track
 from bench3r.dataset import load_scene
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
+from bench3r.metrics import clouds
 from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol, protocol_hash
@@ -45,6 +46,7 @@ class Scorer:
         for n, (_, module) in zip(named, rules, strict=True):
             metrics, missing = score(module, scored)
             out.append(ScoreRecord(**common, **n, status="ok", metrics=metrics, missing=missing))
+        clouds.forget()
         return out
 
     def load(self, predicted: dict[str, Any]) -> Scored:
