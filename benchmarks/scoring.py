@@ -3,9 +3,9 @@
     python benchmarks/scoring.py                      100,000 and 1,000,000 points, then memory at 10,000,000
     python benchmarks/scoring.py --points 1e5         one size, no memory run
 
-Accuracy, completeness, Chamfer distance, normal consistency and F-score of two clouds on a surface. "plain" is what scipy gives
-without sharing anything: every metric builds its trees and searches again, on one thread. Exit code 1 when ours is slower, or
-when a pair of clouds of ten million points adds more than 1 kB a point.
+Accuracy, completeness, Chamfer distance, normal consistency and F-score of two clouds on a surface. "plain" is what scipy
+gives without sharing anything: every metric builds its trees and searches again, on one thread. Exit code 1 when ours is
+slower, or when a pair of clouds of ten million points adds more than 1 kB a point.
 """
 
 from __future__ import annotations
