@@ -40,7 +40,8 @@ def ask(arguments: list[str]) -> int | None:
         connection.connect(os.environ[ADDRESS])
     except OSError:
         return None
-    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}).encode()
+    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ),
+                          "python": sys.prefix}).encode()  # fmt: skip
     with connection:
         try:
             socket.send_fds(connection, [len(request).to_bytes(8, "big")], [0, 1, 2])
@@ -98,7 +99,7 @@ class Server:
         except (OSError, EOFError, ValueError):
             connection.close()
             return None
-        if any(asked["environment"].get(k) != os.environ.get(k) for k in SOURCES):
+        if asked["python"] != sys.prefix or any(asked["environment"].get(k) != os.environ.get(k) for k in SOURCES):
             connection.sendall(bytes([NOT_MINE, 0]))
             connection.close()
             for file in files:
