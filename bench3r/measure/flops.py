@@ -30,8 +30,8 @@ ATTENTION = "aten::scaled_dot_product_attention"
 FREE_NAMES = """
 __and__ __or__ _linalg_det _linalg_svd _unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_
 addcmul all amax amin any arange argmax argmin argsort as_strided asin atan atan2 atleast_1d avg_pool2d bincount
-bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_tensors cat ceil chunk clamp clamp_max clamp_min clone
-contiguous copy_ cos cosine_similarity cumsum detach diagonal div div_ elu empty empty_like eq exp exp_ expand
+bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_tensors cartesian_prod cat ceil chunk clamp clamp_max clamp_min
+clone contiguous copy_ cos cosine_similarity cumsum detach diagonal div div_ elu empty empty_like eq exp exp_ expand
 expand_as expm1 eye fill_ flatten flip floor floor_divide full full_like gather ge gelu gt hypot im2col index index_add
 index_add_ index_copy index_copy_ index_fill index_put index_put_ index_select isfinite isnan item layer_norm le lerp
 lift_fresh linalg_det linalg_inv linalg_inv_ex linalg_svd linalg_vector_norm linspace log logical_and logical_not
