@@ -146,6 +146,16 @@ def read_depth_png(path: Path, scale: float, invalid: tuple[int, ...] = (0,)) ->
     return np.where(np.isin(raw, invalid), 0, raw / scale).astype(np.float32)
 
 
+def read_depth_npy(path: Path) -> np.ndarray:
+    """Depth map as it is stored in a .npy file, never unpickled. Raises Bench3RError naming the file."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise Bench3RError(f"{path}: depth map is missing") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+
+
 def read_points(path: Path) -> np.ndarray:
     """Vertices [N, 3] of a PLY file, mesh or cloud. Raises Bench3RError naming the file."""
     import trimesh

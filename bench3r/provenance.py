@@ -19,7 +19,7 @@ PACKAGES = ("torch", "numpy", "scipy", "fvcore", "pandas", "snakemake")
 LIBRARY = Path(__file__).resolve().parent
 
 # sources whose change makes the records of a stage stale
-READING = ("dataset.py", "gate.py", "mvsnet.py", "trajectory.py")
+READING = ("dataset.py", "gate.py", "lens.py", "mvsnet.py", "sens.py", "trajectory.py")
 MODELS = ("models", "recursion", "attention", "method.py")
 RUNNING = (*READING, *MODELS, "pairwise", "measure", "stages/watch.py")
 STAGE_CODE = {

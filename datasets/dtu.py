@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_image, read_points
+from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_npy, read_image, read_points
 from bench3r.errors import Bench3RError
 from bench3r.metrics.dtu import Observation
 from bench3r.mvsnet import read_cam, read_pfm, write_cam, write_pairs
@@ -99,12 +99,7 @@ class DTU(Dataset):
 
     def _depth(self, folder: Path, frame: str, size: tuple[int, int]) -> np.ndarray:
         path = folder / "depths" / f"{frame}.npy"
-        try:
-            depth = np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            raise Bench3RError(f"{path}: depth map is missing") from error
-        except (ValueError, OSError, EOFError) as error:
-            raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+        depth = read_depth_npy(path)
         mask = read_image(folder / "binary_masks" / f"{frame}.png")[..., 0] > 127
         if depth.shape != size or mask.shape != size:
             raise Bench3RError(f"{path}: image {size}, depth {depth.shape} and mask {mask.shape} differ in size")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_image
+from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_npy, read_image
 from bench3r.errors import Bench3RError
 from bench3r.files import read_npz
 
@@ -62,13 +62,8 @@ class MegaDepth(Dataset):
 
     def _depth(self, folder: Path, frame: str) -> np.ndarray:
         path = folder / f"{frame}.npy"
-        if not path.exists() and path.with_suffix(".exr").exists():
-            depth = read_exr(path.with_suffix(".exr"))
-        else:
-            try:
-                depth = np.load(path, allow_pickle=False)
-            except FileNotFoundError as error:
-                raise Bench3RError(f"{path}: depth map is missing, here and as .exr") from error
-            except (ValueError, OSError, EOFError) as error:
-                raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+        exr = path.with_suffix(".exr")
+        if not path.exists() and not exr.exists():
+            raise Bench3RError(f"{path}: depth map is missing, here and as .exr")
+        depth = read_depth_npy(path) if path.exists() else read_exr(exr)
         return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, inside, read_image
+from bench3r.dataset import Dataset, Frame, inside, read_depth_npy, read_image
 from bench3r.errors import Bench3RError
 
 LEAST_TRACK, LARGEST_ERROR, LEAST_ANGLE = 4, 1.0, 3.0  # images, pixels, degrees: what makes a sparse point trusted
@@ -106,7 +106,7 @@ class MipNeRF360(Dataset):
         path = self.root / scene / "truth" / "depth" / f"{Path(frame).stem}.npy"
         if not path.exists():
             return None
-        depth = np.load(path, allow_pickle=False)
+        depth = read_depth_npy(path)
         step = depth.shape[0] // size[0]
         return depth[step // 2 :: step, step // 2 :: step]  # the pixel nearest to each coarse pixel's centre
 

@@ -12,10 +12,13 @@ from bench3r.measure import flops
 from bench3r.measure.closed_form import backbone_macs
 from bench3r.method import Method
 from bench3r.models.backbones import build_backbone
+from bench3r.models.depth_anything_3 import spread_position_table
+from bench3r.models.layers import rope_table
 from bench3r.models.pi3 import nearest_rotation
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base
 from bench3r.parity import check_file
 from bench3r.registry import load_one
+from bench3r.training.trainer import position_spread
 from bench3r.training.transfer import match_encoder_scale, start_from
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -47,6 +50,23 @@ def test_full_size_state_dicts_are_the_official_ones(official, backbone, scale):
 def test_outputs_equal_the_official_code(case):
     rows, passed = check_file(GOLDEN / f"{case}.json")
     assert passed, [r for r in rows if r[3] == "FAIL"]
+
+
+def test_positions_settle_from_vggts_to_the_published_ones(models):
+    torch.testing.assert_close(spread_position_table(3, 4, 1, 32, 1.0), rope_table(3, 4, 1, 32))
+    together = spread_position_table(3, 4, 1, 32, 0.0)
+    torch.testing.assert_close(together[:, 1:], together[:, 1:2].expand(-1, 12, -1, -1))
+    torch.testing.assert_close(together[:, :2], rope_table(1, 1, 1, 32))
+    assert [position_spread(p, 0.6) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([1, 1, 0.5, 0, 0])
+    assert position_spread(0.0, 0.0) == 0  # a training that is not told to settle starts at the published positions
+    images, model = torch.rand(1, 3, 3, 72, 96), models["depth_anything_3"]
+    with torch.inference_mode():
+        published = model(images).depth
+        model.trunk.spread_positions(0.5)
+        apart = model(images).depth
+        model.trunk.spread_positions(0.0)
+        torch.testing.assert_close(model(images).depth, published)
+    assert (apart - published).abs().max() > 0
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -297,6 +298,10 @@ def test_every_part_of_the_library_makes_records_stale():
         assert folder in STAGE_CODE["predict"], folder
         assert folder in STAGE_CODE["profile"], folder
     assert all((LIBRARY / part).exists() for parts in STAGE_CODE.values() for part in parts)
+    readers = "".join(p.read_text() for p in (ROOT / "datasets").glob("*.py"))
+    used = {f"{m}.py" for m in re.findall(r"from bench3r\.(\w+) import", readers) if (LIBRARY / f"{m}.py").is_file()}
+    for stage in ("prepare", "train", "predict", "profile", "score"):  # whatever a loader reads with
+        assert used - {"errors.py", "files.py"} <= set(STAGE_CODE[stage]), stage
 
 
 def test_fidelity_compares_with_the_unchanged_backbone():

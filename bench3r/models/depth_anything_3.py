@@ -40,6 +40,9 @@ class AlternatingDino(nn.Module, Trunk):
         self.norm = nn.LayerNorm(dim)
         self.spread = 0.0  # of positions in global attention: 0 as published, 1 as VGGT's; training may go from 1 to 0
 
+    def spread_positions(self, spread: float) -> None:
+        self.spread = spread
+
     @staticmethod
     def _block(config: DinoConfig, index: int) -> Block:
         role = "encoder" if index < config.alt_start else "global" if index % 2 else "frame"

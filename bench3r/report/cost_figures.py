@@ -9,12 +9,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from bench3r.report.adaptive import Evidence
-from bench3r.report.figures import save
+from bench3r.report.figures import looks_of, save
 from bench3r.report.summary import (
     SETTING,
     Column,
@@ -67,9 +66,7 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
     points = [(r, f) for r, f in points if np.isfinite(f)]
     if len(points) < 2:
         return None
-    methods = list(dict.fromkeys(r["label"] for r, _ in points))
-    palette = sns.color_palette("colorblind")  # ten colours: after them the marker changes
-    looks = {m: (palette[i % len(palette)], "os^D"[i // len(palette) % 4]) for i, m in enumerate(methods)}
+    looks = looks_of(list(dict.fromkeys(r["label"] for r, _ in points)))
     joined = looks.get("shallower VGGT", ("gray", "o"))[0]
     spread = max(f for _, f in points) / min(f for _, f in points)
     drawing, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns), 3.4), squeeze=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -26,6 +27,12 @@ def save(figure: plt.Figure, folder: Path, name: str) -> Path:
         figure.savefig(folder / f"{name}.{suffix}", dpi=150, bbox_inches="tight")
     plt.close(figure)
     return folder / f"{name}.png"
+
+
+def looks_of(names: list[str]) -> dict[str, tuple[Any, str]]:
+    """Colour and marker of every name: ten colours that colour-blind readers tell apart, after them another marker."""
+    palette = sns.color_palette("colorblind")
+    return {n: (palette[i % len(palette)], "os^D"[i // len(palette) % 4]) for i, n in enumerate(names)}
 
 
 def quality(table: pd.DataFrame, columns: tuple[Column, ...], folder: Path) -> Path:

@@ -9,11 +9,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from scipy.stats import kendalltau
 
 from bench3r.report.adaptive import Evidence
-from bench3r.report.figures import save
+from bench3r.report.figures import looks_of, save
 from bench3r.report.summary import SETTING, Column, common_scenes, interval, over_seeds, ranks, settings, weights_of, wide
 from bench3r.report.tables import Table, name_of
 
@@ -149,9 +148,7 @@ def figure(e: Evidence, folder: Path) -> Path | None:
     if not chosen:
         return None
     drawing, axes = plt.subplots(1, len(chosen), figsize=(3.8 * len(chosen), 3.6), squeeze=False)
-    methods = list(dict.fromkeys(k for m in chosen.values() for k in m.means.index))
-    palette = sns.color_palette("colorblind")
-    looks = {k: (palette[i % len(palette)], "os^D"[i // len(palette) % 4]) for i, k in enumerate(methods)}
+    looks = looks_of(list(dict.fromkeys(str(k) for m in chosen.values() for k in m.means.index)))
     for axis, m in zip(axes[0], chosen.values(), strict=True):
         for name, values in m.means.iterrows():
             colour, marker = looks[str(name)]

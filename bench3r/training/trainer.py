@@ -269,8 +269,8 @@ class Trainer:
         self.inner.progress = self.step / self.config.steps
         if hasattr(self.model, "schedule"):
             self.model.schedule.set_progress(self.model, self.inner.progress)
-        if hasattr(self.model, "trunk") and hasattr(self.model.trunk, "spread"):
-            self.model.trunk.spread = position_spread(self.inner.progress, self.config.settle)
+        if hasattr(self.model, "trunk"):
+            self.model.trunk.spread_positions(position_spread(self.inner.progress, self.config.settle))
         self._freeze_unused()
         for micro in range(self.config.accumulate):
             batch = next(stream)
