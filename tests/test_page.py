@@ -14,6 +14,9 @@ import yaml
 from bench3r.config import parse_config
 from bench3r.plan import make_plan
 from bench3r.report import claims
+from bench3r.stages import paths
+from bench3r.stages.collect import write_tables
+from bench3r.stages.report import report
 from tests.in_process import run_all
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -51,6 +54,31 @@ def test_the_page_is_whole_and_needs_no_network(reports):
     assert all((reports.parent / r).is_file() for r in first["records"]), "a cell's records exist"
     assert first["git"] is not None
     assert len({p["method"] for p in data["pareto"]}) >= 2
+
+
+LOST = {  # globs below results/
+    "everything": ["*"], "all but the data": ["page/*"], "every prediction": ["page/predict/*", "page/score/*"],
+    "every score": ["page/score/*"], "every profile": ["page/profile/*"], "every training": ["page/train/*"],
+    "the backbone": ["page/*/vggt.*"], "all but the control": ["page/*/vggt.*", "page/*/spatial_mor*"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_report_bears_any_hole(reports, tmp_path, monkeypatch, lost):
+    shutil.copytree(reports.parent / "results", tmp_path / "results")
+    for pattern in LOST[lost]:
+        found = list((tmp_path / "results").glob(pattern))
+        assert found
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    monkeypatch.chdir(tmp_path)
+    plan, out = make_plan(parse_config(CONFIG, "page.yaml")), tmp_path / "reports/page/index.md"
+    paths.collected("page").parent.mkdir(exist_ok=True)
+    write_tables(plan, paths.collected("page"))
+    report(plan, paths.collected("page"), out)
+    text = out.read_text()
+    assert ("the job was lost or has not run" in text) == (lost != "every training")
+    assert not re.search(r"\b(nan|NaN|inf)\b|\| None ", text)
 
 
 TRY = """

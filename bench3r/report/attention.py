@@ -176,7 +176,7 @@ def factor_maps(e: Evidence, folder: Path) -> Path | None:
     rows = e.rows_of("spark3r_factors")
     column = QUALITY[0]
     values = wide(rows, column)
-    values = values[values.index.isin(common_scenes(rows))]
+    values = values[values.index.isin(common_scenes(rows))].dropna(axis="columns", how="all")
     cells = []
     for key in values.columns:
         options = json.loads(key[SETTING.index("options")])

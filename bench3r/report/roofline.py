@@ -80,7 +80,7 @@ def roofline(e: Evidence) -> Table | None:
     if not len(rows) or "ceiling" not in rows:
         return None
     rows = rows[rows["status"].eq("ok") & rows["frames"].eq(e.frames) & rows["flops"].notna()]
-    rows = rows[[bool(c) for c in rows["ceiling"]]]
+    rows = rows[rows["ceiling"].map(lambda c: isinstance(c, dict) and bool(c)).astype(bool)]
     dense = rows[rows["method"].eq(REFERENCE)]
     if not len(dense):
         return None

@@ -26,25 +26,36 @@ class Family:
     better: str
     unit: str
     variants: tuple[tuple[str, str, str], ...]  # protocol, metric, how it is called here
+    differ: str  # what the rules do differently
 
 
 FAMILIES = (
     Family("depth", "Depth error (AbsRel)", "lower", "ratio", (
         ("depth_median", "absrel", "median scale per scene"), ("depth_video", "scale_absrel", "robust scale, CUT3R"),
         ("depth_video", "scaleshift_absrel", "scale and shift, CUT3R"),
-        ("lite3r", "absrel", "Lite3R"))),
+        ("lite3r", "absrel", "Lite3R")),
+        "All fit one scale per scene (and a shift where said): the median of ratios, reweighted steps towards least "
+        "absolute error, or least squares (Lite3R), which far pixels decide."),
     Family("pose", "Camera pose (AUC@30)", "higher", "share", (
-        ("relpose_pi3", "auc30", "Pi3"), ("relpose_vggt", "auc30", "VGGT"), ("relpose_da3", "auc30", "Depth-Anything-3"))),
+        ("relpose_pi3", "auc30", "Pi3"), ("relpose_vggt", "auc30", "VGGT"), ("relpose_da3", "auc30", "Depth-Anything-3")),
+        "Pi3 and VGGT see a pair's translation from different cameras; Depth-Anything-3 rebases on camera 0, whose error "
+        "then enters every pair."),
     Family("trajectory", "Trajectory error (ATE)", "lower", "the dataset's unit", (
         ("trajectory_evo", "ate", "evo, Sim(3)"), ("scannet50_sim3", "ate", "ScanNet-50, Sim(3)"),
-        ("scannet50_fastvggt", "ate", "ScanNet-50, FastVGGT"))),
+        ("scannet50_fastvggt", "ate", "ScanNet-50, FastVGGT")),
+        "FastVGGT's script takes world-to-camera matrices for poses and aligns the first pose alone."),
     Family("points", "Chamfer distance", "lower", "the dataset's unit", (
         ("pi3_pointmap", "chamfer", "Pi3"), ("cut3r_pointmap", "chamfer", "CUT3R"),
         ("dtu_mvsnet", "overall", "MVSNet on DTU"),
-        ("scannet50_sim3", "chamfer", "ScanNet-50, Sim(3)"), ("scannet50_fastvggt", "chamfer_sum", "ScanNet-50, FastVGGT"))),
+        ("scannet50_sim3", "chamfer", "ScanNet-50, Sim(3)"), ("scannet50_fastvggt", "chamfer_sum", "ScanNet-50, FastVGGT")),
+        "Pi3, MVSNet and Sim(3) align by a similarity over pixels and ICP, CUT3R by a scale in the first camera and ICP, "
+        "FastVGGT by bounding boxes; FastVGGT adds accuracy and completeness, the others halve the sum."),
     Family("fscore", "F-score", "higher", "share", (
         ("fscore", "fscore", "1 % of the diagonal"), ("scannet50_sim3", "fscore_5cm", "5 cm"),
-        ("lite3r", "fscore_005", "Lite3R, 0.005 normalised"))),
+        ("lite3r", "fscore_005", "Lite3R, 0.05 normalised")),
+        "Lite3R aligns nothing: points count as predicted, at 0.05 of max(median depth, largest translation), so a "
+        "reconstruction of free scale (DUSt3R's and MASt3R's global alignment) is far off. The others align by a similarity "
+        "and ICP first."),
 )  # fmt: skip
 
 
@@ -136,7 +147,7 @@ def _family(e: Evidence, m: Measured) -> Table:
         f"{m.family.title} on {m.dataset} under {m.means.shape[1]} protocols ({m.family.unit}, {m.family.better} is better)"
     )
     return Table(f"protocols_{m.family.name}_{m.dataset}{e.suffix}", title, e.about, shown, raw,
-                 [f"Means over {m.scenes} scenes that every method finished."])  # fmt: skip
+                 [f"Means over {m.scenes} scenes that every method finished.", m.family.differ])  # fmt: skip
 
 
 def figure(e: Evidence, folder: Path) -> Path | None:

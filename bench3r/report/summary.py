@@ -154,6 +154,17 @@ def holes(table: pd.DataFrame) -> pd.DataFrame:
     grouped = missing.groupby(["label", "dataset", "protocol", "metric", "reason"], as_index=False)["scene"].nunique()
     shown = pd.concat([
         failed.groupby(["label", "dataset", "metric", "status", "reason"], as_index=False)["scene"].nunique(),
-        grouped.assign(status="metric missing", metric=grouped["protocol"] + "/" + grouped["metric"]),
+        grouped.assign(status="metric missing", metric=grouped["protocol"].str.cat(grouped["metric"], "/")),
     ])  # fmt: skip
     return shown[["label", "dataset", "status", "metric", "scene", "reason"]].rename(columns={"scene": "scenes"})
+
+
+def cost_holes(profiles: pd.DataFrame) -> pd.DataFrame:
+    """Costs that were planned and have no measurement, in the columns of :func:`holes`."""
+    if not len(profiles):
+        return pd.DataFrame(columns=["label", "dataset", "status", "metric", "scenes", "reason"])
+    lost = profiles[profiles["status"] != "ok"]
+    return pd.DataFrame({
+        "label": lost["label"], "dataset": "–", "status": lost["status"],
+        "metric": [f"cost of {n} frames" if n else "cost" for n in lost["frames"]], "scenes": "–", "reason": lost["reason"],
+    }).drop_duplicates()  # fmt: skip

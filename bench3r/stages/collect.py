@@ -20,6 +20,7 @@ COLUMNS = [
     "procedural", "frames", "seed", "scene", "protocol", "protocol_version", "protocol_hash", "lists_sha256", "metric",
     "unit", "value", "status", "reason", "weights", "device", "git", "dirty", "time",
 ]  # fmt: skip
+NOT_TEXT = {"procedural", "frames", "seed", "value", "dirty"}
 LOST = "no record: the job was lost or has not run"
 
 
@@ -81,6 +82,7 @@ def collect(plan: Plan) -> pd.DataFrame:
     types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
     rows = [row for cell in plan.cells for row in cell_rows(plan, cell)]
     table = pd.DataFrame(rows, columns=COLUMNS)
+    table = table.astype(dict.fromkeys(set(COLUMNS) - NOT_TEXT, "str"))  # also where every value is missing
     return table.assign(scene_type=table["dataset"].map(types), value=pd.to_numeric(table["value"]))
 
 

@@ -29,7 +29,7 @@ from bench3r.report import (
 )
 from bench3r.report.page import Clouds, write_page
 from bench3r.report.published import published_table
-from bench3r.report.summary import holes
+from bench3r.report.summary import cost_holes, holes
 from bench3r.report.tables import DETAIL, FIDELITY, QUALITY, Table, add_reported, comparison, differences, label_of
 from bench3r.stages import paths
 from bench3r.stages.prepared import open_prepared
@@ -214,11 +214,11 @@ def curve_figures(plan: Plan, folder: Path) -> list[tuple[str, Path | None]]:
     return out
 
 
-def hole_text(table: pd.DataFrame) -> str:
+def hole_text(table: pd.DataFrame, profiles: pd.DataFrame) -> str:
     """The list of everything that is missing."""
-    missing = holes(table)
+    missing = pd.concat([h.astype(object) for h in (holes(table), cost_holes(profiles))])
     if not len(missing):
-        return "## Holes\n\nNone: every planned scene has every metric.\n"
+        return "## Holes\n\nNone: every planned scene has every metric, every planned cost is measured.\n"
     return f"## Holes\n\nWhat has no value, and why.\n\n{missing.to_markdown(index=False)}\n"
 
 
@@ -280,7 +280,7 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     )
     body = (
         [t.markdown() for t in tables if not t.name.startswith("dataset_")]
-        + [hole_text(table)]
+        + [hole_text(table, evidence[0].profiles if evidence else pd.DataFrame())]
         + ["## Figures\n", *shown]
         + [t.markdown() for t in tables if t.name.startswith("dataset_")]
     )
