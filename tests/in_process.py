@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from bench3r.config import parse_config, read_config
 from bench3r.files import read_json, read_jsonl, write_json, write_jsonl
@@ -46,3 +50,24 @@ def run_all(plan: Plan) -> None:
         write_json(paths.profiled(run, entry.id), record.model_dump(mode="json"))
     write_tables(plan, paths.collected(run))
     report(plan, paths.collected(run), Path("reports") / run / "index.md")
+
+
+SPOILT = ("no value anywhere", "six of ten cells lost")
+
+
+def report_of_spoilt(plan: Plan, folder: Path, how: str, into: Path) -> str:
+    """The report (``into``/reports/RUN/index.md) of the finished run in ``folder``, were its records as bad as ``how`` says."""
+    run, rng = plan.config["name"], random.Random(0)
+    shutil.copytree(folder / "results", into / "results", ignore=shutil.ignore_patterns("predict", "score"))
+    file = into / paths.collected(run)
+    table = pd.read_parquet(file)
+    cells = sorted(table["cell"].unique())
+    lost = set(cells if how == SPOILT[0] else rng.sample(cells, round(0.6 * len(cells))))
+    hit = table["cell"].isin(lost)
+    table.loc[hit, ["value", "status", "reason"]] = [float("nan"), "invalid", "made so"]
+    table.to_parquet(file, index=False)
+    for name, chance in (("profiles", 0.5), ("facts", 0.5)):
+        rows = read_jsonl(file.with_name(f"{name}.jsonl"))
+        write_jsonl(file.with_name(f"{name}.jsonl"), [r for r in rows if rng.random() < chance])
+    report(plan, file, into / "reports" / run / "index.md")
+    return (into / "reports" / run / "index.md").read_text()

@@ -9,7 +9,7 @@ from bench3r.config import read_config
 from bench3r.files import read_json
 from bench3r.stages import paths
 from tests.conftest import ROOT
-from tests.in_process import run_all, smoke_plan
+from tests.in_process import SPOILT, report_of_spoilt, run_all, smoke_plan
 
 CHOSEN = ("spark3r_factors", "schedule", "lite3r_factors", "localisation")
 LEFT_OUT = ("dtu", "avggt", "block_sparse", "depth_anything_3")  # tests/test_backbones.py runs these methods everywhere
@@ -45,6 +45,12 @@ def test_every_cell_and_profile_finishes(finished):
 def tables(finished):
     plan, folder = finished
     return folder / "reports" / plan.config["name"] / "tables"
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_report_bears_lost_records(finished, tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    assert "made so" in report_of_spoilt(*finished, how, tmp_path)
 
 
 def test_all_tables_and_figures_are_there(finished):

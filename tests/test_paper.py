@@ -7,7 +7,7 @@ import pytest
 
 from bench3r.files import read_json
 from bench3r.stages import paths
-from tests.in_process import run_all, smoke_plan
+from tests.in_process import SPOILT, report_of_spoilt, run_all, smoke_plan
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,12 @@ def test_every_profile_is_measured(finished):
         record = read_json(folder / paths.profiled(plan.config["name"], entry.id))
         assert record["status"] == "ok", (entry.id, record["reason"])
         assert record["flops"] > 0
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_report_bears_lost_records(finished, tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    assert "made so" in report_of_spoilt(*finished, how, tmp_path)
 
 
 def test_all_tables_and_figures_are_there(finished):

@@ -74,6 +74,7 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
         values = wide(table, column)
         values = over_seeds(values[values.index.isin(common)])
         means = {tuple(r): values[tuple(r)].mean() for r, _ in points if tuple(r) in values.columns}
+        means = {k: m for k, m in means.items() if np.isfinite(m)}
         line = sorted((f, means[tuple(r)]) for r, f in points if r["method"] == "shallow" and tuple(r) in means)
         axis.plot([f for f, _ in line], [m for _, m in line], color=joined, alpha=0.6)
         best = front([(f, means[tuple(r)]) for r, f in points if tuple(r) in means], column.better)
@@ -83,10 +84,10 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
                 colour, marker = looks[r["label"]]
                 axis.scatter(f, means[tuple(r)], color=colour, marker=marker, label=r["label"], zorder=3)
         axis.set(xlabel=COSTS[figure], ylabel=column.title)
-        if spread > 3:
+        if means and spread > 3:
             _log_ticks(axis)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
+    drawn = [pair for axis in axes[0] for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    unique = {label: handle for handle, label in drawn}
     axes[0, -1].legend(unique.values(), unique.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     drawing.tight_layout()
     return save(drawing, folder, figure)
