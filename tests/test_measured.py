@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -113,7 +114,8 @@ def test_energy_and_state_of_a_gpu(monkeypatch):
     fake = SimpleNamespace(
         nvmlDeviceGetTotalEnergyConsumption=lambda h: used[0] * 1000,
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda h: 0x40 | 0x1,
-        nvmlDeviceGetComputeRunningProcesses=lambda h: [SimpleNamespace(pid=1)], NVML_CLOCK_SM=1, NVML_CLOCK_MEM=2,
+        nvmlDeviceGetComputeRunningProcesses=lambda h: [SimpleNamespace(pid=p) for p in (1, os.getpid())],
+        NVML_CLOCK_SM=1, NVML_CLOCK_MEM=2,
         nvmlDeviceGetClockInfo=lambda h, k: 1000 * k, nvmlDeviceGetMaxClockInfo=lambda h, k: 1980,
         NVML_TEMPERATURE_GPU=0, nvmlDeviceGetTemperature=lambda h, k: 88, nvmlDeviceGetPowerUsage=lambda h: 650_000,
     )  # fmt: skip
@@ -130,6 +132,8 @@ def test_energy_and_state_of_a_gpu(monkeypatch):
     assert (joules, state["energy_calls"], state["power_w"]) == (20, 3, 650)
     assert state["throttled_by"] == ["temperature (hardware)"]
     assert state["other_processes"] == [1]
+    assert nvidia.others_of([4711], os.getpid()) == [], "in a container: this process under the host's number"
+    assert nvidia.others_of([4711, 4712], os.getpid()) == [4712]
     monkeypatch.setitem(sys.modules, "pynvml", None)
     monkeypatch.setattr(nvidia.torch.cuda, "is_available", lambda: True)
     assert nvidia.find_gpu() == "nvidia-ml-py is not installed"

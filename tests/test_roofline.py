@@ -70,3 +70,20 @@ def test_a_latency_below_the_floor_is_suspect():
     for seconds, doubtful in ((2.1, False), (1.5, False), (0.5, True)):
         record.seconds = [seconds] * 3
         assert any("roofline" in r for r in suspect_reasons(record)) is doubtful
+
+
+@pytest.mark.parametrize(("changed", "reason"), [
+    ({"macs": 0}, "FLOP count is zero"),
+    ({"seconds": [1.0, 1.0, 2.0]}, "latency varies by 43%"),
+    ({"peak_rss_bytes": 90}, "memory peak is below the weights"),
+    ({"peak_rss_bytes": 90, "peak_gpu_bytes": 110}, None),  # weights lie on the GPU: the host's memory says nothing
+    ({"peak_rss_bytes": 110, "peak_gpu_bytes": 90}, "memory peak is below the weights"),
+    ({"gpu_state": {"throttled_by": ["power cap"]}}, "slowed down by power cap"),
+    ({"gpu_state": {"other_processes": [7, 8]}}, "2 other processes"),
+])  # fmt: skip
+def test_what_makes_a_record_suspect(changed, reason):
+    sound = ProfileRecord(cell="c", key="k", status="ok", macs=5, flops=10, seconds=[1.0, 1.1, 1.0], weight_bytes=100,
+                          peak_rss_bytes=200, ceiling={"flops": 1e3, "bytes": 1e3})  # fmt: skip
+    assert suspect_reasons(sound) == []
+    found = suspect_reasons(sound.model_copy(update=changed))
+    assert [reason in r for r in found] == [True] if reason else found == []

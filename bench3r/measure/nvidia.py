@@ -38,7 +38,7 @@ class Gpu:
         """Clocks (MHz), temperature (degrees Celsius), power (W), what slows it and who else uses it."""
         n, h = self.nvml, self.handle
         reasons = int(n.nvmlDeviceGetCurrentClocksThrottleReasons(h))
-        others = [int(p.pid) for p in n.nvmlDeviceGetComputeRunningProcesses(h) if int(p.pid) != os.getpid()]
+        running = [int(p.pid) for p in n.nvmlDeviceGetComputeRunningProcesses(h)]
         return {
             "clock_mhz": int(n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM)),
             "clock_limit_mhz": int(n.nvmlDeviceGetMaxClockInfo(h, n.NVML_CLOCK_SM)),
@@ -46,8 +46,17 @@ class Gpu:
             "temperature_c": int(n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU)),
             "power_w": float(n.nvmlDeviceGetPowerUsage(h)) / 1000,
             "throttled_by": [text for bit, text in THROTTLES.items() if reasons & bit],
-            "other_processes": others,
+            "other_processes": others_of(running, os.getpid()),
         }  # fmt: skip
+
+
+def others_of(running: list[int], own: int) -> list[int]:
+    """The processes of ``running`` that are not ``own``.
+
+    In a container the driver still gives the host's process ids, among which ``own`` is not known. This process does
+    hold a context on the GPU, so one of them is its own, and the rest are others.
+    """
+    return [p for p in running if p != own] if own in running else running[1:]
 
 
 def find_gpu() -> Gpu | str:

@@ -85,7 +85,8 @@ def suspect_reasons(record: ProfileRecord) -> list[str]:
         floor = record.flops / record.ceiling["flops"]
         if float(times.median()) < floor / FLOOR_SLACK:
             reasons.append(f"latency is below the roofline floor of {floor:.3g} s")
-    if record.peak_rss_bytes and record.weight_bytes and record.peak_rss_bytes < record.weight_bytes:
+    peak = record.peak_gpu_bytes or record.peak_rss_bytes  # where the weights lie
+    if peak and record.weight_bytes and peak < record.weight_bytes:
         reasons.append("the memory peak is below the weights")
     if record.gpu_state.get("throttled_by"):
         reasons.append(f"the GPU was slowed down by {' and '.join(record.gpu_state['throttled_by'])}")
