@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from pydantic import Field
+from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from bench3r.dataset import SceneData
@@ -21,7 +22,7 @@ class Oracle(Method):
     class Options(MethodOptions):
         depth_noise: float = Field(0.05, ge=0, description="standard deviation of the log depth")
         rotation_deg: float = Field(2.0, ge=0, description="rotation error of every view but the first")
-        translation: float = Field(0.02, ge=0, description="positional error as a share of the median depth")
+        translation: float = Field(0.02, ge=0, description="positional error as a share of the distance between cameras")
 
     def build(self, context: BuildContext) -> Predictor:
         return lambda images, scene: self.perturb(scene, context.seed)
@@ -34,18 +35,28 @@ class Oracle(Method):
         known = scene.depth > 0
         filled = np.where(known, scene.depth, np.median(scene.depth[known]))
         depth = filled * np.exp(rng.normal(0, self.options.depth_noise, filled.shape))
-        w2c = np.linalg.inv(scene.c2w)
-        axis = rng.normal(size=(len(w2c), 3))
+        c2w, intrinsics = scene.c2w.astype(np.float64), scene.intrinsics
+        if not (np.isfinite(c2w).all() and np.isfinite(intrinsics).all()):  # truth has depth alone
+            c2w, intrinsics = np.tile(np.eye(4), (len(c2w), 1, 1)), np.tile(_some_camera(depth), (len(c2w), 1, 1))
+        axis = rng.normal(size=(len(c2w), 3))
         axis *= np.radians(self.options.rotation_deg) / np.linalg.norm(axis, axis=1, keepdims=True)
         axis[0] = 0
-        w2c[:, :3, :3] = Rotation.from_rotvec(axis).as_matrix() @ w2c[:, :3, :3]
-        w2c[1:, :3, 3] += self.options.translation * np.median(filled) * rng.normal(size=(len(w2c) - 1, 3))
+        c2w[:, :3, :3] = c2w[:, :3, :3] @ Rotation.from_rotvec(axis).as_matrix()  # about the camera's own centre
+        if len(c2w) > 1:
+            apart = self.options.translation * np.median(pdist(c2w[:, :3, 3]))
+            c2w[1:, :3, 3] += apart * rng.normal(size=(len(c2w) - 1, 3)) @ c2w[0, :3, :3].T  # in view 0's axes
         return Reconstruction(
-            extrinsics=_batch(w2c[:, :3]),
-            intrinsics=_batch(scene.intrinsics),
+            extrinsics=_batch(np.linalg.inv(c2w)[:, :3]),
+            intrinsics=_batch(intrinsics),
             depth=_batch(depth),
             depth_conf=_batch(np.ones_like(depth)),
         )
+
+
+def _some_camera(depth: np.ndarray) -> np.ndarray:
+    """Intrinsics [3, 3] with the width of ``depth`` [S, H, W] as focal length."""
+    height, width = depth.shape[1:]
+    return np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
 
 
 def _batch(array: np.ndarray) -> torch.Tensor:

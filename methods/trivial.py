@@ -16,6 +16,7 @@ from bench3r.models.geometry import decode_pose
 from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.weights import read_state_dict
 
+USUAL_FOV = (0.84, 1.05)  # vertical, horizontal, radians: where no training scene knows its intrinsics
 GRID = 48  # the depth map is kept at this many pixels a side
 
 
@@ -36,13 +37,14 @@ class Trivial(Method):
             maps.append(F.interpolate(depth, (GRID, GRID), mode="nearest")[:, 0])
             size = np.array(scene.images.shape[1:3])
             focal = np.array([scene.intrinsics[0, 1, 1], scene.intrinsics[0, 0, 0]])
-            fovs.append(2 * np.arctan(size / 2 / focal))
+            if np.isfinite(focal).all():
+                fovs.append(2 * np.arctan(size / 2 / focal))
         if not maps:
             raise Bench3RError("trivial: no training scene has depth")
         stacked = torch.cat(maps)
         stacked[stacked <= 0] = float("nan")
         depth = stacked.nanmedian(0).values.nan_to_num(1.0)
-        return {"depth": depth, "fov": torch.from_numpy(np.median(fovs, axis=0)).float()}
+        return {"depth": depth, "fov": torch.from_numpy(np.median(fovs or [USUAL_FOV], axis=0)).float()}
 
     def build(self, context: BuildContext) -> Predictor:
         if context.fitted is None:
