@@ -16,7 +16,7 @@ from bench3r.files import append_jsonl, write_json
 from bench3r.measure import nvidia
 from bench3r.measure.published import TABLE_5
 from bench3r.plan import make_plan
-from bench3r.records import USER_ERROR
+from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.report.reference import largest_counts, measured_tables
 from bench3r.stages import paths
 from bench3r.stages.collect import collect_profiles
@@ -81,6 +81,25 @@ def test_a_search_ends_at_its_limit(edge, tmp_path):
     table = largest_counts(rows, "about")
     assert table is not None
     assert table.shown.iloc[0]["frames that fit"] == "6"
+
+
+def test_a_model_that_needs_two_images_is_searched_from_two(edge, tmp_path, monkeypatch):
+    entry = next(p for p in edge.profiles if p.largest)
+    search = Measurement(tmp_path, edge, entry, tmp_path, tmp_path, None, None)
+
+    def once(frames, probe):
+        status = "unsupported" if frames == 1 else "ok" if frames <= 5 else "oom"
+        return ProfileRecord(cell="c", key="k", status=status, reason="x", frames=frames, seconds=[0.5])
+
+    monkeypatch.setattr(search, "_once", once)
+    record = search._search(16)
+    assert (record.status, record.largest) == ("ok", 5)
+    assert [p["frames"] for p in record.probes] == [1, 2, 4, 8, 6, 5]
+    row = {"method": "dust3r", "label": "DUSt3R", "backbone": "dust3r", "options": "{}", **record.model_dump()}
+    table = largest_counts([row], "")
+    assert table is not None
+    assert table.shown.iloc[0]["frames that fit"] == "5"
+    assert table.shown.iloc[0]["what stopped it"] == "6: oom, x"
 
 
 def test_no_memory_is_a_result(edge, tmp_path):
@@ -160,7 +179,7 @@ def test_records_with_random_weights(tmp_path):
         append_jsonl(tmp_path / "Some-GPU" / "records.jsonl", row)
     (table,) = measured_tables(tmp_path)
     shown = table.shown.set_index("method")
-    assert shown.loc["vggt, VGGT", "2"].endswith("GB")
+    assert shown.loc["vggt, VGGT", "2"].removesuffix(" (!)").endswith("GB")
     assert "oom" in set(shown["64"])
     assert "Table V" in " ".join(table.notes)
     assert typical_size("vggt", "full") == (336, 518)

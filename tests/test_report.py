@@ -11,7 +11,7 @@ import pytest
 from bench3r.report import sensitivity
 from bench3r.report.adaptive import Evidence
 from bench3r.report.pairwise import pairwise, ratio_notes
-from bench3r.report.scaling import crossover, crossover_text, exponent
+from bench3r.report.scaling import crossover, crossover_text, exponent, grown
 from bench3r.report.summary import Column, common_scenes, counts, holes, keys_of, wide
 from bench3r.report.tables import Table, comparison, latex_text
 from bench3r.stages.collect import COLUMNS
@@ -192,3 +192,20 @@ def test_crossovers_and_exponents():
     dips = np.array([1.0, 30, 90, 150, 300])  # cheaper, dearer, cheaper in the end: the last change counts
     assert 4 < crossover(frames, dips, np.array([2.0, 20, 80, 160, 320])) < 16
     assert [crossover_text(v, 2) for v in (np.nan, np.inf, 2.0, 9.7)] == ["–", "not measured to", "all, from 2", "about 10"]
+
+
+def test_times_are_compared_with_calls_taken_in_turn():
+    """A backbone that was slowed down when it was measured alone must not make a method look fast."""
+    cells = {"vggt": ("VGGT", 4.0), "fast": ("fast", 1.0), "dust3r": ("DUSt3R", 9.0)}
+    rows = pd.DataFrame([
+        {"method": m, "label": label, "backbone": "dust3r" if m == "dust3r" else "vggt", "options": "{}", "frames": n,
+         "seconds": [factor * n] * 3, "flops": 1e9 * n, "peak_rss_bytes": 1e9, "peak_gpu_bytes": None,
+         "reference_seconds": [0.5 * n] * 3 if m == "fast" else []}
+        for m, (label, factor) in cells.items() for n in (2, 4, 8)
+    ])  # fmt: skip
+    plain, fast, pairs = grown(rows)
+    assert (plain.name, fast.name, pairs.name) == ("VGGT", "fast, VGGT", "DUSt3R")
+    assert np.isnan(plain.crossovers["time (s)"])
+    assert fast.crossovers["time (s)"] == np.inf  # twice the backbone's time, measured beside it
+    assert pairs.crossovers["time (s)"] == np.inf
+    assert fast.exponents == pytest.approx({"time (s)": 1, "peak memory (GB)": 0, "FLOPs (G)": 1})

@@ -31,7 +31,7 @@ def largest_counts(rows: list[dict[str, Any]], about: str) -> Table | None:
     for row in rows:
         probes = sorted(row.get("probes") or [], key=lambda p: p["frames"])
         best = next((p for p in reversed(probes) if p["status"] == "ok"), None)
-        worse = next((p for p in probes if p["status"] != "ok"), None)
+        worse = next((p for p in probes if p["status"] != "ok" and p["frames"] > (row.get("largest") or 0)), None)
         stop = f"{worse['frames']:,}: {worse['status']}, {worse['reason']}" if worse else "the search ended there"
         name, seconds = _name(row, rows), (best or {}).get("seconds")
         if not probes:

@@ -71,11 +71,14 @@ class Measurement:
         found: dict[int, ProfileRecord] = {}
 
         def fits(frames: int) -> bool:
-            found[frames] = self._once(frames, probe=True)
+            if frames not in found:
+                found[frames] = self._once(frames, probe=True)
             return found[frames].status == "ok"
 
-        largest = largest_that(fits, limit, PRECISION)
-        record = found[largest] if largest else found[1]
+        fits(1)
+        least = 2 if found[1].status == "unsupported" and limit > 1 else 1  # pairwise models know no single image
+        largest = largest_that(fits, limit, PRECISION, least)
+        record = found[largest] if largest else found[least]
         record.largest = largest
         record.probes = [
             {"frames": n, "status": r.status, "reason": r.reason, "seconds": r.seconds[0] if r.seconds else None,
@@ -85,12 +88,12 @@ class Measurement:
         return record
 
 
-def largest_that(fits: Callable[[int], bool], limit: int, precision: float = 0.0) -> int:
-    """The largest number up to ``limit`` that ``fits``, which must not fit again once it does not; 0 when not even 1.
+def largest_that(fits: Callable[[int], bool], limit: int, precision: float = 0.0, least: int = 1) -> int:
+    """The largest number from ``least`` to ``limit`` that ``fits``, which must not fit again once it does not; 0: none.
 
     Doubles until something does not fit, then bisects until the answer is known to a relative ``precision``.
     """
-    good, step = 0, 1
+    good, step = 0, least
     while fits(step):
         good = step
         if good == limit:
