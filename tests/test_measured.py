@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench3r.config import parse_config
+from bench3r.config import RunConfig, parse_config
 from bench3r.errors import Bench3RError
 from bench3r.files import append_jsonl, write_json
 from bench3r.measure import nvidia
@@ -18,7 +18,7 @@ from bench3r.measure.published import TABLE_5
 from bench3r.plan import make_plan
 from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.report.reference import largest_counts, measured_tables
-from bench3r.stages import paths
+from bench3r.stages import paths, profile
 from bench3r.stages.collect import collect_profiles
 from bench3r.stages.measured import Measurement, largest_that
 from bench3r.stages.prepare import prepare
@@ -100,6 +100,49 @@ def test_a_model_that_needs_two_images_is_searched_from_two(edge, tmp_path, monk
     assert table is not None
     assert table.shown.iloc[0]["frames that fit"] == "5"
     assert table.shown.iloc[0]["what stopped it"] == "6: oom, x"
+
+
+def test_the_backbone_beside_a_method_is_no_part_of_its_memory(monkeypatch):
+    """It is made after the method's first call; where it does not fit, the method is measured without it."""
+    made, order = [], []
+
+    class Predictor:
+        def __init__(self, name):
+            self.name = name
+
+        def __call__(self, images, scene):
+            order.append(self.name)
+            if self.name == "too large":
+                raise MemoryError("out of memory")
+            return SimpleNamespace(extras={})
+
+    def make(name):
+        made.append(len(order))
+        return Predictor(name)
+
+    entry = SimpleNamespace(id="e", key="k", frames=2, backbone="vggt", scale="tiny")
+    config = RunConfig(name="x", methods={"vggt": {}}, datasets={}, profile={"warmup": 1, "repeats": 2})
+    images = [torch.zeros(1, 2, 3, 14, 14)]
+    record = profile.measure(entry, config, images, Predictor("own"), lambda: make("dense"))
+    assert made == [1], "after the first call, whose memory is noted"
+    assert order.count("dense") == 1 + 1 + 2
+    assert (len(record.seconds), len(record.reference_seconds)) == (2, 2)
+    record = profile.measure(entry, config, images, Predictor("own"), lambda: make("too large"))
+    assert (record.status, len(record.seconds), record.reference_seconds) == ("ok", 2, [])
+
+
+def test_a_method_that_fits_only_without_its_backbone_beside_it(edge, tmp_path, monkeypatch):
+    entry = next(p for p in edge.profiles if not p.largest)
+    for method, tried in (("spark3r", [False, True]), ("vggt", [False])):
+        own, alones = Measurement(tmp_path, edge, entry.model_copy(update={"method": method}), tmp_path / "out.json", tmp_path,
+                                  None, None), []  # fmt: skip
+
+        def once(frames, probe, alone=False, alones=alones):
+            alones.append(alone)
+            return ProfileRecord(cell="c", key="k", status="ok" if alone else "oom", frames=frames)
+
+        monkeypatch.setattr(own, "_once", once)
+        assert (own.run().status, alones) == ("ok" if True in tried else "oom", tried)
 
 
 def test_no_memory_is_a_result(edge, tmp_path):

@@ -39,15 +39,23 @@ class Measurement:
 
     def run(self) -> ProfileRecord:
         """Measure and write the record. Raises Bench3RError only when the infrastructure is lost."""
-        record = self._search(self.entry.largest) if self.entry.largest else self._once(self.entry.frames, probe=False)
+        record = self._search(self.entry.largest) if self.entry.largest else self._measure()
         write_json(self.out, record.model_dump(mode="json"))
         return record
 
-    def _once(self, frames: int, probe: bool) -> ProfileRecord:
+    def _measure(self) -> ProfileRecord:
+        """Beside the unchanged backbone; without it where the two together need too much."""
+        record = self._once(self.entry.frames, probe=False)
+        plugin = self.entry.method != self.entry.backbone  # whole models are measured by themselves
+        if plugin and record.status in ("oom", "timeout"):
+            record = self._once(self.entry.frames, probe=False, alone=True)
+        return record
+
+    def _once(self, frames: int, probe: bool, alone: bool = False) -> ProfileRecord:
         """One process. A measurement of many calls may take longer than the limit of a scene, a probe may not."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         job, log, answer = (self.out.with_name(f".{self.out.stem}.{os.getpid()}.{n}") for n in ("job", "log", "answer"))
-        write_json(job, {**self.job, "frames": frames, "probe": probe, "out": str(answer)})
+        write_json(job, {**self.job, "frames": frames, "probe": probe, "alone": alone, "out": str(answer)})
         allowed = START_LIMIT + self.limits.seconds_per_scene * (1 if probe else CALLS)
         start = time.monotonic()
         try:

@@ -122,12 +122,16 @@ def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: dict[str, A
 
 
 def measure(
-    entry: ProfileEntry, config: RunConfig, inputs: list[torch.Tensor], predictor: Predictor, reference: Predictor | None
+    entry: ProfileEntry,
+    config: RunConfig,
+    inputs: list[torch.Tensor],
+    predictor: Predictor,
+    make_reference: Callable[[], Predictor] | None,
 ) -> ProfileRecord:
     """The cost record of ``predictor`` on ``inputs``, each [1, S, 3, H, W]; timed calls take them in turn.
 
-    ``reference``, the unchanged backbone, is timed call by call beside it: what a method saves is not left to how two
-    processes met the machine.
+    The unchanged backbone is timed call by call beside it: what a method saves is not left to how two processes met the
+    machine. It is made only after the method's memory was measured, so that its weights are no part of that.
     """
     how = config.profile
     trunk = trunk_calls(predictor, inputs)
@@ -135,7 +139,7 @@ def measure(
     call = recording(cycle_calls(predictor, inputs), record)
     with torch.inference_mode():
         first_call(record, call, config.device)
-        calls = [call, cycle_calls(reference, inputs)] if reference else [call]
+        calls = [call, *beside(make_reference, inputs)]
         record.seconds, *others = time_in_turn(calls, config.device, how.warmup * len(inputs), how.repeats, how.seconds)
         record.reference_seconds = others[0] if others else []
         if trunk:
@@ -147,6 +151,22 @@ def measure(
     record.ceiling = measured_ceiling(config.device, config.precision)
     record.suspect = suspect_reasons(record)
     return record
+
+
+def beside(make_reference: Callable[[], Predictor] | None, inputs: list[torch.Tensor]) -> list[Callable[[], object]]:
+    """The call of the unchanged backbone, in a list; an empty one without a backbone or where it does not fit."""
+    from bench3r.stages.worker import failure
+
+    if make_reference is None:
+        return []
+    try:
+        call = cycle_calls(make_reference(), inputs)
+        call()
+    except Exception as error:
+        if failure(error)[0] != "oom":
+            raise
+        return []  # that the method fits where its backbone does not is no failure of the method
+    return [call]
 
 
 def start_record(entry: ProfileEntry, config: RunConfig, inputs: list[torch.Tensor]) -> ProfileRecord:
@@ -196,8 +216,8 @@ def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor])
 
 def prepare_predictor(
     entry: ProfileEntry, config: RunConfig, base: Path | None, fitted: Path | None
-) -> tuple[Predictor, Predictor | None]:
-    """The predictor of ``entry`` with the run's weights, and the unchanged backbone that a plug-in is timed against."""
+) -> tuple[Predictor, Callable[[], Predictor] | None]:
+    """The predictor of ``entry`` with the run's weights, and what makes the unchanged backbone beside a plug-in."""
     cls = load_one("methods", entry.method, Method)
     weights = None
     if entry.backbone != NO_BACKBONE:
@@ -205,15 +225,22 @@ def prepare_predictor(
     context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
     predictor = cls(cls.Options.model_validate(entry.options)).build(context)
     plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"
-    return predictor, BackbonePredictor(Method(), replace(context, fitted=None)) if plain else None
+    return predictor, (lambda: BackbonePredictor(Method(), replace(context, fitted=None))) if plain else None
 
 
 def profile(
-    entry: ProfileEntry, config: RunConfig, prepared: Path, base: Path | None, fitted: Path | None, probe: bool = False
+    entry: ProfileEntry,
+    config: RunConfig,
+    prepared: Path,
+    base: Path | None,
+    fitted: Path | None,
+    probe: bool = False,
+    alone: bool = False,
 ) -> ProfileRecord:
     """As :func:`measure` with the run's data and weights; a failure becomes a record.
 
-    ``probe``: only whether ``entry.frames`` fit, with the time and memory of one call.
+    ``probe``: only whether ``entry.frames`` fit, with the time and memory of one call. ``alone``: without the unchanged
+    backbone beside the method.
     """
     from bench3r.stages.worker import failure
 
@@ -222,9 +249,9 @@ def profile(
         raise Bench3RError("device: cuda, but torch sees no GPU here")
     try:
         inputs = profile_inputs(entry, config, read_json(prepared))
-        predictor, reference = prepare_predictor(entry, config, base, fitted)
+        predictor, make_reference = prepare_predictor(entry, config, base, fitted)
         if not probe:
-            return measure(entry, config, inputs, predictor, reference)
+            return measure(entry, config, inputs, predictor, None if alone else make_reference)
         record, call = start_record(entry, config, inputs), cycle_calls(predictor, inputs)
         with torch.inference_mode(), Timer(config.device) as timer:
             first_call(record, call, config.device)
@@ -245,7 +272,7 @@ def main(job: Path) -> None:
     entry = plan.profile(asked["profile"]).model_copy(update={"frames": asked["frames"]})
     base, fitted = (Path(asked[k]) if asked[k] else None for k in ("base", "fitted"))
     torch.set_num_threads(asked["threads"])
-    record = profile(entry, plan.run_config(), Path(asked["prepared"]), base, fitted, asked["probe"])
+    record = profile(entry, plan.run_config(), Path(asked["prepared"]), base, fitted, asked["probe"], asked["alone"])
     write_json(Path(asked["out"]), record.model_dump(mode="json"))
 
 
