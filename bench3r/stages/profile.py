@@ -37,6 +37,7 @@ from bench3r.provenance import provenance
 from bench3r.records import USER_ERROR, ProfileRecord
 from bench3r.registry import load_one
 from bench3r.stages.prepared import open_prepared
+from bench3r.stages.worker import failure
 
 FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
@@ -155,8 +156,6 @@ def measure(
 
 def beside(make_reference: Callable[[], Predictor] | None, inputs: list[torch.Tensor]) -> list[Callable[[], object]]:
     """The call of the unchanged backbone, in a list; an empty one without a backbone or where it does not fit."""
-    from bench3r.stages.worker import failure
-
     if make_reference is None:
         return []
     try:
@@ -242,8 +241,6 @@ def profile(
     ``probe``: only whether ``entry.frames`` fit, with the time and memory of one call. ``alone``: without the unchanged
     backbone beside the method.
     """
-    from bench3r.stages.worker import failure
-
     keep_freed_memory()
     if config.device == "cuda" and not torch.cuda.is_available():
         raise Bench3RError("device: cuda, but torch sees no GPU here")
