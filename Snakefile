@@ -1,4 +1,4 @@
-# Bench3R: methods x datasets x options -> tables. The grid is planned in bench3r/plan.py; the rules only carry it out.
+# Bench3R: methods x datasets x options -> tables. The grid is planned in bench3r/run/plan.py; the rules only carry it out.
 #   snakemake --cores all                                    the laptop run of config/default.yaml
 #   snakemake --cores all --configfile config/NAME.yaml      another run
 #   snakemake --cores all --profile slurm                    the full sweep on a cluster
@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, str(workflow.basedir))
 from bench3r.stages import paths
-from bench3r.workflow import load_plan
+from bench3r.run.workflow import load_plan
 
 PLAN_FILE, PLAN = load_plan(config)
 RUN = PLAN.name

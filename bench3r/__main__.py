@@ -3,7 +3,7 @@
 import os
 import sys
 
-from bench3r import server
+from bench3r.jobs import server
 
 
 def main() -> None:

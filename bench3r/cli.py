@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -29,14 +29,14 @@ Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads")]
 
 def _plan(path: Path):
     from bench3r.files import read_json
-    from bench3r.plan import Plan
+    from bench3r.run.plan import Plan
 
     return Plan.model_validate(read_json(path))
 
 
 def _claim_gpu(plan: Any) -> None:
     """A GPU of its own for a job of a run on GPUs."""
-    from bench3r.gpus import claim
+    from bench3r.jobs.gpus import claim
 
     if plan.config["device"] == "cuda":
         claim()
@@ -51,7 +51,7 @@ def list_(
     frame_lists: Annotated[bool, typer.Option("--frame-lists")] = False,
 ) -> None:
     """Print methods, backbones, datasets, protocols and frame lists by name (all, or those asked for)."""
-    from bench3r.listing import sections
+    from bench3r.stages.listing import sections
 
     asked = {"methods": methods, "backbones": backbones, "datasets": datasets, "protocols": protocols,
              "frame lists": frame_lists}  # fmt: skip
@@ -67,7 +67,7 @@ def list_(
 @app.command(epilog="Example: bench3r check methods/spark3r.py")
 def check(file: Annotated[Path, typer.Argument(help="a file in methods/")]) -> None:
     """Run the contract test on a method: it loads, builds and reconstructs one small scene."""
-    from bench3r.contract import check_method
+    from bench3r.stages.check import check_method
 
     for line in check_method(file):
         console.print(line)
@@ -80,13 +80,13 @@ def plan(
 ) -> None:
     """Expand a configuration into cells; print their number and the disk that predictions may take."""
     from bench3r.files import write_json
-    from bench3r.light import leave_torch_out
+    from bench3r.run.torch_stub import leave_torch_out
 
     with_stand_ins = not os.environ.get(WITH_TORCH) and leave_torch_out()
     warned: list[warnings.WarningMessage] = []
     try:
-        from bench3r.config import load_config
-        from bench3r.plan import make_plan
+        from bench3r.run.config import load_config
+        from bench3r.run.plan import make_plan
 
         with warnings.catch_warnings(record=True) as warned:
             made = make_plan(load_config(config))
@@ -123,9 +123,9 @@ def prepare(
     if plan is None and root != "procedural":
         _validate(dataset, Path(root), scenes, every, workers, out)
         return
-    from bench3r.config import DatasetConfig
-    from bench3r.plan import adhoc_dataset
-    from bench3r.stages import paths
+    from bench3r.run import paths
+    from bench3r.run.config import DatasetConfig
+    from bench3r.run.plan import adhoc_dataset
     from bench3r.stages.prepare import prepare as run
 
     if plan is not None:
@@ -141,8 +141,8 @@ def prepare(
 
 def _validate(name: str, root: Path, scenes: int | None, every: int, workers: int, out: Path | None) -> None:
     """Check a data root; exit 1 when something is wrong with a scene."""
-    from bench3r.stages import paths
-    from bench3r.stages.validate import SHOWN, validate
+    from bench3r.data.validate import SHOWN, validate
+    from bench3r.run import paths
 
     target = out or paths.RESULTS / "data" / f"{name}-validation.json"
     result = validate(name, root, target, scenes, every, workers)
@@ -179,7 +179,7 @@ def train(
     """Train a base, or what a method learns. Resumes by itself; start it with torchrun for several processes."""
     import torch
 
-    from bench3r.stages import paths
+    from bench3r.run import paths
     from bench3r.stages.train import train as run
 
     torch.set_num_threads(threads)
@@ -196,8 +196,8 @@ def predict(
     threads: Threads = 1,
 ) -> None:
     """Predict all scenes of a cell under supervision; failures become records. Resumes by itself."""
-    from bench3r.stages import paths
-    from bench3r.stages.predict import Supervisor
+    from bench3r.jobs.predict import Supervisor
+    from bench3r.run import paths
 
     made = _plan(plan)
     _claim_gpu(made)
@@ -233,8 +233,8 @@ def profile(
     if not names or len(names) > 1 or plan is None:
         raise Bench3RError("profile: give one profile id and --plan, or --device meta")
     name = names[0]
-    from bench3r.stages import paths
-    from bench3r.stages.measured import Measurement
+    from bench3r.jobs.profile import Measurement
+    from bench3r.run import paths
 
     made = _plan(plan)
     _claim_gpu(made)
@@ -271,7 +271,7 @@ def score(
 ) -> None:
     """Score a cell's saved predictions under every protocol of the plan."""
     from bench3r.metrics import clouds
-    from bench3r.stages import paths
+    from bench3r.run import paths
     from bench3r.stages.score import score_cell
 
     clouds.workers = threads
@@ -284,7 +284,7 @@ def score(
 @app.command(epilog="Example: bench3r collect --plan .bench3r/default.json")
 def collect(plan: PlanFile, out: Out = None) -> None:
     """Put all records of a run into one tidy table (parquet and CSV), holes included."""
-    from bench3r.stages import paths
+    from bench3r.run import paths
     from bench3r.stages.collect import write_tables
 
     made = _plan(plan)
@@ -294,7 +294,7 @@ def collect(plan: PlanFile, out: Out = None) -> None:
 @app.command(epilog="Example: bench3r report --plan .bench3r/default.json")
 def report(plan: PlanFile, out: Out = None) -> None:
     """Write tables and figures to reports/<run>/."""
-    from bench3r.stages import paths
+    from bench3r.run import paths
     from bench3r.stages.report import report as run
 
     made = _plan(plan)
@@ -310,7 +310,7 @@ def compare_(
     out: Out = None,
 ) -> None:
     """What got better, worse or stayed within noise from the first run to the second, where rules and frames agree."""
-    from bench3r.report.compare import compare, read_records
+    from bench3r.exchange.compare import compare, read_records
 
     table = compare(read_records(first), read_records(second), (str(first), str(second)))
     console.print(table.markdown(), soft_wrap=True)
@@ -324,7 +324,7 @@ def merge_(
     out: Annotated[Path, typer.Option("--out", help="folder to write; must be new or empty")] = Path("reports/merged"),
 ) -> None:
     """Put results of several runs, machines or people in one table, where rules and frames are the same."""
-    from bench3r.report.merge import read_sources, write_merged
+    from bench3r.exchange.merge import read_sources, write_merged
 
     tables = write_merged(read_sources(sources), out)
     console.print(f"{out / 'merged.md'}: {len(tables)} tables from {len(sources)} sources")
@@ -337,7 +337,7 @@ def export_(
     verify: Annotated[Path | None, typer.Option(help="check a bundle instead of writing one")] = None,
 ) -> None:
     """Write a bundle of a run (configuration, plan, records, hashes) that others can verify and compare with theirs."""
-    from bench3r.report import bundle
+    from bench3r.exchange import bundle
 
     if verify is not None:
         manifest = bundle.verify(verify)
@@ -354,7 +354,7 @@ def export_(
 @app.command(epilog="Example: bench3r parity tests/golden/da3-small.json")
 def parity(files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")]) -> None:
     """Compare this implementation with stored outputs of official code; exit 1 when a gate is missed."""
-    from bench3r.parity import check_file
+    from bench3r.parity.check import check_file
 
     passed = True
     for file in files:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:

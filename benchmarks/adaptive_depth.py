@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from bench3r.api.method import BuildContext, Method
+from bench3r.api.registry import load_one
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.trackers import Timer
-from bench3r.method import BuildContext, Method
 from bench3r.models.scales import input_size
 from bench3r.recursion.depth import lipschitz
-from bench3r.registry import load_one
-from bench3r.reported import SPATIALMOR_TABLE_5
+from bench3r.report.reported import SPATIALMOR_TABLE_5
 
 BOUND = 0.8  # time saved per FLOP saved
 CASES = [

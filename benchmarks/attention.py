@@ -16,12 +16,12 @@ from functools import partial
 
 import torch
 
+from bench3r.api.method import BuildContext, Method
+from bench3r.api.registry import load_one
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.trackers import Timer
-from bench3r.method import BuildContext, Method
 from bench3r.models.layers import Attention, TokenLayout, attention_modules
 from bench3r.models.scales import input_size, scale_config
-from bench3r.registry import load_one
 
 CASES = {  # what is compared: method and options
     "dense": ("vggt", {}), "Spark3R, sensitive layer": ("spark3r", {"layers": "fixed"}),

@@ -23,10 +23,10 @@ PLAN, TRACKING, CLOUD, SECOND = 25.0, 0.02, 5.0, 5.0  # seconds, share, seconds,
 PLANNING = """
 import json, sys, time
 start = time.perf_counter()
-from bench3r.light import leave_torch_out  # as `bench3r plan` does
+from bench3r.run.torch_stub import leave_torch_out  # as `bench3r plan` does
 leave_torch_out()
-from bench3r.config import parse_config
-from bench3r.plan import make_plan
+from bench3r.run.config import parse_config
+from bench3r.run.plan import make_plan
 raw = {"name": "many", "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
        "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")}, "profile": {"frames": [4]}}
 plan = make_plan(parse_config(raw, "many"))

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bench3r.data.procedural.render import make_scene
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.models.geometry import unproject
-from bench3r.models.pair_config import PairConfig
-from bench3r.models.pair_network import PairNetwork, PairOutput
+from bench3r.models.pair.config import PairConfig
+from bench3r.models.pair.network import PairNetwork, PairOutput
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.graph import GraphName, scene_graph
 from bench3r.pairwise.predictions import PairPredictions
-from bench3r.procedural.render import make_scene
 
 NETWORK_BOUND, ALIGNMENT_BOUND = 0.6, 900.0  # share of the time of encoding per pair; seconds
 GROWTH: tuple[tuple[GraphName, tuple[int, ...]], ...] = (("complete", (3, 5, 8, 12)), ("swin", (8, 12, 20, 32)))

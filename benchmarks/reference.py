@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
+from bench3r.api.method import Method
+from bench3r.api.registry import ROOT, load_all
 from bench3r.files import append_jsonl, digest, read_json, read_jsonl, write_json
-from bench3r.method import Method
+from bench3r.jobs.reference_worker import typical_size
+from bench3r.jobs.watch import START_LIMIT, ended, run_worker
 from bench3r.models.scales import SCALES
-from bench3r.provenance import device_name
-from bench3r.registry import ROOT, load_all
-from bench3r.stages.reference import typical_size
-from bench3r.stages.watch import START_LIMIT, ended, run_worker
+from bench3r.run.provenance import device_name
 
 FRAMES = (1, 2, 10, 50, 100, 200, 500, 1000, 2000)
 ROWS: dict[str, list[dict[str, Any]]] = {  # options of the methods that are measured in several settings
@@ -64,7 +64,7 @@ def measure(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
         write_json(job, {**case, "out": str(out)})
         start, allowed = time.monotonic(), START_LIMIT + args.limit
         code, verdict = run_worker(
-            "bench3r.stages.reference", job, log, args.threads, args.memory_gb,
+            "bench3r.jobs.reference_worker", job, log, args.threads, args.memory_gb,
             lambda: allowed - (time.monotonic() - start),
         )  # fmt: skip
         if verdict is None and code == 0:

@@ -30,8 +30,8 @@ PLUGIN = '''"""An oracle that fails on purpose in some cells."""
 
 import os
 
-from bench3r.method import Method, MethodOptions
-from bench3r.registry import load_one
+from bench3r.api.method import Method, MethodOptions
+from bench3r.api.registry import load_one
 
 FAULTS = {faults!r}
 

@@ -18,8 +18,8 @@ from torch import nn
 
 from bench3r.measure import flops
 from bench3r.measure.trackers import MemoryTracker
-from bench3r.models.vggt import VGGT
-from bench3r.models.vggt_config import VGGTConfig
+from bench3r.models.vggt.config import VGGTConfig
+from bench3r.models.vggt.network import VGGT
 
 SMALL = {
     "aggregator": {"embed_dim": 384, "depth": 24, "num_heads": 6, "patch_embed": "dinov2_vits14_reg"},

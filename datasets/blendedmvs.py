@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_image
-from bench3r.errors import Bench3RError
-from bench3r.mvsnet import read_cam, read_pfm, write_cam, write_pairs, write_pfm
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.images import read_image
+from bench3r.data.formats.mvsnet import read_cam, read_pfm, write_cam, write_pairs, write_pfm
+from bench3r.data.poses import check_rotation
 
 PROCEDURAL_SCALE = 10.0  # units per metre of the stand-in: BlendedMVS has another one in every scene
 VALIDATION = (  # upstream's validation list; the other 106 scenes are for training
@@ -51,7 +54,7 @@ class BlendedMVS(Dataset):
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
-        from bench3r.procedural import layout
+        from bench3r.data.procedural import layout
 
         data, folder = layout.generate("tabletop", seed, frames, (120, 160)), root / scene
         for i in range(frames):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, pose_from_quaternion, read_depth_png, read_image
-from bench3r.errors import Bench3RError
-from bench3r.trajectory import read_poses
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.images import read_depth_png, read_image
+from bench3r.data.formats.tum import read_poses
+from bench3r.data.poses import pose_from_quaternion
 
 CAMERA = (542.822841, 542.576870, 315.593520, 237.756098)  # fx, fy, cx, cy at 640 x 480
 SCALE = 5000

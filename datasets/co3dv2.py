@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, inside, read_image
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import inside
+from bench3r.data.formats.images import read_image
+from bench3r.data.poses import check_rotation
 
 LEAST_FRAMES = 50  # shorter sequences are not scored
 LARGEST_SHIFT = 1e5  # sequences with a translation beyond were never reconstructed

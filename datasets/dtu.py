@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_npy, read_image, read_points
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.images import read_depth_npy, read_image
+from bench3r.data.formats.mvsnet import read_cam, read_pfm, write_cam, write_pairs
+from bench3r.data.formats.surfaces import read_points
+from bench3r.data.poses import check_rotation
 from bench3r.metrics.dtu import Observation
-from bench3r.mvsnet import read_cam, read_pfm, write_cam, write_pairs
 
 LIGHT = 3  # of the seven lights, the one that is evaluated
 
@@ -120,7 +124,7 @@ class DTU(Dataset):
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
-        from bench3r.procedural import layout
+        from bench3r.data.procedural import layout
 
         data, folder = layout.generate("tabletop", seed, frames, (120, 160)), root / scene
         for name in ("depths", "cams"):

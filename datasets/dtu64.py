@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_image
-from bench3r.errors import Bench3RError
-from bench3r.mvsnet import read_cam, write_cam
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.images import read_image
+from bench3r.data.formats.mvsnet import read_cam, write_cam
+from bench3r.data.poses import check_rotation
 
 
 class DTU64(Dataset):
@@ -48,7 +51,7 @@ class DTU64(Dataset):
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
-        from bench3r.procedural import layout
+        from bench3r.data.procedural import layout
 
         data = layout.generate("tabletop", seed, frames, (120, 160))
         for i in range(frames):

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, inside, read_bytes, read_image
-from bench3r.errors import Bench3RError
-from bench3r.lens import resample_depth, resample_image, undistorted
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import inside, read_bytes
+from bench3r.data.formats.images import read_image
+from bench3r.data.undistort import resample_depth, resample_image, undistorted
 
 WIDTH = 1024  # of the undistorted image; the originals are 6048 wide
 

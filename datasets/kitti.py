@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, read_depth_png, read_image
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.images import read_depth_png, read_image
 
 
 class Kitti(Dataset):

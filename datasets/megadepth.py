@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_npy, read_image
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.images import read_depth_npy, read_image
+from bench3r.data.poses import check_rotation
 from bench3r.files import read_npz
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, inside, read_depth_npy, read_image
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import inside
+from bench3r.data.formats.images import read_depth_npy, read_image
 
 LEAST_TRACK, LARGEST_ERROR, LEAST_ANGLE = 4, 1.0, 3.0  # images, pixels, degrees: what makes a sparse point trusted
 PINHOLE = ("SIMPLE_PINHOLE", "PINHOLE")
@@ -112,7 +115,7 @@ class MipNeRF360(Dataset):
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
-        from bench3r.procedural import layout
+        from bench3r.data.procedural import layout
 
         data, folder = layout.generate("outdoor", seed, frames, (240, 320), samples=1), root / scene
         names = [f"_DSC{i + 1:04d}.JPG" for i in range(frames)]

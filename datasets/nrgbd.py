@@ -6,8 +6,12 @@ import re
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, opengl_to_opencv, read_depth_png, read_image, read_numbers
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import read_numbers
+from bench3r.data.formats.images import read_depth_png, read_image
+from bench3r.data.poses import check_rotation, opengl_to_opencv
 
 FARTHEST = 10.0  # metres; what lies beyond is dropped in every published protocol
 

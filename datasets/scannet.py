@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix, read_points
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import read_matrix
+from bench3r.data.formats.images import read_depth_png, read_image
+from bench3r.data.formats.sens import SensFile, open_sens
+from bench3r.data.formats.surfaces import read_points
+from bench3r.data.poses import check_rotation
 from bench3r.files import read_npz
-from bench3r.sens import SensFile, open_sens
 
 
 def check_same_camera(extrinsics: np.ndarray, where: str) -> None:
@@ -111,7 +116,7 @@ class ScanNet(Dataset):
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
-        from bench3r.procedural import layout
+        from bench3r.data.procedural import layout
 
         scene_data, folder = layout.generate("room", seed, frames, (120, 160)), root / scene
         for i, (image, depth, pose) in enumerate(

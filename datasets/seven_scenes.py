@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_depth_png, read_image, read_matrix
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import read_matrix
+from bench3r.data.formats.images import read_depth_png, read_image
+from bench3r.data.poses import check_rotation
 
 DEPTH_FOCAL, COLOUR_FOCAL, SIZE = 585.0, 525.0, (480, 640)
 

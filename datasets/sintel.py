@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench3r.dataset import Dataset, Frame, check_rotation, read_bytes, read_image
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import read_bytes
+from bench3r.data.formats.images import read_image
+from bench3r.data.poses import check_rotation
 
 TAG = 202021.25  # first number of the release's binary files
 

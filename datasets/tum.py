@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from bench3r.dataset import Dataset, Frame, inside, pose_from_quaternion, read_depth_png, read_image
-from bench3r.errors import Bench3RError
-from bench3r.lens import resample_depth, resample_image, undistorted
-from bench3r.trajectory import associate, read_list, read_poses
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import Frame
+from bench3r.data.formats.files import inside
+from bench3r.data.formats.images import read_depth_png, read_image
+from bench3r.data.formats.tum import associate, read_list, read_poses
+from bench3r.data.poses import pose_from_quaternion
+from bench3r.data.undistort import resample_depth, resample_image, undistorted
 
 CAMERAS = {  # by the sequence's name: fx, fy, cx, cy at 640 x 480
     "freiburg1": (517.3, 516.5, 318.6, 255.3), "freiburg2": (520.9, 521.0, 325.1, 249.7),
@@ -38,7 +42,7 @@ def matched(folder: Path) -> dict[str, tuple[str, str, tuple[float, ...]]]:
 
 @cache
 def without_distortion(camera: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`bench3r.lens.undistorted` for a ``camera`` whose images have ``size`` (H, W)."""
+    """As :func:`bench3r.data.undistort.undistorted` for a ``camera`` whose images have ``size`` (H, W)."""
     fx, fy, cx, cy = (v * size[1] / 640 for v in CAMERAS[camera])
     parameters = [fx, fy, cx + 0.5, cy + 0.5, *DISTORTIONS[camera], 0, 0, 0]
     lens = pycolmap.Camera(model="FULL_OPENCV", width=size[1], height=size[0], params=parameters)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench3r.method import Method, MethodOptions
+from bench3r.api.method import Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules
 
 
@@ -48,4 +48,4 @@ class MyMethod(Method):
 
     # Also possible: check (refuse a backbone or options at planning), fit (learn in closed form from training scenes),
     # deploy (how weights are stored), closed_form (FLOPs at published size without running), build (a whole model).
-    # Derive from bench3r.method.TrainedMethod to be fine-tuned before the comparison. docs/add_a_method.md has examples.
+    # Derive from bench3r.api.method.TrainedMethod to be fine-tuned before the comparison. docs/add_a_method.md has examples.

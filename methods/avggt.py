@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.softmax import attention_with_lse, combine
-from bench3r.errors import Bench3RError
 from bench3r.measure.published import AttentionShape, Dense, Price
-from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.scales import trunk_pairs
 

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.sparse import block_sparse_attention, pool_blocks
 from bench3r.measure.published import AttentionShape, Dense, Price
-from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
 

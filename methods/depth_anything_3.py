@@ -1,6 +1,6 @@
 """Depth-Anything-3 as published: every pair on every token, dense attention. The reference of what changes it."""
 
-from bench3r.method import Method
+from bench3r.api.method import Method
 
 
 class DepthAnything3Method(Method):

@@ -2,9 +2,9 @@
 
 from pydantic import Field
 
+from bench3r.api.method import BuildContext, Method
 from bench3r.measure.published import Dense, Price
-from bench3r.method import BuildContext, Method
-from bench3r.models.pair_network import Edge, PairOutput
+from bench3r.models.pair.network import Edge, PairOutput
 from bench3r.pairwise.aligned import Aligned
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.predictions import PairPredictions

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.merging import MergePlan, bipartite_plan
 from bench3r.measure.published import AttentionShape, Dense, Price
-from bench3r.method import Method, MethodOptions
 from bench3r.models.layers import Attention, Core, TokenLayout, attention_modules, whole_sequence
 
 CELL_SEED = 33  # of the released code's random destinations

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bench3r.dataset import SceneData
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import BuildContext, Method, MethodOptions
+from bench3r.api.scene import SceneData
 from bench3r.measure.published import Dense, Price
-from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention, pool_blocks, top_blocks
 from bench3r.measure.published import AttentionShape, Dense, Price
-from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.layers import Attention, Core, TokenLayout
 from bench3r.training.distillation import cosine_weight
 

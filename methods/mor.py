@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.measure.published import Dense, Price, deeper_shares, recursive_parts
-from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.packed import FirstKeyValues, KeyValues, LatestKeyValues, Subset, deeper_than

@@ -6,10 +6,10 @@ from pydantic import Field
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
-from bench3r.dataset import SceneData
-from bench3r.errors import Unsupported
-from bench3r.method import BuildContext, Method, MethodOptions, Predictor
-from bench3r.models.reconstruction import Reconstruction
+from bench3r.api.errors import Unsupported
+from bench3r.api.method import BuildContext, Method, MethodOptions, Predictor
+from bench3r.api.reconstruction import Reconstruction
+from bench3r.api.scene import SceneData
 
 
 class Oracle(Method):

@@ -1,6 +1,6 @@
 """π³ as published: every pair on every token, dense attention. The reference of what changes it."""
 
-from bench3r.method import Method
+from bench3r.api.method import Method
 
 
 class Pi3Method(Method):

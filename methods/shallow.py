@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.measure.published import Dense, Price
-from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 

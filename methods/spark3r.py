@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import BuildContext, Method, MethodOptions
+from bench3r.api.scene import SceneData
 from bench3r.attention.merging import MergePlan, strided_plan
-from bench3r.dataset import SceneData
-from bench3r.errors import Bench3RError
 from bench3r.measure.published import AttentionShape, Dense, Price
-from bench3r.method import BuildContext, Method, MethodOptions
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
 

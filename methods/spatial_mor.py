@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 from skimage.segmentation import slic
 from torch import Tensor, nn
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.measure.published import Dense, Price, deeper_shares, recursive_parts
-from bench3r.method import MethodOptions, TrainedMethod
 from bench3r.models.layers import TokenLayout
 from bench3r.models.scales import input_size, trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bench3r.dataset import SceneData
-from bench3r.errors import Bench3RError
-from bench3r.method import BuildContext, Method, Predictor
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import BuildContext, Method, Predictor
+from bench3r.api.reconstruction import Reconstruction
+from bench3r.api.scene import SceneData
 from bench3r.models.geometry import decode_pose
-from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.weights import read_state_dict
 
 USUAL_FOV = (0.84, 1.05)  # vertical, horizontal, radians: where no training scene knows its intrinsics

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
+from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
-from bench3r.errors import Bench3RError
 from bench3r.measure.published import AttentionShape, Dense, Price
-from bench3r.method import BuildContext, MethodOptions, Predictor, TrainedMethod
 from bench3r.metrics.pose import pairs, relative_pose_errors
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import Attention, Core, TokenLayout, apply_rope, attention_modules, whole_sequence
-from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.trunk import TrunkOutput
 from bench3r.training.distillation import cosine_weight
 

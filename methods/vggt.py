@@ -1,6 +1,6 @@
 """VGGT as published: every pair on every token, dense attention. The reference of every comparison."""
 
-from bench3r.method import Method
+from bench3r.api.method import Method
 
 
 class VGGTMethod(Method):

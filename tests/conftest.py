@@ -31,8 +31,8 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def tiny():
     """An initialised VGGT of the tiny scale."""
-    from bench3r.models.vggt import VGGT
-    from bench3r.models.vggt_config import VGGT_SCALES
+    from bench3r.models.vggt.config import VGGT_SCALES
+    from bench3r.models.vggt.network import VGGT
     from bench3r.training.trainer import initialise
 
     torch.manual_seed(0)
@@ -46,7 +46,7 @@ def plugins(tmp_path, monkeypatch):
     """A copy of the plug-in folders that a test may change, with the registry looking there."""
     import shutil
 
-    from bench3r import registry
+    from bench3r.api import registry
 
     for kind in registry.FOLDERS:
         shutil.copytree(ROOT / kind, tmp_path / kind, ignore=shutil.ignore_patterns("__pycache__"))

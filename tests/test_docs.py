@@ -12,14 +12,14 @@ import yaml
 from PIL import Image
 
 from bench3r import cli
-from bench3r.config import parse_config
-from bench3r.contract import check_method
-from bench3r.method import BuildContext, Method
-from bench3r.plan import make_plan
-from bench3r.registry import load_one
+from bench3r.api.method import BuildContext, Method
+from bench3r.api.registry import load_one
+from bench3r.run.config import parse_config
+from bench3r.run.plan import make_plan
+from bench3r.stages.check import check_method
 from tests.conftest import ROOT
-from tests.in_process import run_all
-from tests.worlds import build, png16
+from tests.helpers.in_process import run_all
+from tests.helpers.worlds import build, png16
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -91,7 +91,7 @@ def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
         png16(folder / "depth" / f"{i:03d}.png", world.depth[i], 1000)
     np.savetxt(folder / "poses.txt", world.c2w.reshape(6, 16))
     np.savetxt(folder / "camera.txt", world.k[[0, 1, 0, 1], [0, 1, 2, 2]][None])
-    from bench3r.stages.validate import check_scene
+    from bench3r.data.validate import check_scene
 
     assert check_scene("myrgbd", str(folder.parent), "desk", 1)["problems"] == []
     np.savetxt(folder / "poses.txt", np.linalg.inv(world.c2w).reshape(6, 16))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_atomic, write_json, write_npz
 
 

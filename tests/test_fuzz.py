@@ -14,19 +14,23 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bench3r import listed, mvsnet, parity, trajectory
-from bench3r.config import RunConfig, load_config, parse_config
-from bench3r.dataset import Dataset, Frame, read_matrix, read_numbers
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.registry import load_one
+from bench3r.api.scene import Frame
+from bench3r.data import frame_lists
+from bench3r.data.formats import mvsnet, tum
+from bench3r.data.formats.files import read_matrix, read_numbers
+from bench3r.data.formats.sens import open_sens
+from bench3r.exchange.bundle import verify
+from bench3r.exchange.compare import read_records
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
 from bench3r.models.weights import read_state_dict
-from bench3r.plan import make_plan
-from bench3r.registry import load_one
-from bench3r.report.bundle import verify
-from bench3r.report.compare import read_records
-from bench3r.sens import open_sens
+from bench3r.parity.check import check_file
+from bench3r.run.config import RunConfig, load_config, parse_config
+from bench3r.run.plan import make_plan
 from tests.conftest import ROOT
-from tests.worlds import WRITERS
+from tests.helpers.worlds import WRITERS
 
 QUICK = settings(
     max_examples=60, deadline=None, derandomize=True,
@@ -98,8 +102,8 @@ def test_any_bytes_as_any_file(tmp_path, data):
     fine(lambda: read_matrix(path, (3, 4)), np.ndarray)
     fine(lambda: mvsnet.read_cam(path), tuple)
     fine(lambda: mvsnet.read_pfm(path), np.ndarray)
-    fine(lambda: trajectory.read_list(path), list)
-    fine(lambda: trajectory.read_poses(path), list)
+    fine(lambda: tum.read_list(path), list)
+    fine(lambda: tum.read_poses(path), list)
     fine(lambda: read_npz(path), dict)
     fine(lambda: read_json(path), object)
     fine(lambda: read_jsonl(path), list)
@@ -118,7 +122,7 @@ def test_any_numbers_as_poses_and_cameras(tmp_path, words, glue):
     path = tmp_path / "pose.txt"
     path.write_text(glue.join(words))
     fine(lambda: read_matrix(path, (4, 4)), np.ndarray)
-    fine(lambda: trajectory.read_poses(path), list)
+    fine(lambda: tum.read_poses(path), list)
     path.write_text("extrinsic\n" + glue.join(words) + "\n\nintrinsic\n" + glue.join(words))
     fine(lambda: mvsnet.read_cam(path), tuple)
 
@@ -174,7 +178,7 @@ def test_a_changed_golden_file_is_checked_or_refused(data, tmp_path_factory):
         del where[key]
     (folder / f"{name}.json").write_text(json.dumps(changed))
     (folder / f"{name}.npz").write_bytes((ROOT / "tests" / "golden" / f"{name}.npz").read_bytes())
-    fine(lambda: parity.check_file(folder / f"{name}.json"), tuple)
+    fine(lambda: check_file(folder / f"{name}.json"), tuple)
 
 
 @QUICK
@@ -196,11 +200,11 @@ def test_records_cut_anywhere_keep_what_was_whole(tmp_path, rows, cut):
 def test_any_frame_list_is_whole_or_refused(tmp_path, raw):
     (tmp_path / "mine.json").write_text(json.dumps(raw))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listed, "FOLDER", tmp_path)
-        patch.setattr(listed, "NAMES", ("mine",))
-        listed.load_list.cache_clear()
-        fine(lambda: listed.load_list("mine"), listed.FrameList)
-    listed.load_list.cache_clear()
+        patch.setattr(frame_lists, "FOLDER", tmp_path)
+        patch.setattr(frame_lists, "NAMES", ("mine",))
+        frame_lists.load_list.cache_clear()
+        fine(lambda: frame_lists.load_list("mine"), frame_lists.FrameList)
+    frame_lists.load_list.cache_clear()
 
 
 @QUICK
@@ -208,8 +212,8 @@ def test_any_frame_list_is_whole_or_refused(tmp_path, raw):
 def test_chosen_frames_are_frames_in_order(there, wanted):
     frames = [str(i) for i in range(there)]
     for rule in ("run", "fastvggt"):
-        made = listed.FrameList(name="m", dataset="scannet", origin="", frames_by=rule, sha256="", lists={"s": None})
-        chosen = fine(lambda m=made: listed.chosen_frames(m, "s", frames, wanted), list)
+        made = frame_lists.FrameList(name="m", dataset="scannet", origin="", frames_by=rule, sha256="", lists={"s": None})
+        chosen = fine(lambda m=made: frame_lists.chosen_frames(m, "s", frames, wanted), list)
         if chosen is not None:
             assert [int(c) for c in chosen] == sorted({int(c) for c in chosen})
             assert len(chosen) <= wanted

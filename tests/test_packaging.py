@@ -52,7 +52,7 @@ def test_imports_point_downwards():
 
 def test_the_snakefile_is_short_and_parsing_imports_no_torch():
     assert (ROOT / "Snakefile").read_text().count("\n") <= 60
-    code = "import sys, bench3r.workflow, bench3r.stages.paths\nprint([m for m in ('torch', 'pandas', 'scipy') if m in sys.modules])"
+    code = "import sys, bench3r.run.workflow, bench3r.run.paths\nprint([m for m in ('torch', 'pandas', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

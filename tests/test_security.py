@@ -14,19 +14,20 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench3r.dataset import Dataset, inside
-from bench3r.errors import Bench3RError
-from bench3r.method import Method
-from bench3r.registry import load_all, load_one
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import Method
+from bench3r.api.registry import load_all, load_one
+from bench3r.data.formats.files import inside
 from tests.conftest import ROOT
-from tests.in_process import run_all
-from tests.worlds import WRITERS
+from tests.helpers.in_process import run_all
+from tests.helpers.worlds import WRITERS
 
 HOSTILE = "a 'b' \"c\"; touch harmed; $(touch harmed2) `touch harmed3` é&|"
 METHOD = '''"""Says what it was told."""
 
-from bench3r.method import Method, MethodOptions
-from bench3r.registry import load_one
+from bench3r.api.method import Method, MethodOptions
+from bench3r.api.registry import load_one
 
 
 class Told(Method):
@@ -88,8 +89,8 @@ def test_a_plug_in_with_a_hostile_name_is_refused(name, plugins):
 
 @pytest.mark.slow
 def test_the_page_escapes_everything(plugins, tmp_path, monkeypatch):
-    from bench3r.config import parse_config
-    from bench3r.plan import make_plan
+    from bench3r.run.config import parse_config
+    from bench3r.run.plan import make_plan
 
     label = "</script><script>alert(1)</script>"
     (plugins / "methods" / "told.py").write_text(METHOD.format(label=label))

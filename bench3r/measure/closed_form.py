@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from bench3r.models.depth_anything_3_config import DepthAnything3Config
-from bench3r.models.pair_config import PairConfig
-from bench3r.models.pi3_config import Pi3Config
-from bench3r.models.vggt_config import DPTConfig, VGGTConfig
+from bench3r.models.depth_anything_3.config import DepthAnything3Config
+from bench3r.models.pair.config import PairConfig
+from bench3r.models.pi3.config import Pi3Config
+from bench3r.models.vggt.config import DPTConfig, VGGTConfig
 
 
 def block_macs(tokens: int, context: int, dim: int, mlp_ratio: float = 4.0) -> int:

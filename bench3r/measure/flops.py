@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, register_flop_formula
 
 import bench3r.attention.sparse  # noqa: F401 - registers bench3r::flex_attention
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 
 ATTENTION = "aten::scaled_dot_product_attention"
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from bench3r.errors import Bench3RError, Unsupported
+from bench3r.api.errors import Bench3RError, Unsupported
+from bench3r.api.method import Method
 from bench3r.measure.closed_form import backbone_macs, dpt_macs, recursion_macs
-from bench3r.method import Method
 from bench3r.models.scales import input_size, scale_config
-from bench3r.models.vggt_config import DPTConfig
-from bench3r.reported import SPATIALMOR_TABLE_5
+from bench3r.models.vggt.config import DPTConfig
+from bench3r.report.reported import SPATIALMOR_TABLE_5
 
 PUBLISHED_FRAMES = (1, 2, 8, 32, 100, 300, 1000, 3000, 10000)
 TABLE_5 = tuple(sum(column) / len(SPATIALMOR_TABLE_5) for column in zip(*SPATIALMOR_TABLE_5.values(), strict=True))

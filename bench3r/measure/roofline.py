@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench3r.errors import Bench3RError, describe, unknown
+from bench3r.api.errors import Bench3RError, describe, unknown
 from bench3r.measure.published import Dense, Price
 
 FILE = Path(__file__).with_name("devices.yaml")

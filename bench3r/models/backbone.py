@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.layers import TokenLayout
-from bench3r.models.reconstruction import Reconstruction
 from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
 
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet

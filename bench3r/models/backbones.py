@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench3r.models.depth_anything_3 import DepthAnything3
-from bench3r.models.pair_network import PairNetwork
-from bench3r.models.pi3 import Pi3
-from bench3r.models.reconstruction import Reconstruction
+from bench3r.api.reconstruction import Reconstruction
+from bench3r.models.depth_anything_3.network import DepthAnything3
+from bench3r.models.pair.network import PairNetwork
+from bench3r.models.pi3.network import Pi3
 from bench3r.models.scales import scale_config
-from bench3r.models.vggt import VGGT
+from bench3r.models.vggt.network import VGGT
 from bench3r.models.weights import load_part, load_strict, read_state_dict
 
 if TYPE_CHECKING:
-    from bench3r.dataset import SceneData
-    from bench3r.method import BuildContext, Method
+    from bench3r.api.method import BuildContext, Method
+    from bench3r.api.scene import SceneData
 
 BUILDERS: dict[str, Callable[[Any], nn.Module]] = {
     "vggt": VGGT, "pi3": Pi3, "depth_anything_3": DepthAnything3, "dust3r": PairNetwork, "mast3r": PairNetwork,

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from bench3r.dataset import SceneData, read_image
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import SceneData
+from bench3r.data.formats.images import read_image
 
 
 def load_and_preprocess(

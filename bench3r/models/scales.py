@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bench3r.errors import Unsupported, unknown
-from bench3r.models.depth_anything_3_config import DA3_SCALES
-from bench3r.models.pair_config import DUST3R_SCALES, MAST3R_SCALES
-from bench3r.models.pi3_config import PI3_SCALES
-from bench3r.models.vggt_config import VGGT_SCALES
+from bench3r.api.errors import Unsupported, unknown
+from bench3r.models.depth_anything_3.config import DA3_SCALES
+from bench3r.models.pair.config import DUST3R_SCALES, MAST3R_SCALES
+from bench3r.models.pi3.config import PI3_SCALES
+from bench3r.models.vggt.config import VGGT_SCALES
 
 SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES, "pi3": PI3_SCALES, "depth_anything_3": DA3_SCALES}
 NETWORKS: dict[str, dict[str, Callable[[], Any]]] = {"dust3r": DUST3R_SCALES, "mast3r": MAST3R_SCALES}  # of whole models

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 from bench3r.files import write_atomic
 
 

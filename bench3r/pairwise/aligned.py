@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench3r.errors import InvalidPrediction
+from bench3r.api.errors import InvalidPrediction
 from bench3r.models.geometry import rigid_inverse
 from bench3r.pairwise.registration import pixel_grid
 

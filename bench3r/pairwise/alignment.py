@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench3r.errors import InvalidPrediction
+from bench3r.api.errors import InvalidPrediction
 from bench3r.models.geometry import rigid_inverse
 from bench3r.pairwise.aligned import Aligned, check_focals
 from bench3r.pairwise.descent import minimise, settled

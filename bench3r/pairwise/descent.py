@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from bench3r.errors import InvalidPrediction
+from bench3r.api.errors import InvalidPrediction
 
 
 def minimise(

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bench3r.models.pair_network import Edge
+from bench3r.models.pair.network import Edge
 
 GraphName = Literal["complete", "swin", "logwin", "oneref"]
 

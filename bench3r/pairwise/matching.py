@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench3r.models.pair_network import PairOutput
+from bench3r.models.pair.network import PairOutput
 
 Metric = Literal["dot", "l2"]
 BLOCK = 8192  # features compared at a time

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from bench3r.errors import InvalidPrediction
-from bench3r.models.pair_network import Edge, PairOutput
+from bench3r.api.errors import InvalidPrediction
+from bench3r.models.pair.network import Edge, PairOutput
 from bench3r.pairwise.graph import components
 
 

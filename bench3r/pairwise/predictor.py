@@ -11,21 +11,21 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from bench3r.errors import InvalidPrediction, Unsupported
+from bench3r.api.errors import InvalidPrediction, Unsupported
+from bench3r.api.method import BuildContext, MethodOptions
+from bench3r.api.reconstruction import Reconstruction
 from bench3r.measure.closed_form import pair_macs
 from bench3r.measure.published import Dense, Price
 from bench3r.measure.trackers import MemoryTracker, Timer
-from bench3r.method import BuildContext, MethodOptions
 from bench3r.models.geometry import rigid_inverse, unproject
-from bench3r.models.pair_network import Edge, PairNetwork, PairOutput, PairPass
-from bench3r.models.reconstruction import Reconstruction
+from bench3r.models.pair.network import Edge, PairNetwork, PairOutput, PairPass
 from bench3r.pairwise.aligned import Aligned, clean
 from bench3r.pairwise.alignment import AlignmentOptions, align_two
 from bench3r.pairwise.graph import GraphName, edge_count, scene_graph
 from bench3r.pairwise.predictions import PairPredictions, connected_parts
 
 if TYPE_CHECKING:
-    from bench3r.dataset import SceneData
+    from bench3r.api.scene import SceneData
 
 
 class PairwiseOptions(MethodOptions):

@@ -21,7 +21,7 @@ from scipy.spatial.distance import squareform
 from torch import Tensor, nn
 
 from bench3r.models.geometry import quaternion_to_rotation
-from bench3r.models.pair_network import Edge
+from bench3r.models.pair.network import Edge
 from bench3r.pairwise.aligned import Aligned, check_focals
 from bench3r.pairwise.descent import minimise, settled
 from bench3r.pairwise.matching import Matches

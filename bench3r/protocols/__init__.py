@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from bench3r.errors import unknown
+from bench3r.api.errors import unknown
 from bench3r.files import digest, file_digest
 
 FOLDER = Path(__file__).parent

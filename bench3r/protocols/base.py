@@ -8,8 +8,10 @@ from types import ModuleType
 
 import numpy as np
 
-from bench3r.dataset import Dataset, SceneData, target_size
-from bench3r.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import SceneData
+from bench3r.data.resize import target_size
 from bench3r.metrics.alignment import Similarity, icp, move, umeyama
 from bench3r.metrics.dtu import Observation
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 
 RIDGE = 1e-6  # relative to the mean variance of the input
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 
 Pattern = Literal["cycle", "sequence", "middle_cycle"]
 Initialisation = Literal["average", "stepwise"]

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bench3r.metrics.statistics import paired_bootstrap
-from bench3r.plan import Plan
+from bench3r.report.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
 from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, over_seeds, settings, wide
 from bench3r.report.tables import QUALITY, REGIONS, ROUTING, Table, comparison, flops_of, name_of, of_setting
-from bench3r.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
+from bench3r.run.plan import Plan
 
 CONTROL = "shallow"  # the method that adaptive ones are compared with at equal cost
 ADAPTIVE = ("spatial_mor", "mor", "early_exit", "layer_skip")
@@ -330,9 +330,9 @@ def trainings(e: Evidence) -> Table | None:
 def _short(method: str, options: str) -> str:
     """A method with the options that differ from its defaults."""
 
-    from bench3r.method import Method
-    from bench3r.plan import options_text
-    from bench3r.registry import load_one
+    from bench3r.api.method import Method
+    from bench3r.api.registry import load_one
+    from bench3r.run.plan import options_text
 
     if method == "base":
         return method

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from bench3r.api.method import Method
+from bench3r.api.registry import load_one
 from bench3r.measure.published import dense_cost, price
-from bench3r.method import Method
 from bench3r.metrics.statistics import paired_bootstrap
-from bench3r.registry import load_one
 from bench3r.report.adaptive import Evidence
 from bench3r.report.summary import REFERENCE, Column, over_seeds, wide
 from bench3r.report.tables import QUALITY, Table

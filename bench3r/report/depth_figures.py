@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from bench3r.dataset import SceneData
+from bench3r.api.scene import SceneData
 from bench3r.metrics.patches import plane_residual, spread_patches
 from bench3r.report.figures import save
 from bench3r.report.summary import settings

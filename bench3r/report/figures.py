@@ -14,7 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench3r.dataset import SceneData
+from bench3r.api.scene import SceneData
 from bench3r.report.summary import Column
 
 sns.set_theme(style="whitegrid", palette="colorblind", font_scale=0.9)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from bench3r.models.scales import NETWORKS
 from bench3r.report.adaptive import Evidence
+from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 from bench3r.report.summary import REFERENCE, settings
 from bench3r.report.tables import Table, name_of, of_setting
-from bench3r.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 
 
 def pairwise(e: Evidence) -> Table | None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.api.method import Method
+from bench3r.api.registry import load_usable
 from bench3r.measure.published import PUBLISHED_FRAMES, dense_cost, price
-from bench3r.method import Method
 from bench3r.models.scales import BACKBONE_LABELS, SCALES
-from bench3r.registry import load_usable
 from bench3r.report.tables import Table
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 from bench3r.measure.published import Price, dense_cost
 from bench3r.measure.roofline import BYTES, TYPICAL, Device, devices, floor_seconds, traffic
 from bench3r.models.scales import BACKBONE_LABELS

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench3r.api.method import Method
+from bench3r.api.registry import load_one
 from bench3r.files import write_text
-from bench3r.method import Method
 from bench3r.models.scales import BACKBONE_LABELS
-from bench3r.registry import load_one
+from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 from bench3r.report.summary import (
     SCENE,
     SETTING,
@@ -32,7 +33,6 @@ from bench3r.report.summary import (
     weights_of,
     wide,
 )
-from bench3r.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 
 QUALITY = (
     Column("CD ↓ (median depths)", "pi3_pointmap", "chamfer_norm", "median depths", "lower"),

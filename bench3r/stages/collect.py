@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from bench3r.files import read_json, read_jsonl, write_atomic, write_jsonl
-from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol
-from bench3r.records import score_key
-from bench3r.stages import paths
+from bench3r.run import paths
+from bench3r.run.plan import Cell, Plan
+from bench3r.run.records import score_key
 from bench3r.stages.score import references
 
 COLUMNS = [
@@ -76,8 +76,8 @@ def _where(predicted: dict[str, Any] | None) -> dict[str, Any]:
 
 def collect(plan: Plan) -> pd.DataFrame:
     """The tidy table of a run."""
-    from bench3r.dataset import Dataset
-    from bench3r.registry import load_usable
+    from bench3r.api.dataset import Dataset
+    from bench3r.api.registry import load_usable
 
     types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
     rows = [row for cell in plan.cells for row in cell_rows(plan, cell)]
@@ -96,8 +96,8 @@ FACTS = (
 
 def collect_facts(plan: Plan) -> list[dict[str, Any]]:
     """What each finished prediction cost and how it was routed: one row per cell and scene."""
-    from bench3r.dataset import Dataset
-    from bench3r.registry import load_usable
+    from bench3r.api.dataset import Dataset
+    from bench3r.api.registry import load_usable
 
     types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
     rows = []

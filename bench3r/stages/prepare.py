@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from bench3r import gate
-from bench3r.dataset import Dataset
-from bench3r.errors import Bench3RError, unknown
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError, unknown
+from bench3r.api.registry import load_one
+from bench3r.data import reprojection
+from bench3r.data.frame_lists import chosen_frames, load_list, scene_names
+from bench3r.data.procedural import layout
+from bench3r.data.procedural.seeds import TEST_SEEDS
 from bench3r.files import digest, write_json
-from bench3r.listed import chosen_frames, load_list, scene_names
-from bench3r.plan import DatasetEntry
-from bench3r.procedural import layout
-from bench3r.procedural.seeds import TEST_SEEDS
-from bench3r.registry import load_one
+from bench3r.run.plan import DatasetEntry
 
 SEEDS_PER_RUN = 100_000  # procedural scene i of seed s uses generator seed TEST_SEEDS + s * SEEDS_PER_RUN + i
 
@@ -103,7 +103,7 @@ def check_scenes(dataset: Dataset, lists: dict[str, list[dict[str, Any]]]) -> It
             if not dataset.has_pose:
                 yield item["id"], {"ok": True, "median_error": None, "pairs": 0, "note": "not checked: no poses"}
                 continue
-            result = gate.check(frames, f"{dataset.name} {item['scene']}")
+            result = reprojection.check(frames, f"{dataset.name} {item['scene']}")
             yield item["id"], {"ok": True, "median_error": result.median, "pairs": result.pairs, "note": result.note}
         except Bench3RError as error:
             yield item["id"], {"ok": False, "note": str(error)}

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench3r.dataset import SceneData, load_scene
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.api.scene import SceneData
+from bench3r.data.load import load_scene
+from bench3r.data.prepared import open_prepared
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
 from bench3r.models.scales import NO_BACKBONE, input_size
-from bench3r.plan import Cell, Plan
 from bench3r.report import (
     adaptive,
     attention,
@@ -31,8 +32,8 @@ from bench3r.report.page import Clouds, write_page
 from bench3r.report.published import published_table
 from bench3r.report.summary import cost_holes, holes
 from bench3r.report.tables import DETAIL, FIDELITY, QUALITY, Table, add_reported, comparison, differences, label_of
-from bench3r.stages import paths
-from bench3r.stages.prepared import open_prepared
+from bench3r.run import paths
+from bench3r.run.plan import Cell, Plan
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 

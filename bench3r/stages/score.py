@@ -7,17 +7,17 @@ from typing import Any
 
 from rich.progress import track
 
-from bench3r.dataset import load_scene
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
+from bench3r.data.load import load_scene
+from bench3r.data.prepared import open_prepared
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
 from bench3r.metrics import clouds
 from bench3r.models.scales import NO_BACKBONE, input_size
-from bench3r.plan import Cell, Plan
 from bench3r.protocols import load_protocol, protocol_hash
 from bench3r.protocols.base import Scored, score
-from bench3r.records import ScoreRecord, score_key
-from bench3r.stages import paths
-from bench3r.stages.prepared import open_prepared
+from bench3r.run import paths
+from bench3r.run.plan import Cell, Plan
+from bench3r.run.records import ScoreRecord, score_key
 
 
 class Scorer:

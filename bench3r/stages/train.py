@@ -14,22 +14,22 @@ import torch.distributed as dist
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from bench3r.config import RunConfig
-from bench3r.dataset import SceneData
+from bench3r.api.method import BuildContext, Method, TrainedMethod
+from bench3r.api.registry import load_one
+from bench3r.api.scene import SceneData
+from bench3r.data.procedural.render import make_scene
+from bench3r.data.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
+from bench3r.data.procedural.world import SCENE_TYPE, STYLES
 from bench3r.files import digest, file_digest, read_json, write_json
-from bench3r.keys import shipped_part
 from bench3r.measure.allocator import keep_freed_memory
-from bench3r.method import BuildContext, Method, TrainedMethod
 from bench3r.models.backbones import build_backbone
 from bench3r.models.scales import NETWORKS, NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
-from bench3r.plan import Plan, TrainEntry
-from bench3r.procedural.render import make_scene
-from bench3r.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
-from bench3r.procedural.world import SCENE_TYPE, STYLES
-from bench3r.provenance import provenance
-from bench3r.registry import load_one
-from bench3r.stages import paths
+from bench3r.run import paths
+from bench3r.run.config import RunConfig
+from bench3r.run.keys import shipped_part
+from bench3r.run.plan import Plan, TrainEntry
+from bench3r.run.provenance import provenance
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch

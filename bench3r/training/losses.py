@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.geometry import encode_pose, unproject
-from bench3r.models.reconstruction import Reconstruction
 
 CONFIDENCE_ALPHA = 0.2  # weight of -log(confidence)
 TRACK_WIDTH = 518.0  # pixels

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.geometry import encode_pose, rigid_inverse
-from bench3r.models.reconstruction import Reconstruction
 from bench3r.training.losses import Batch, camera_loss, dense_loss
 
 CONFIDENT_ERROR = 0.05  # relative error of a point below which π³'s confidence should be 1

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench3r.models.pair_network import PairNetwork, PairOutput
+from bench3r.models.pair.network import PairNetwork, PairOutput
 from bench3r.training.losses import CONFIDENCE_ALPHA, Batch
 from bench3r.training.matching import patch_targets
 

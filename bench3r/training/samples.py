@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from bench3r import gate
-from bench3r.dataset import Dataset, Frame, resize_frame
-from bench3r.errors import Bench3RError
-from bench3r.listed import load_list, scene_names
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError
+from bench3r.api.registry import load_one
+from bench3r.api.scene import Frame
+from bench3r.data import reprojection
+from bench3r.data.frame_lists import load_list, scene_names
+from bench3r.data.procedural.render import Views, make_scene
+from bench3r.data.procedural.seeds import TRAIN_SEEDS
+from bench3r.data.procedural.world import STYLES
+from bench3r.data.resize import resize_frame
 from bench3r.models.geometry import unproject
-from bench3r.procedural.render import Views, make_scene
-from bench3r.procedural.seeds import TRAIN_SEEDS
-from bench3r.procedural.world import STYLES
-from bench3r.registry import load_one
 from bench3r.training.config import TrainData
 from bench3r.training.losses import Batch, normalise
 
@@ -98,7 +100,7 @@ class DatasetSource:
         raw = [dataset.read(scene, f) for f in frames[start : start + count * step : step]]
         if any(f.depth is None for f in raw):
             raise Bench3RError(f"train.data.{dataset.name}: {scene} has no depth to train on")
-        gate.check(raw, f"{dataset.name} {scene}")
+        reprojection.check(raw, f"{dataset.name} {scene}")
         views = [square(f, self.side) for f in raw]
         return Views(
             np.stack([v.image for v in views]), np.stack([v.depth for v in views if v.depth is not None]),

@@ -27,7 +27,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from bench3r.models.layers import Block
-from bench3r.models.pair_network import DecoderBlock, PairNetwork
+from bench3r.models.pair.network import DecoderBlock, PairNetwork
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.losses import Batch, vggt_losses

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench3r.errors import Bench3RError
+from bench3r.api.errors import Bench3RError
 from bench3r.models.backbone import IMAGE_MEAN, IMAGE_STD
 
 STARTS = ("vggt", "dust3r")  # shipped weights that another network's training can start from

@@ -21,7 +21,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 from scipy.spatial import cKDTree
 
-from bench3r.dataset import SceneData
+from bench3r.api.scene import SceneData
 from bench3r.files import write_text
 from bench3r.metrics.pose import move_trajectory
 from bench3r.protocols.base import NotComputable, Scored

@@ -1,0 +1,1 @@
+"""Results of several runs, machines and people: compared, merged, bundled."""

@@ -1,0 +1,360 @@
+"""Depth-Anything-3 (Lin et al. 2025): a plain DINOv2 made multi-view, with the official parameter names.
+
+The first blocks attend inside each view; from ``alt_start`` on they alternate between views and the scene, which is the
+trunk of this backbone. A reference view is chosen from the class tokens and put first; outputs keep the given order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain, pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench3r.api.reconstruction import Reconstruction
+from bench3r.models.backbone import Backbone, add_image_statistics
+from bench3r.models.depth_anything_3.config import CameraEncoderConfig, DepthAnything3Config, DinoConfig
+from bench3r.models.dinov2 import PatchEmbed
+from bench3r.models.dpt import DPTHead, add_position, fusion_chain
+from bench3r.models.geometry import decode_pose, encode_pose, rigid_inverse
+from bench3r.models.layers import Block, Mlp, TokenLayout, rope_rows
+from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
+
+
+class AlternatingDino(nn.Module, Trunk):
+    """DINOv2 without registers; blocks before ``alt_start`` embed, the others are the trunk's pairs."""
+
+    def __init__(self, config: DinoConfig) -> None:
+        super().__init__()
+        dim, self.alt_start = config.dim, config.alt_start
+        self.set_up_trunk((config.depth - config.alt_start) // 2, dim // config.heads, 100.0)
+        self.patch_size, self.special, self.grid = config.patch_size, 1, config.img_size // config.patch_size
+        self.patch_embed = PatchEmbed(config.patch_size, dim)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.camera_token = nn.Parameter(torch.randn(1, 2, dim) * 1e-6)  # first view | the others
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
+        self.blocks = nn.ModuleList(self._block(config, i) for i in range(config.depth))
+        self.norm = nn.LayerNorm(dim)
+        self.spread = 0.0  # of positions in global attention: 0 as published, 1 as VGGT's; training may go from 1 to 0
+
+    def spread_positions(self, spread: float) -> None:
+        self.spread = spread
+
+    @staticmethod
+    def _block(config: DinoConfig, index: int) -> Block:
+        role = "encoder" if index < config.alt_start else "global" if index % 2 else "frame"
+        return Block(config.dim, config.heads, 4.0, index >= config.qknorm_start, config.init_values, 1e-6, role)
+
+    @property
+    def frame_blocks(self) -> nn.ModuleList:  # type: ignore[override]
+        """Blocks of the trunk that attend inside a view."""
+        return self.blocks[self.alt_start :: 2]
+
+    @property
+    def global_blocks(self) -> nn.ModuleList:  # type: ignore[override]
+        """Blocks of the trunk that attend over the scene."""
+        return self.blocks[self.alt_start + 1 :: 2]
+
+    def replace_blocks(self, frame: Iterable[nn.Module], global_: Iterable[nn.Module]) -> None:
+        pairs = chain.from_iterable(zip(frame, global_, strict=True))
+        self.blocks = nn.ModuleList([*self.blocks[: self.alt_start], *pairs])
+
+    def global_rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
+        """Every patch at position (1, 1), no spatial order across views, unless ``spread`` says otherwise."""
+        grid = (layout.height, layout.width, layout.special, self.head_dim)
+        if self.spread:
+            return spread_position_table(*grid, spread=self.spread).to(device)
+        return self._ropes.get(("same", *grid), device, lambda: spread_position_table(*grid, spread=0.0))
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Position embedding [1, 1 + height * width, dim]: bicubic without antialiasing.
+
+        The official code hands over scale factors with 0.1 added to the grid, which moves the sampling points.
+        """
+        if height == width == self.grid:
+            return self.pos_embed
+        grid = self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        scale = ((height + 0.1) / self.grid, (width + 0.1) / self.grid)
+        grid = F.interpolate(grid, scale_factor=scale, mode="bicubic", antialias=False)
+        return torch.cat([self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1)
+
+    def local(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images [N, 3, H, W] -> tokens [N, 1 + P, dim] before the trunk, and the class tokens [N, dim]
+        that the reference view is chosen by (before the last of these blocks)."""
+        rows, columns = images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
+        x = torch.cat([self.cls_token.expand(len(images), -1, -1), self.patch_embed(images)], 1)
+        x = x + self.positions(int(rows), int(columns))
+        layout, classes = TokenLayout(len(images), 1, 1, int(rows), int(columns)), x[:, 0]
+        for i, block in enumerate(self.blocks[: self.alt_start]):
+            classes = x[:, 0] if i == self.alt_start - 1 else classes
+            x = block(x, layout=layout)
+        return x, classes
+
+
+def spread_position_table(height: int, width: int, special: int, head_dim: int, spread: float) -> Tensor:
+    """Rotary table [2, special + height * width, 1, head_dim] of one view, special tokens at (0, 0).
+
+    Patch (r, c) sits at (1 + spread * r, 1 + spread * c): all at (1, 1) with 0, as in :func:`rope_table` with 1.
+    """
+    patches = 1 + spread * torch.cartesian_prod(torch.arange(height), torch.arange(width))
+    return rope_rows(torch.cat([patches.new_zeros(special, 2), patches]), head_dim)
+
+
+def choose_reference(classes: Tensor, strategy: str) -> Tensor:
+    """Index [B] of the reference view, given class tokens [B, S, C].
+
+    "saddle_balanced": the view whose mean similarity to the others, token norm and channel variance, each scaled to
+    [0, 1] over the views, are closest to the middle.
+    """
+    b, s, _ = classes.shape
+    if strategy == "first":
+        return torch.zeros(b, dtype=torch.long, device=classes.device)
+    if strategy == "middle":
+        return torch.full((b,), s // 2, dtype=torch.long, device=classes.device)
+    unit = F.normalize(classes, dim=-1)
+    similarity = ((unit @ unit.mT).sum(-1) - 1) / (s - 1)
+    scores = torch.stack([similarity, classes.norm(dim=-1), classes.var(-1)])  # [3, B, S]
+    low, high = scores.amin(-1, keepdim=True), scores.amax(-1, keepdim=True)
+    return (((scores - low) / (high - low + 1e-8)) - 0.5).abs().sum(0).argmin(-1)
+
+
+def reference_first(reference: Tensor, views: int) -> Tensor:
+    """Order [B, S] of the views that puts ``reference`` [B] first and keeps the others as they are."""
+    index = torch.arange(views, device=reference.device).expand(len(reference), -1)
+    return torch.where(index == reference[:, None], -1, index).argsort(1)
+
+
+def reorder(x: Tensor, order: Tensor) -> Tensor:
+    """``x`` [B, S, ...] with its views taken in ``order`` [B, S]."""
+    return x[torch.arange(len(x), device=x.device)[:, None], order]
+
+
+class DualDPT(DPTHead):
+    """DPT head with two fusion paths over the same levels: depth, and a ray map at 8 x the patch grid."""
+
+    RAY_CHANNELS = 7  # direction 3, origin 3, confidence
+
+    def __init__(self, dim_in: int, taps: tuple[int, ...], features: int, out_channels: tuple[int, ...], patch: int) -> None:
+        super().__init__(dim_in, patch, 2, features, out_channels, taps, in_place_relu=False)
+        for level in (1, 2, 3, 4):
+            setattr(self.scratch, f"refinenet{level}_aux", fusion_chain(features, level, in_place_relu=False))
+        half = features // 2
+        widths = [features, half, features, half, features, half]
+        self.scratch.output_conv1_aux = nn.ModuleList(  # only the finest (last) is used, as upstream
+            nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))) for _ in range(4)
+        )
+        self.scratch.output_conv2_aux = nn.ModuleList(self._ray_output(half) for _ in range(4))
+
+    def _ray_output(self, channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1), ChannelsLast(), nn.LayerNorm(32), ChannelsFirst(), nn.ReLU(),
+            nn.Conv2d(32, self.RAY_CHANNELS, 1),
+        )  # fmt: skip
+
+    def outputs(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Tokens [N, P, 2C] per level -> depth map [N, 2, H, W] and rays [N, 7, 8h, 8w], both before activation."""
+        aspect = grid[1] / grid[0]
+        maps = self.levels(taps, grid, aspect)
+        depth = self.output(self.fuse(maps), grid)
+        rays = self.scratch.output_conv1_aux[-1](self.fuse_levels(maps, "_aux"))
+        return depth, self.scratch.output_conv2_aux[-1](add_position(rays, aspect))
+
+    def predict(self, taps: list[Tensor], grid: tuple[int, int], chunk: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Tokens [B, S, P, 2C] per level -> depth and its confidence [B, S, H, W], rays [B, S, 8h, 8w, 6] and theirs."""
+        frames = [t.flatten(0, 1) for t in taps]
+        parts = [self.outputs([t[i : i + chunk] for t in frames], grid) for i in range(0, len(frames[0]), chunk)]
+        depth, rays = (torch.cat(p).unflatten(0, taps[0].shape[:2]) for p in zip(*parts, strict=True))
+        rays = rays.movedim(2, -1)
+        return depth[:, :, 0].exp(), 1 + depth[:, :, 1].exp(), rays[..., :6], 1 + rays[..., 6].exp()
+
+
+class ChannelsLast(nn.Module):
+    """[N, C, H, W] -> [N, H, W, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1)
+
+
+class ChannelsFirst(nn.Module):
+    """[N, H, W, C] -> [N, C, H, W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2)
+
+
+class CameraDecoder(nn.Module):
+    """Camera token to the pose encoding of the camera-to-world matrix."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
+        self.fc_t = nn.Linear(dim, 3)
+        self.fc_qvec = nn.Linear(dim, 4)
+        self.fc_fov = nn.Sequential(nn.Linear(dim, 2), nn.ReLU())
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Camera tokens [B, S, 2C] -> pose encodings [B, S, 9]."""
+        x = self.backbone(tokens)
+        return torch.cat([self.fc_t(x), self.fc_qvec(x), self.fc_fov(x)], -1)
+
+
+class CameraEncoder(nn.Module):
+    """Given poses to camera tokens."""
+
+    def __init__(self, dim: int, config: CameraEncoderConfig) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*(Block(dim, config.heads, role="head") for _ in range(config.depth)))
+        self.token_norm = nn.LayerNorm(dim)
+        self.trunk_norm = nn.LayerNorm(dim)
+        self.pose_branch = Mlp(9, dim // 2, dim)
+
+    def forward(self, extrinsics: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Tensor:
+        """World to camera [B, S, 4, 4], intrinsics [B, S, 3, 3] of images (H, W) -> camera tokens [B, S, C]."""
+        poses = encode_pose(rigid_inverse(extrinsics)[..., :3, :], intrinsics, size)
+        return self.trunk_norm(self.trunk(self.token_norm(self.pose_branch(poses))))
+
+
+class DepthAnything3(Backbone):
+    """Images to depth, rays and cameras; the state dict has the hub's prefix ``model.``."""
+
+    name = "depth_anything_3"
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, config: DepthAnything3Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DepthAnything3Config()
+        config.check()
+        net: Any = nn.Module()
+        net.backbone = nn.Module()
+        net.backbone.pretrained = AlternatingDino(config.net)
+        dim, head = config.net.dim, config.head
+        net.head = DualDPT(2 * dim, self.taps_of(config), head.features, head.out_channels, config.patch_size)
+        net.cam_dec = CameraDecoder(2 * dim)
+        if config.cam_enc is not None:
+            net.cam_enc = CameraEncoder(dim, config.cam_enc)
+        self.model = net
+        add_image_statistics(self)
+        self.schedule = Schedule()
+
+    @staticmethod
+    def taps_of(config: DepthAnything3Config) -> tuple[int, ...]:
+        """Pairs that the depth head reads."""
+        return tuple((i - config.net.alt_start) // 2 for i in config.net.out_layers)
+
+    @property
+    def trunk(self) -> AlternatingDino:
+        """The alternating blocks of the DINOv2."""
+        return self.model.backbone.pretrained
+
+    @property
+    def width(self) -> int:
+        """Channels of a trunk token."""
+        return self.config.net.dim
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Pairs that the heads read."""
+        return tuple(sorted({*self.model.head.taps, self.config.pairs - 1}))
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Part -> names of its modules."""
+        root, trunk = "model.backbone.pretrained", self.trunk
+        blocks = [f"{root}.blocks.{i}" for i in range(len(trunk.blocks))]
+        local, rest = blocks[: trunk.alt_start], blocks[trunk.alt_start :]
+        return {
+            "patch_embed": (f"{root}.patch_embed", *local), "frame_blocks": tuple(rest[::2]),
+            "global_blocks": tuple(rest[1::2]), "camera_head": ("model.cam_dec",), "depth_head": ("model.head",),
+            "camera_encoder": ("model.cam_enc",),
+        }  # fmt: skip
+
+    def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
+        tokens, layout, _ = self.embed_views(images)
+        return tokens, layout
+
+    def embed_views(self, images: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, TokenLayout, Tensor | None]:
+        """As :meth:`embed`, with given camera tokens [B, S, C] or none; and the order [B, S] that the views were put in
+        (None: as given)."""
+        b, s, _, h, w = map(int, images.shape)
+        trunk = self.trunk
+        x, classes = trunk.local((images.flatten(0, 1) - self.image_mean) / self.image_std)
+        x, order = x.unflatten(0, (b, s)), None
+        if cameras is None and s >= 3:
+            strategy = "first" if self.training else self.config.reference  # training data is in view 0's frame
+            order = reference_first(choose_reference(classes.unflatten(0, (b, s)), strategy), s)
+            x = reorder(x, order)
+        if cameras is None:
+            first, others = trunk.camera_token[:, :1], trunk.camera_token[:, 1:].expand(-1, s - 1, -1)
+            cameras = torch.cat([first, others], 1).expand(b, -1, -1)
+        tokens = torch.cat([cameras[:, :, None].to(x.dtype), x[:, :, 1:]], 2)  # in place of the class token
+        return tokens, TokenLayout(b, s, 1, h // trunk.patch_size, w // trunk.patch_size), order
+
+    def run_trunk(
+        self, images: Tensor, keep_all: bool = False, poses: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[TrunkOutput, TokenLayout]:
+        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs, views in the given order.
+
+        ``poses``: known extrinsics [B, S, 4, 4] (world to camera) and intrinsics [B, S, 3, 3], encoded in place of the
+        camera tokens. Raises ValueError when the model has no encoder for them.
+        """
+        self.check_images(images)
+        if poses is not None and self.config.cam_enc is None:
+            raise ValueError("poses were given, but this DepthAnything3 has no camera encoder")
+        with self.autocast(images.device):
+            size = (int(images.shape[-2]), int(images.shape[-1]))
+            cameras = None if poses is None else self.model.cam_enc(*poses, size)
+            tokens, layout, order = self.embed_views(images, cameras)
+            seen = images if order is None else reorder(images, order)
+            out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, seen)
+        taps, depth = {i: t.float() for i, t in out.taps.items()}, out.recursion_depth
+        if order is not None:
+            back = order.argsort(1)
+            taps = {i: reorder(t, back) for i, t in taps.items()}
+            depth = None if depth is None else reorder(depth, back)
+        return TrunkOutput(taps, depth, out.extras), layout
+
+    def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        levels, grid = self.head_inputs(taps, layout), (layout.height, layout.width)
+        views = [
+            self.model.head.dense([t.flatten(0, 1)[i : i + 1] for t in levels], grid) for i in range(levels[0].shape[1])
+        ]
+        return torch.cat(views)[:, 0].exp().unflatten(0, levels[0].shape[:2])
+
+    def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
+        size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
+        return decode_pose(self.model.cam_dec(taps[max(taps)][:, :, 0]), size, least_tangent=1e-6)[0]
+
+    def head_inputs(self, taps: dict[int, Tensor], layout: TokenLayout) -> list[Tensor]:
+        """Patch tokens [B, S, P, 2C] of the head's levels; the final norm is applied to the global half only."""
+        levels = [taps[i][:, :, layout.special :].chunk(2, -1) for i in self.model.head.taps]
+        return [torch.cat([local, self.trunk.norm(joint)], -1) for local, joint in levels]
+
+    def run_heads(
+        self,
+        out: TrunkOutput,
+        layout: TokenLayout,
+        images: Tensor,
+        queries: Tensor | None = None,
+        dense_views: Tensor | None = None,
+    ) -> Reconstruction:
+        """Trunk outputs -> reconstruction; ``queries`` are for models with a track head.
+
+        ``extras``: pose_encodings, one [B, S, 9] of the camera-to-world matrices; rays [B, S, 8h, 8w, 6] (direction
+        with unit depth, origin) and ray_conf.
+        """
+        pose = self.model.cam_dec(out.taps[self.config.pairs - 1][:, :, 0])
+        size = (int(images.shape[-2]), int(images.shape[-1]))
+        to_world, intrinsics = decode_pose(pose, size, least_tangent=1e-6)
+        bottom = to_world.new_tensor([0.0, 0, 0, 1]).expand(*to_world.shape[:2], 1, 4)
+        extrinsics = torch.linalg.inv(torch.cat([to_world, bottom], 2))[:, :, :3]
+        dense = out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
+        levels, grid = self.head_inputs(dense, layout), (layout.height, layout.width)
+        depth, conf, rays, ray_conf = self.model.head.predict(levels, grid, self.chunk(images))
+        extras = {"pose_encodings": [pose], "rays": rays, "ray_conf": ray_conf}
+        return Reconstruction(
+            extrinsics, intrinsics, depth, conf, recursion_depth=out.recursion_depth, extras={**extras, **out.extras}
+        )

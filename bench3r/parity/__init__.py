@@ -1,0 +1,1 @@
+"""Golden files: what official code computes, computed again."""

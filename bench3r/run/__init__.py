@@ -1,0 +1,1 @@
+"""A run as data: configuration, plan, keys, records, paths, provenance."""

@@ -1,0 +1,73 @@
+"""Runs a plan in one process: the same stages as the rules call, without Snakemake."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench3r.files import read_json, read_jsonl, write_json, write_jsonl
+from bench3r.jobs.predict_worker import CellRun
+from bench3r.jobs.profile_worker import profile
+from bench3r.run import paths
+from bench3r.run.config import parse_config, read_config
+from bench3r.run.plan import Plan, make_plan
+from bench3r.stages.collect import write_tables
+from bench3r.stages.prepare import prepare
+from bench3r.stages.report import report
+from bench3r.stages.score import score_cell
+from bench3r.stages.train import train
+from tests.conftest import ROOT
+
+
+def smoke_plan(name: str, **changes: Any) -> Plan:
+    """The plan of config/NAME.yaml with every cell, one scene each, two training steps, at the tiny scale."""
+    raw = {**read_config(ROOT / "config" / f"{name}.yaml"), "smoke": True, "scale": "tiny", "device": "cpu"}
+    return make_plan(parse_config({**raw, **changes}, f"{name}.yaml"))
+
+
+def run_all(plan: Plan) -> None:
+    """All stages, in the current folder."""
+    run, config = plan.config["name"], plan.run_config()
+    for dataset in plan.datasets:
+        prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
+    for training in sorted(plan.trainings, key=lambda t: t.base is not None):
+        train(plan, training.id, paths.trained(run, training.id))
+    for cell in plan.cells:
+        base, fitted = (paths.trained(run, t) if t else None for t in (cell.base, cell.trained))
+        out, prepared = paths.predicted(run, cell.id), paths.prepared(cell.dataset)
+        out.with_suffix("").mkdir(parents=True)
+        job = CellRun(plan, cell, out.with_suffix(""), read_json(prepared))
+        job.run(read_json(prepared)["lists"][str(cell.frames)], base, fitted)
+        write_jsonl(out, read_jsonl(out.with_suffix("") / "progress.jsonl"))
+        score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
+    for entry in plan.profiles:
+        base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
+        record = profile(entry, config, paths.prepared(entry.dataset), base, fitted)
+        write_json(paths.profiled(run, entry.id), record.model_dump(mode="json"))
+    write_tables(plan, paths.collected(run))
+    report(plan, paths.collected(run), Path("reports") / run / "index.md")
+
+
+SPOILT = ("no value anywhere", "six of ten cells lost")
+
+
+def report_of_spoilt(plan: Plan, folder: Path, how: str, into: Path) -> str:
+    """The report (``into``/reports/RUN/index.md) of the finished run in ``folder``, were its records as bad as ``how`` says."""
+    run, rng = plan.config["name"], random.Random(0)
+    shutil.copytree(folder / "results", into / "results", ignore=shutil.ignore_patterns("predict", "score"))
+    file = into / paths.collected(run)
+    table = pd.read_parquet(file)
+    cells = sorted(table["cell"].unique())
+    lost = set(cells if how == SPOILT[0] else rng.sample(cells, round(0.6 * len(cells))))
+    hit = table["cell"].isin(lost)
+    table.loc[hit, ["value", "status", "reason"]] = [float("nan"), "invalid", "made so"]
+    table.to_parquet(file, index=False)
+    for name, chance in (("profiles", 0.5), ("facts", 0.5)):
+        rows = read_jsonl(file.with_name(f"{name}.jsonl"))
+        write_jsonl(file.with_name(f"{name}.jsonl"), [r for r in rows if rng.random() < chance])
+    report(plan, file, into / "reports" / run / "index.md")
+    return (into / "reports" / run / "index.md").read_text()

@@ -1,0 +1,32 @@
+"""A method for tests of faults: the oracle, which does something bad first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CODE = '''"""Does {line} before every scene."""
+import time
+
+from bench3r.api.method import Method
+from bench3r.api.registry import load_one
+
+
+class Bad(Method):
+    name = "{name}"
+    label = "{name}"
+    kind = "control"
+
+    def build(self, context):
+        oracle = load_one("methods", "oracle", Method)().build(context)
+
+        def predict(images, scene):
+            {line}
+            return oracle(images, scene)
+
+        return predict
+'''
+
+
+def write_oracle_that(folder: Path, name: str, line: str) -> None:
+    """Write methods/NAME.py below ``folder``: the oracle after ``line`` of Python."""
+    (folder / "methods" / f"{name}.py").write_text(CODE.format(name=name, line=line))
