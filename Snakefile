@@ -5,7 +5,7 @@
 import sys
 
 sys.path.insert(0, str(workflow.basedir))
-from bench3r.stages import paths
+from bench3r.run import paths
 from bench3r.run.workflow import load_plan
 
 PLAN_FILE, PLAN = load_plan(config)

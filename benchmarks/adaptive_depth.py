@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from bench3r.api.method import BuildContext, Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.trackers import Timer
+from bench3r.models.backbones import load_backbone
 from bench3r.models.scales import input_size
 from bench3r.recursion.depth import lipschitz
 from bench3r.report.reported import SPATIALMOR_TABLE_5
@@ -50,8 +50,8 @@ def smooth_depths(shape: tuple[int, ...], deepest: int) -> torch.Tensor:
 def prepared(name: str, options: dict, scale: str):
     """A model with random weights, changed by a method, its depths drawn."""
     torch.manual_seed(0)
-    model = BuildContext("vggt", scale).backbone_model()
-    cls = load_one("methods", name, Method)
+    model = load_backbone(BuildContext("vggt", scale))
+    cls = METHODS.get(name)
     cls(cls.Options(**options)).apply(model)
     if name == "spatial_mor":
         route = model.schedule.route
@@ -90,7 +90,7 @@ def main() -> int:
     keep_freed_memory()
     height, width, _ = input_size("vggt", arguments.scale)
     images = torch.rand(1, arguments.views, 3, height, width, generator=torch.Generator().manual_seed(0))
-    dense = BuildContext("vggt", arguments.scale).backbone_model()
+    dense = load_backbone(BuildContext("vggt", arguments.scale))
     whole = count_torch(dense, images)
     print(f"{arguments.scale} scale, {arguments.views} views of {height} x {width}, {arguments.threads} thread(s); "
           f"VGGT {whole / 1e9:.1f} GMAC")  # fmt: skip

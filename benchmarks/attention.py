@@ -16,10 +16,10 @@ from functools import partial
 
 import torch
 
-from bench3r.api.method import BuildContext, Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.trackers import Timer
+from bench3r.models.backbones import load_backbone
 from bench3r.models.layers import Attention, TokenLayout, attention_modules
 from bench3r.models.scales import input_size, scale_config
 
@@ -37,8 +37,8 @@ def module_for(case: str) -> Attention:
     """One global attention of a paper-scale VGGT, changed by the case's method."""
     name, options = CASES[case]
     torch.manual_seed(0)
-    model = BuildContext("vggt", "paper").backbone_model()
-    cls = load_one("methods", name, Method)
+    model = load_backbone(BuildContext("vggt", "paper"))
+    cls = METHODS.get(name)
     cls(cls.Options(**options)).apply(model)
     attention = list(attention_modules(model, "global"))[5][1]
     if case == "Spark3R, other layer":  # what its adaptive schedule gives an insensitive layer
@@ -64,7 +64,7 @@ def attention_times(frames: list[int], dense_limit: int, repeats: int) -> dict[s
     """Seconds per call of every case at every frame count."""
     config = scale_config("vggt", "paper").aggregator
     height, width, patch = input_size("vggt", "paper")
-    trunk = BuildContext("vggt", "paper").backbone_model().trunk
+    trunk = load_backbone(BuildContext("vggt", "paper")).trunk
     found: dict[str, dict[int, float]] = {case: {} for case in CASES}
     modules = {case: module_for(case) for case in CASES}
     for count in frames:
@@ -85,8 +85,8 @@ def whole_times(frames: list[int], repeats: int) -> dict[str, dict[int, float]]:
     found: dict[str, dict[int, float]] = {}
     for case in ("dense", "Spark3R, sensitive layer", "FastVGGT", "AVGGT, subsampled layer", "VGG-T3"):
         name, options = CASES[case]
-        model = BuildContext("vggt", "paper").backbone_model()
-        cls = load_one("methods", name, Method)
+        model = load_backbone(BuildContext("vggt", "paper"))
+        cls = METHODS.get(name)
         method = cls(cls.Options() if name in ("spark3r", "avggt") else cls.Options(**options))
         method.apply(model)
         model.eval()

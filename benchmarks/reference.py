@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from bench3r.api.method import Method
-from bench3r.api.registry import ROOT, load_all
+from bench3r.api.method import METHODS
+from bench3r.api.registry import ROOT
 from bench3r.files import append_jsonl, digest, read_json, read_jsonl, write_json
 from bench3r.jobs.reference_worker import typical_size
 from bench3r.jobs.watch import START_LIMIT, ended, run_worker
@@ -39,7 +39,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {  # options of the methods that are mea
 def cases(args: argparse.Namespace) -> list[list[dict[str, Any]]]:
     """One list per setting, with growing frame counts."""
     out = []
-    for name, cls in load_all("methods", Method).items():
+    for name, cls in METHODS.all().items():
         if cls.kind == "control" or (args.methods and name not in args.methods):
             continue
         for backbone in cls.backbones or tuple(SCALES):

@@ -30,8 +30,8 @@ PLUGIN = '''"""An oracle that fails on purpose in some cells."""
 
 import os
 
-from bench3r.api.method import Method, MethodOptions
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS
+from bench3r.api.method import METHODS, Method, MethodOptions
 
 FAULTS = {faults!r}
 
@@ -42,20 +42,21 @@ class Soak(Method):
     name = "soak"
     label = "soak"
     kind = "control"
+    conditions_on = ("ground_truth",)
 
     class Options(MethodOptions):
         i: int = 0
 
     def build(self, context):
-        oracle = load_one("methods", "oracle", Method)().build(context)
+        oracle = METHODS.get("oracle")().build(context)
         fault = FAULTS[self.options.i // {every} % len(FAULTS)] if self.options.i % {every} == 0 else None
 
-        def predict(images, scene):
+        def predict(images, ground_truth):
             if fault == "raise":
                 raise RuntimeError("injected")
             if fault == "die":
                 os.kill(os.getpid(), 9)
-            out = oracle(images, scene)
+            out = oracle(images, ground_truth)
             if fault == "nan":
                 out.depth = out.depth * float("nan")
             if fault == "shape":

@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.softmax import attention_with_lse, combine
-from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.scales import trunk_pairs
 
@@ -89,7 +89,7 @@ class AVGGT(Method):
 
     name = "avggt"
     label = "AVGGT"
-    seams = ("attention",)
+    hooks = ("attention",)
     source = "AVGGT: Rethinking Global Attention for Accelerating VGGT, CVPR 2026"
     Options = Options
 
@@ -101,7 +101,7 @@ class AVGGT(Method):
                 f"avggt: {early} early and {last} last layers, but {backbone} at scale {scale} has {pairs} global layers"
             )
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         early, last = self.options.layers(dense.backbone, dense.pairs)
         rows, columns = WINDOWS[self.options.factor]
         patches = math.ceil(dense.grid[0] / rows) * math.ceil(dense.grid[1] / columns)
@@ -113,7 +113,7 @@ class AVGGT(Method):
                 return a.dense / dense.frames
             return a.dense if a.layer >= dense.pairs - last else 2.0 * a.length * keys * a.dim
 
-        return Price(dense.with_global(core))
+        return Cost(dense.with_global(core))
 
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.sparse import block_sparse_attention, pool_blocks
-from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
 
@@ -139,11 +139,11 @@ class BlockSparse(Method):
 
     name = "block_sparse"
     label = "block-sparse VGGT"
-    seams = ("attention",)
+    hooks = ("attention",)
     source = "Wang et al., Faster VGGT with Block-Sparse Global Attention, CVPR 2026"
     Options = Options
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         o, special = self.options, dense.frames * dense.special
         patches = dense.sequence - special
         queries, keys = math.ceil(patches / o.q_block), math.ceil(patches / o.k_block)
@@ -154,7 +154,7 @@ class BlockSparse(Method):
             dense_rows = 2.0 * special * a.length * a.dim
             return dense_rows + queries * keys * a.dim + 2.0 * queries * o.q_block * seen * a.dim
 
-        return Price(dense.with_global(core), f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows")
+        return Cost(dense.with_global(core), f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows")
 
     def apply(self, model: Any) -> None:
         for _, attention in attention_modules(model, "global"):

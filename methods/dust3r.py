@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.method import BuildContext, Method
-from bench3r.measure.published import Dense, Price
 from bench3r.models.pair.network import Edge, PairOutput
 from bench3r.pairwise.aligned import Aligned
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.predictions import PairPredictions
-from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_price
+from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_cost
 
 
 class GlobalAlignment(PairwisePredictor):
@@ -35,8 +35,8 @@ class Dust3r(Method):
         lr: float = Field(0.01, gt=0, description="at the start; a cosine takes it to 1e-6")
         stride: int = Field(1, ge=1, description="every stride-th pixel is aligned; above 1 is faster than published")
 
-    def closed_form(self, dense: Dense) -> Price:
-        return network_price(self.name, dense, self.options)
+    def cost(self, dense: BackboneCost) -> Cost:
+        return network_cost(dense, self.options)
 
     def build(self, context: BuildContext) -> GlobalAlignment:
         return GlobalAlignment(context, self.options)

@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
 from bench3r.api.scene import SceneData
-from bench3r.measure.published import Dense, Price
+from bench3r.models.backbones import load_backbone
 from bench3r.models.layers import TokenLayout
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import trunk_pairs
@@ -161,7 +162,7 @@ class EarlyExit(Method):
 
     name = "early_exit"
     label = "early exit"
-    seams = ("schedule",)
+    hooks = ("schedule",)
     source = "defined here, after BranchyNet (2016) and CALM (2022)"
     Options = Options
 
@@ -174,7 +175,7 @@ class EarlyExit(Method):
         if self.options.criterion == "change" and len(exits) < 2:
             raise Bench3RError("early_exit: criterion change compares consecutive exits and needs at least two")
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         """With a share ``exit_share`` of the scenes that reach an exit leaving there, as the threshold is calibrated."""
         o, exits = self.options, self.options.at(dense.pairs)
         change = o.criterion == "change"  # compares two exits, so the first is never taken, and decodes at each
@@ -193,7 +194,7 @@ class EarlyExit(Method):
             elif change:
                 parts["criterion"] += decoded * dense.parts["camera_head"]
             reached -= leaving
-        return Price(parts, f"a share {o.exit_share:g} of the scenes that reach an exit leave there")
+        return Cost(parts, f"a share {o.exit_share:g} of the scenes that reach an exit leave there")
 
     def apply(self, model: Any) -> None:
         model.schedule = ExitSchedule(model, self.options.at(model.trunk.depth), self.options)
@@ -201,7 +202,7 @@ class EarlyExit(Method):
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
         """Recoveries, then the probes where they are asked for, then the threshold."""
         images = [scene_images(s, context.device) for s in scenes]
-        model = context.backbone_model()
+        model = load_backbone(context)
         exits = self.options.at(model.trunk.depth)
         wanted = [(b - 1, t) for b in exits for t in model.taps if t >= b]
         learned = fit_recoveries(model, images, wanted)

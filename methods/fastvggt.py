@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.merging import MergePlan, bipartite_plan
-from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.models.layers import Attention, Core, TokenLayout, attention_modules, whole_sequence
 
 CELL_SEED = 33  # of the released code's random destinations
@@ -90,11 +90,11 @@ class FastVGGT(Method):
 
     name = "fastvggt"
     label = "FastVGGT"
-    seams = ("attention",)
+    hooks = ("attention",)
     source = "Shen et al., FastVGGT: Training-Free Acceleration of Visual Geometry Transformer, ICLR 2026"
     Options = Options
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         o, n = self.options, dense.sequence
         cells = (dense.grid[0] // o.cell) * (dense.grid[1] // o.cell)
         targets = dense.tokens + (dense.frames - 1) * (dense.special + cells)
@@ -106,7 +106,7 @@ class FastVGGT(Method):
         def core(a: AttentionShape) -> float:
             return a.dense if a.layer < o.start else sources * targets * a.dim + 2 * length**2 * a.dim
 
-        return Price(dense.with_global(core), "protected tokens are spread evenly" if alone else "")
+        return Cost(dense.with_global(core), "protected tokens are spread evenly" if alone else "")
 
     def apply(self, model: Any) -> None:
         for _, attention in list(attention_modules(model, "global"))[self.options.start :]:

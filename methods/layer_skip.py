@@ -13,10 +13,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
 from bench3r.api.scene import SceneData
-from bench3r.measure.published import Dense, Price
+from bench3r.models.backbones import load_backbone
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
@@ -67,7 +68,7 @@ class LayerSkip(Method):
 
     name = "layer_skip"
     label = "layer skip"
-    seams = ("schedule",)
+    hooks = ("schedule",)
     source = "after 'Does the VGGT family need all its layers?', 2026"
     Options = Options
 
@@ -80,10 +81,10 @@ class LayerSkip(Method):
                 f"has pairs 0 to {pairs - 1}, and the camera head reads the last"
             )
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         skipped = self.options.interval(dense.pairs)
         recovered = len({t for t in dense.taps if t in skipped} | {skipped[-1]})
-        return Price({**dense.with_pairs(dense.pairs - len(skipped)), "recoveries": recovered * dense.recovery})
+        return Cost({**dense.with_pairs(dense.pairs - len(skipped)), "recoveries": recovered * dense.recovery})
 
     def apply(self, model: Any) -> None:
         skipped = self.options.interval(model.trunk.depth)
@@ -96,7 +97,7 @@ class LayerSkip(Method):
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
         """The recoveries, from the unchanged backbone's outputs on training scenes."""
-        model = context.backbone_model()
+        model = load_backbone(context)
         skipped = self.options.interval(model.trunk.depth)
         targets = sorted({t for t in model.taps if t in skipped} | {skipped[-1]})
         wanted = [(skipped.start - 1, t) for t in targets]

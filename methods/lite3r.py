@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention, pool_blocks, top_blocks
-from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.models.layers import Attention, Core, TokenLayout
 from bench3r.training.distillation import cosine_weight
 
@@ -168,21 +168,21 @@ class Lite3R(TrainedMethod):
 
     name = "lite3r"
     label = "Lite3R"
-    seams = ("attention",)
+    hooks = ("attention",)
     source = "Lite3R: Lightweight Feed-Forward 3D Reconstruction, 2026 (arXiv 2605.11354)"
     Options = Options
 
     @property
-    def fits(self) -> bool:
+    def needs_training(self) -> bool:
         """Only the linear branch has something to learn."""
         return self.options.sparse
 
-    def closed_form(self, dense: Dense) -> Price | None:
+    def cost(self, dense: BackboneCost) -> Cost | None:
         """Attention of all roles; None for the levels that are there for comparison only."""
         o = self.options
         if not o.sparse:
-            return Price(dense.parts)
-        return Price(dense.with_attention(self._core)) if o.level in ("block", "sla") else None
+            return Cost(dense.parts)
+        return Cost(dense.with_attention(self._core)) if o.level in ("block", "sla") else None
 
     def _core(self, a: AttentionShape) -> float:
         """Both branches of one attention."""

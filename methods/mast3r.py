@@ -4,14 +4,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.method import BuildContext, Method
-from bench3r.measure.published import Dense, Price
 from bench3r.models.pair.network import Edge, PairOutput
 from bench3r.pairwise.aligned import Aligned
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.matching import pair_matches
 from bench3r.pairwise.predictions import PairPredictions
-from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_price
+from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_cost
 from bench3r.pairwise.sparse_alignment import SparseOptions, sparse_align
 
 
@@ -47,8 +47,8 @@ class Mast3r(Method):
         coarse_iterations: int = Field(300, ge=0, description="of the first stage, in the world")
         fine_iterations: int = Field(300, ge=0, description="of the second stage, in the images")
 
-    def closed_form(self, dense: Dense) -> Price:
-        return network_price(self.name, dense, self.options)
+    def cost(self, dense: BackboneCost) -> Cost:
+        return network_cost(dense, self.options)
 
     def build(self, context: BuildContext) -> SparseAlignment:
         return SparseAlignment(context, self.options)

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.measure.published import Dense, Price, deeper_shares, recursive_parts
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
+from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
 from bench3r.recursion.packed import FirstKeyValues, KeyValues, LatestKeyValues, Subset, deeper_than
 from bench3r.recursion.schedule import RecursiveSchedule, Routing, straight_through
 from bench3r.recursion.sharing import Initialisation, Pattern, Sharing
@@ -275,23 +276,24 @@ class MoR(TrainedMethod):
 
     name = "mor"
     label = "MoR"
-    seams = ("schedule",)
+    hooks = ("schedule",)
     source = "Bae et al., Mixture-of-Recursions, 2025 (arXiv 2507.10524)"
     Options = Options
 
     def check(self, backbone: str, scale: str) -> None:
         Sharing(trunk_pairs(backbone, scale), self.options.recursions, self.options.sharing)
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         o = self.options
+        depths, assumed = assumed_depths(dense)
         patches, choice = dense.tokens - dense.special, o.routing == "expert_choice"
-        active = list(o.capacities) if choice else deeper_shares(dense.depths, o.max_depth)
+        active = list(o.capacities) if choice else deeper_shares(depths, o.max_depth)
         sharing, once = Sharing(dense.pairs, o.recursions, o.sharing), o.caching == "recursive_sharing"
         parts = recursive_parts(dense, sharing, active, o.caching != "recursion_wise", once)
         wide = dense.dim if o.router == "linear" else 2 * dense.dim * (dense.dim + 1)
         scored = 1.0 + sum(active[:-1]) if choice else float(o.max_depth)
         parts["routers"] = dense.frames * patches * scored * wide
-        return Price(parts, "" if choice else dense.assumed)
+        return Cost(parts, "" if choice else assumed)
 
     def apply(self, model: Any) -> None:
         trunk = model.trunk

@@ -18,6 +18,7 @@ class Oracle(Method):
     name = "oracle"
     label = "oracle (truth + noise)"
     kind = "control"
+    conditions_on = ("ground_truth",)
 
     class Options(MethodOptions):
         depth_noise: float = Field(0.05, ge=0, description="standard deviation of the log depth")
@@ -25,7 +26,7 @@ class Oracle(Method):
         translation: float = Field(0.02, ge=0, description="positional error as a share of the distance between cameras")
 
     def build(self, context: BuildContext) -> Predictor:
-        return lambda images, scene: self.perturb(scene, context.seed)
+        return lambda images, ground_truth: self.perturb(ground_truth, context.seed)
 
     def perturb(self, scene: SceneData | None, seed: int) -> Reconstruction:
         """The truth of ``scene`` with noise that depends on the scene's name and ``seed`` only."""

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from pydantic import Field
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.measure.published import Dense, Price
 from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 
@@ -47,7 +47,7 @@ class Shallow(TrainedMethod):
 
     name = "shallow"
     label = "shallower VGGT"
-    seams = ("schedule",)
+    hooks = ("schedule",)
     Options = Options
 
     def check(self, backbone: str, scale: str) -> None:
@@ -55,8 +55,8 @@ class Shallow(TrainedMethod):
         if pairs * self.options.quarters % 4:
             raise Bench3RError(f"shallow: {self.options.quarters} quarters of {pairs} pairs is no whole number of pairs")
 
-    def closed_form(self, dense: Dense) -> Price:
-        return Price(dense.with_pairs(dense.pairs * self.options.quarters // 4))
+    def cost(self, dense: BackboneCost) -> Cost:
+        return Cost(dense.with_pairs(dense.pairs * self.options.quarters // 4))
 
     def apply(self, model: Any) -> None:
         kept = model.trunk.depth * self.options.quarters // 4

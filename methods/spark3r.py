@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
 from bench3r.api.scene import SceneData
 from bench3r.attention.merging import MergePlan, strided_plan
-from bench3r.measure.published import AttentionShape, Dense, Price
+from bench3r.models.backbones import load_backbone
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
 
@@ -126,17 +127,17 @@ class Spark3R(Method):
 
     name = "spark3r"
     label = "Spark3R"
-    seams = ("attention",)
+    hooks = ("attention",)
     source = "Spark3R: Asymmetric Token Reduction Makes Fast Feed-Forward 3D Reconstruction, 2026 (arXiv 2605.06270)"
     Options = Options
     untrained_options = ("query_factor", "kv_factor", "insensitive", "group", "sensitive")
 
     @property
-    def fits(self) -> bool:
+    def needs_training(self) -> bool:
         """The probe runs in the train stage, unless the layers are given."""
         return self.options.layers == "adaptive" and self.options.sensitive == "probe" and not self.options.symmetric
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         o, sensitive = self.options, published_sensitive(dense.backbone, dense.pairs)
         patches, n = dense.tokens - dense.special, dense.sequence
         query = o.query(dense.frames)
@@ -153,7 +154,7 @@ class Spark3R(Method):
             return float(matching * a.dim + 2 * (merged if query > 1 else n) * keys * a.dim)
 
         adaptive = o.layers == "adaptive" and not o.symmetric
-        return Price(dense.with_global(core), "sensitive layers as published" if adaptive else "")
+        return Cost(dense.with_global(core), "sensitive layers as published" if adaptive else "")
 
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))
@@ -166,7 +167,7 @@ class Spark3R(Method):
 
         The error is the mean distance of the world points from those of dense attention, in units of their spread.
         """
-        model = context.backbone_model()
+        model = load_backbone(context)
         images = [scene_images(s, context.device) for s in islice(scenes, PROBE_SCENES)]
         if not images:
             raise Bench3RError("spark3r: the sensitivity probe needs at least one scene")

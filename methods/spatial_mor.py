@@ -16,12 +16,13 @@ from pydantic import Field, model_validator
 from skimage.segmentation import slic
 from torch import Tensor, nn
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.measure.published import Dense, Price, deeper_shares, recursive_parts
 from bench3r.models.layers import TokenLayout
 from bench3r.models.scales import input_size, trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
+from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
 from bench3r.recursion.depth import (
     lipschitz,
     lipschitz_regions,
@@ -389,7 +390,7 @@ class SpatialMoR(TrainedMethod):
 
     name = "spatial_mor"
     label = "SpatialMoR"
-    seams = ("schedule",)
+    hooks = ("schedule",)
     source = "Gupta and Kaur, SpatialMoR-VGGT: Spatially Adaptive Efficient 3D Scene Reconstruction"
     Options = Options
 
@@ -402,10 +403,10 @@ class SpatialMoR(TrainedMethod):
                 f"regions is {self.options.regions}, but an image has only {patches} patches at scale {scale}"
             )
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         o, patches = self.options, dense.tokens - dense.special
-        active = deeper_shares(dense.depths, o.max_depth)
-        assumed = dense.assumed
+        depths, assumed = assumed_depths(dense)
+        active = deeper_shares(depths, o.max_depth)
         if o.patch_sizing == "adaptive":
             gone = 3 * round(o.merged * (dense.grid[0] // 2) * (dense.grid[1] // 2)) / patches
             active, assumed = [1 - gone] * o.max_depth, ""
@@ -414,7 +415,7 @@ class SpatialMoR(TrainedMethod):
         if o.patch_sizing == "fixed":
             hidden = o.hidden or dense.dim // 3
             parts["router"] = dense.frames * patches * float(o.neighbourhood**2 * dense.dim * hidden + hidden * o.max_depth)
-        return Price(parts, assumed)
+        return Cost(parts, assumed)
 
     def apply(self, model: Any) -> None:
         sharing = Sharing(model.trunk.depth, self.options.recursions, self.options.sharing)

@@ -50,7 +50,7 @@ class Trivial(Method):
         if context.fitted is None:
             raise Bench3RError("trivial: the train stage has to run first")
         learned = read_state_dict(context.fitted)
-        return lambda images, scene: self.guess(images, learned)
+        return lambda images: self.guess(images, learned)
 
     def guess(self, images: torch.Tensor, learned: dict[str, torch.Tensor]) -> Reconstruction:
         """The same reconstruction whatever ``images`` [1, S, 3, H, W] show, apart from their size and number."""

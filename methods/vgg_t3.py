@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
-from bench3r.measure.published import AttentionShape, Dense, Price
 from bench3r.metrics.pose import pairs, relative_pose_errors
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import Attention, Core, TokenLayout, apply_rope, attention_modules, whole_sequence
@@ -147,7 +147,7 @@ class LocalisingPredictor(BackbonePredictor):
         super().__init__(method, context)
         self.held_out = method.options.localise
 
-    def __call__(self, images: Tensor, scene: Any) -> Reconstruction:
+    def __call__(self, images: Tensor, **conditions: Any) -> Reconstruction:
         """As any predictor. Raises ValueError for a scene with no view left to map."""
         views = images.shape[1] - self.held_out
         if views < 1:
@@ -193,7 +193,7 @@ class VGGT3(TrainedMethod):
 
     name = "vgg_t3"
     label = "VGG-T³"
-    seams = ("attention",)
+    hooks = ("attention",)
     source = "VGG-T³: Offline Feed-Forward 3D Reconstruction at Scale, CVPR 2026 (arXiv 2602.23361)"
     Options = Options
     untrained_options = ("steps", "chunk", "localise")
@@ -202,7 +202,7 @@ class VGGT3(TrainedMethod):
         if self.options.localise and backbone == "depth_anything_3":
             raise Bench3RError("vgg_t3: localise needs a backbone whose poses do not depend on a chosen reference view")
 
-    def closed_form(self, dense: Dense) -> Price:
+    def cost(self, dense: BackboneCost) -> Cost:
         o, n = self.options, dense.sequence
         first = 0 if o.layers is None else dense.pairs - o.layers
         steps, patches = o.test_steps(dense.frames, False), dense.frames * (dense.tokens - dense.special)
@@ -217,7 +217,7 @@ class VGGT3(TrainedMethod):
             fitted = steps * a.heads * (6.0 * n * d * hidden + 3 * newton)
             return fitted + 3.0 * n * hidden * a.dim + 9.0 * patches * a.dim + 3.0 * n * a.dim * a.heads
 
-        return Price(dense.with_global(core))
+        return Cost(dense.with_global(core))
 
     def apply(self, model: Any) -> None:
         """Convert global attention and leave only the converted modules to train."""
@@ -232,5 +232,5 @@ class VGGT3(TrainedMethod):
         first, last = self.options.distill
         return cosine_weight(progress, first, last)
 
-    def build(self, context: BuildContext) -> Predictor:
-        return LocalisingPredictor(self, context) if self.options.localise else BackbonePredictor(self, context)
+    def build(self, context: BuildContext) -> Predictor | None:
+        return LocalisingPredictor(self, context) if self.options.localise else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +45,13 @@ def plugins(tmp_path, monkeypatch):
     """A copy of the plug-in folders that a test may change, with the registry looking there."""
     import shutil
 
-    from bench3r.api import registry
+    from bench3r.api.dataset import DATASETS
+    from bench3r.api.method import METHODS
 
-    for kind in registry.FOLDERS:
-        shutil.copytree(ROOT / kind, tmp_path / kind, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in [m for m in sys.modules if m.startswith(("bench3r_methods", "bench3r_datasets"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(registry, "ROOT", tmp_path)
-    for function in (registry.plugin_files, registry.load_usable, registry.load_all, registry.load_one):
-        defaults = tuple(tmp_path if d == ROOT else d for d in function.__defaults__)
-        monkeypatch.setattr(function, "__defaults__", defaults)
+    for registry, name in ((METHODS, "methods"), (DATASETS, "datasets")):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(registry, "folder", tmp_path / name)
+        registry.forget()
     yield tmp_path
-    for name in [m for m in sys.modules if m.startswith(("bench3r_methods", "bench3r_datasets"))]:
-        del sys.modules[name]
+    METHODS.forget()
+    DATASETS.forget()

@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 
 from bench3r import cli
-from bench3r.api.method import BuildContext, Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext
+from bench3r.models.backbones import load_backbone
 from bench3r.run.config import parse_config
 from bench3r.run.plan import make_plan
 from bench3r.stages.check import check_method
@@ -63,9 +63,9 @@ def test_the_template_is_a_method_that_changes_nothing(plugins):
     file.write_text(text.replace('"NAME"', '"mine"'))
     said = "\n".join(check_method(file))
     assert "loads: mine" in said
-    cls = load_one("methods", "mine", Method, plugins)
+    cls = METHODS.get("mine")
     images = torch.rand(1, 3, 3, 72, 96)
-    dense, model = (BuildContext("vggt", "tiny").backbone_model() for _ in range(2))
+    dense, model = (load_backbone(BuildContext("vggt", "tiny")) for _ in range(2))
     model.load_state_dict(dense.state_dict())
     cls().apply(model)
     with torch.inference_mode():

@@ -14,9 +14,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS
 from bench3r.api.errors import Bench3RError
-from bench3r.api.registry import load_one
 from bench3r.api.scene import Frame
 from bench3r.data import frame_lists
 from bench3r.data.formats import mvsnet, tum
@@ -148,7 +147,7 @@ def test_a_changed_file_of_a_dataset_is_read_or_named(case, data, tmp_path_facto
         file.unlink()
         if how == "folder":
             file.mkdir()
-    reader = load_one("datasets", WRITERS[case][0], Dataset)(root)
+    reader = DATASETS.get(WRITERS[case][0])(root)
     scenes = fine(reader.scenes, list) or []
     for scene in scenes[:1]:
         for frame in (fine(lambda s=scene: reader.frames(s), list) or [])[:3]:

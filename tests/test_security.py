@@ -14,10 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import Method
-from bench3r.api.registry import load_all, load_one
+from bench3r.api.method import METHODS
 from bench3r.data.formats.files import inside
 from tests.conftest import ROOT
 from tests.helpers.in_process import run_all
@@ -26,8 +25,7 @@ from tests.helpers.worlds import WRITERS
 HOSTILE = "a 'b' \"c\"; touch harmed; $(touch harmed2) `touch harmed3` é&|"
 METHOD = '''"""Says what it was told."""
 
-from bench3r.api.method import Method, MethodOptions
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, Method, MethodOptions
 
 
 class Told(Method):
@@ -36,17 +34,18 @@ class Told(Method):
     name = "told"
     label = {label!r}
     kind = "control"
+    conditions_on = ("ground_truth",)
 
     class Options(MethodOptions):
         text: str = ""
 
     def build(self, context):
-        predict = load_one("methods", "oracle", Method)().build(context)
+        predict = METHODS.get("oracle")().build(context)
 
-        def call(images, scene):
+        def call(images, ground_truth):
             if "fail" in self.options.text:
                 raise ValueError("<img src=x onerror=alert(1)>" + self.options.text)
-            return predict(images, scene)
+            return predict(images, ground_truth)
 
         return call
 '''
@@ -62,7 +61,7 @@ def test_hostile_names_never_reach_a_shell(tmp_path):
         shutil.copy(ROOT / name, folder / name)
     (folder / "methods" / "told.py").write_text(METHOD.format(label="told"))
     data = tmp_path / f"data {HOSTILE}"
-    load_one("datasets", "scannet", Dataset).write_procedural(data, "scene9000_00", 0, 1, 4)
+    DATASETS.get("scannet").write_procedural(data, "scene9000_00", 0, 1, 4)
     config = {
         "name": "hostile", "methods": {"told": {"text": [HOSTILE, ""]}}, "frames": [3], "protocols": ["depth_median"],
         "datasets": {"scannet": {"root": str(data), "scenes": 1, "views": 4}},
@@ -84,7 +83,7 @@ def test_a_plug_in_with_a_hostile_name_is_refused(name, plugins):
         METHOD.format(label="told").replace('"told"\n    label', f"{name!r}\n    label")
     )
     with pytest.raises(Bench3RError, match=r"told\.py: Told\.name is .*expected letters"):
-        load_all("methods", Method, plugins)
+        METHODS.all()
 
 
 @pytest.mark.slow
@@ -146,7 +145,7 @@ def test_files_that_name_files_outside_the_root_are_refused(case, spoil, tmp_pat
     root.mkdir()
     WRITERS[case][1](root)
     spoil(root)
-    dataset = load_one("datasets", WRITERS[case][0], Dataset)(root)
+    dataset = DATASETS.get(WRITERS[case][0])(root)
     (scene,) = dataset.scenes()
     with pytest.raises(Bench3RError, match="lies outside"):
         dataset.read(scene, dataset.frames(scene)[0])
@@ -156,4 +155,4 @@ def test_arrays_in_a_data_root_hold_no_objects(tmp_path):
     WRITERS["megadepth"][1](tmp_path)
     np.save(tmp_path / "9001" / "0" / "0000.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(Bench3RError, match="unreadable depth map"):
-        load_one("datasets", "megadepth", Dataset)(tmp_path).read("9001/0", "0000")
+        DATASETS.get("megadepth")(tmp_path).read("9001/0", "0000")

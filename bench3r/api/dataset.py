@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from bench3r.api.errors import Bench3RError
+from bench3r.api.registry import ROOT, Registry, subclass_of
 from bench3r.api.scene import Frame, Intrinsics
 
 if TYPE_CHECKING:
@@ -67,3 +68,6 @@ class Dataset(ABC):
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
         """Write one procedural scene under ``root`` in this dataset's official layout."""
         raise Bench3RError(f"{cls.name} has no procedural stand-in: set `root` to the real data. {cls.obtain}")
+
+
+DATASETS: Registry[type[Dataset]] = Registry("dataset", ROOT / "datasets", "bench3r_datasets", subclass_of(Dataset))

@@ -1,123 +1,182 @@
-"""Finds methods and datasets: one file, one plug-in. Files are loaded under a namespace of their own.
+"""Finds what a folder holds: one file (or one package), one entry, found by its name.
 
-``methods/spark3r.py`` becomes the module ``bench3r_methods.spark3r``, so no plug-in shadows an installed package
-(``datasets`` is also the name of a Hugging Face package). A plug-in that cannot be loaded is a hard error.
+Methods, datasets, backbones, protocols and report sections are all found this way. Files that start with ``_`` are
+helpers. Plug-ins lie outside the library and are imported under a namespace of their own (``methods/spark3r.py`` is
+``bench3r_methods.spark3r``), so that none shadows an installed package: ``datasets`` is also the name of a Hugging Face
+package. A file that cannot be used is an error that names file, line and cause, never a silent skip.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from bench3r.api.errors import Bench3RError, unknown
 
-ROOT = Path(os.environ.get("BENCH3R_ROOT", Path(__file__).resolve().parents[2]))
-NAME = re.compile(r"[A-Za-z0-9_]+")  # of a plug-in: it becomes part of file names and commands
-FOLDERS = {"methods": "bench3r_methods", "datasets": "bench3r_datasets"}
+LIBRARY = Path(__file__).resolve().parents[1]  # the package bench3r
+ROOT = Path(os.environ.get("BENCH3R_ROOT", LIBRARY.parent))  # where methods/ and datasets/ lie
+NAME = re.compile(r"[A-Za-z0-9_]+")  # of an entry: it becomes part of file names and commands
+T = TypeVar("T")
 
 
-def plugin_files(kind: str, root: Path = ROOT) -> dict[str, Path]:
-    """Plug-in name -> file, for ``kind`` "methods" or "datasets"; files that start with _ are helpers."""
-    return {p.stem: p for p in sorted((root / kind).glob("*.py")) if not p.name.startswith("_")}
+def subclass_of(base: type) -> Callable[[ModuleType], list[Any]]:
+    """A finder of the concrete subclasses of ``base`` that a module defines itself."""
+
+    def find(module: ModuleType) -> list[Any]:
+        return [c for c in _classes_of(module) if issubclass(c, base) and not inspect.isabstract(c)]
+
+    return find
 
 
-def load_module(kind: str, path: Path) -> ModuleType:
-    """Import one plug-in file. Raises Bench3RError with file, line and cause when it raises."""
-    name = f"{FOLDERS[kind]}.{path.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    _namespace(kind, path.parent)
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise Bench3RError(f"{path}: cannot be loaded as a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if not isinstance(error, (Exception, SystemExit)):
-            raise
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = frames[-1].lineno if frames else getattr(error, "lineno", "?")
-        raise Bench3RError(f"{path}, line {line}: plug-in cannot be loaded: {type(error).__name__}: {error}") from error
-    return module
+def instance_of(base: type) -> Callable[[ModuleType], list[Any]]:
+    """A finder of the instances of ``base`` among the names of a module."""
+    return lambda module: [v for v in vars(module).values() if isinstance(v, base)]
 
 
-def _namespace(kind: str, folder: Path) -> None:
-    """Make ``bench3r_methods`` a package whose path is the plug-in folder, so plug-ins can share _helpers."""
-    package = FOLDERS[kind]
-    if package not in sys.modules:
-        module = ModuleType(package)
-        module.__path__ = [str(folder)]
-        sys.modules[package] = module
+def _classes_of(module: ModuleType) -> Iterator[type]:
+    for _, found in inspect.getmembers(module, inspect.isclass):
+        if found.__module__ == module.__name__:
+            yield found
 
 
-def plugin_class(kind: str, module: ModuleType, base: type) -> Any:
-    """The one concrete subclass of ``base`` that ``module`` defines."""
-    found = [
-        c for _, c in inspect.getmembers(module, inspect.isclass)
-        if issubclass(c, base) and c.__module__ == module.__name__ and not inspect.isabstract(c)
-    ]  # fmt: skip
-    if len(found) != 1:
-        names = ", ".join(c.__name__ for c in found) or "none"
-        raise Bench3RError(f"{module.__file__}: expected exactly one {base.__name__} subclass, found {names}")
-    return found[0]
+class Registry(Generic[T]):
+    """The entries of one kind.
 
+    ``find`` says what of a module is an entry; every entry has a ``name``. A file holds one entry unless ``several``.
+    """
 
-def load_usable(kind: str, base: type, root: Path = ROOT) -> tuple[dict[str, Any], dict[str, Bench3RError]]:
-    """Plug-ins of ``kind`` by name, and by file name the errors of those that cannot be used."""
-    classes: dict[str, Any] = {}
-    broken: dict[str, Bench3RError] = {}
-    for path in plugin_files(kind, root).values():
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        package: str,
+        find: Callable[[ModuleType], list[T]],
+        *,
+        several: bool = False,
+        leave_out: tuple[str, ...] = (),
+    ) -> None:
+        self.kind, self.folder, self.package = kind, folder, package
+        self._find, self._several, self._leave_out = find, several, leave_out
+
+    def files(self) -> dict[str, Path]:
+        """File or package of every entry by its stem, without importing any."""
+        files = [p for p in self.folder.glob("*.py") if not p.name.startswith("_")]
+        files += [p for p in self.folder.glob("*/__init__.py") if not p.parent.name.startswith("_")]
+        named = {(p.parent.name if p.name == "__init__.py" else p.stem): p for p in files}
+        return {n: named[n] for n in sorted(named) if n not in self._leave_out}
+
+    def module(self, path: Path) -> ModuleType:
+        """Import the file at ``path``. Raises Bench3RError with file, line and cause when it raises."""
+        stem = path.parent.name if path.name == "__init__.py" else path.stem
+        name = f"{self.package}.{stem}"
+        if name in sys.modules:
+            return sys.modules[name]
         try:
-            cls = plugin_class(kind, load_module(kind, path), base)
-            name = getattr(cls, "name", None)
+            if self.folder.is_relative_to(LIBRARY):
+                return importlib.import_module(name)
+            return self._import_plugin(name, path)
+        except BaseException as error:
+            sys.modules.pop(name, None)
+            if not isinstance(error, (Exception, SystemExit)):
+                raise
+            frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+            line = frames[-1].lineno if frames else getattr(error, "lineno", "?")
+            cause = f"{type(error).__name__}: {error}"
+            raise Bench3RError(f"{path}, line {line}: plug-in cannot be loaded: {cause}") from error
+
+    def _import_plugin(self, name: str, path: Path) -> ModuleType:
+        if self.package not in sys.modules:  # a package whose path is the folder, so that plug-ins can share _helpers
+            package = ModuleType(self.package)
+            package.__path__ = [str(path.parent)]
+            sys.modules[self.package] = package
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is no Python module")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    def entries(self, path: Path) -> list[T]:
+        """What the file at ``path`` holds. Raises Bench3RError unless it holds as many entries as it should."""
+        module = self.module(path)
+        found = self._find(module)
+        if not found or (len(found) > 1 and not self._several):
+            names = ", ".join(getattr(f, "__name__", repr(f)) for f in found) or "none"
+            raise Bench3RError(f"{path}: expected exactly one {self.kind}, found {names}")
+        for entry in found:
+            name = getattr(entry, "name", None)
             if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise Bench3RError(f"{path}: {cls.__name__}.name is {name!r}; expected letters, digits and _ only")
-            if name in classes:
-                raise Bench3RError(f"{path}: the name {name!r} is already taken by {inspect.getfile(classes[name])}")
-            classes[name] = cls
-        except Bench3RError as error:
-            broken[path.stem] = error
-    return classes, broken
+                called = getattr(entry, "__name__", type(entry).__name__)
+                raise Bench3RError(f"{path}: {called}.name is {name!r}; expected letters, digits and _ only")
+        return found
 
+    def usable(self) -> tuple[dict[str, T], dict[str, Bench3RError]]:
+        """Entries by name, and by file name the errors of those that cannot be used."""
+        good: dict[str, T] = {}
+        broken: dict[str, Bench3RError] = {}
+        origin: dict[str, Path] = {}
+        for stem, path in self.files().items():
+            try:
+                for entry in self.entries(path):
+                    name = entry.name  # type: ignore[attr-defined]
+                    if name in good:
+                        raise Bench3RError(f"{path}: the name {name!r} is already taken by {origin[name]}")
+                    good[name], origin[name] = entry, path
+            except Bench3RError as error:
+                broken[stem] = error
+        return good, broken
 
-def load_all(kind: str, base: type, root: Path = ROOT) -> dict[str, Any]:
-    """All plug-ins of ``kind`` by name. Raises Bench3RError when one fails to load or two share a name."""
-    classes, broken = load_usable(kind, base, root)
-    for error in broken.values():
-        raise error
-    return classes
+    def all(self) -> dict[str, T]:
+        """All entries by name. Raises Bench3RError when one cannot be used or two share a name."""
+        good, broken = self.usable()
+        for error in broken.values():
+            raise error
+        return good
 
+    def get(self, name: str, where: str = "") -> T:
+        """The entry called ``name``: of the file of that name if it holds it, else of any.
 
-def not_there(
-    kind: str, name: str, classes: Iterable[str], broken: dict[str, Bench3RError], where: str = ""
-) -> Bench3RError:
-    """Why there is no plug-in called ``name``: its own error when its file is broken, else what there is instead."""
-    if name in broken:
-        return broken[name]
-    error = unknown(kind.removesuffix("s"), name, classes, where)
-    left_out = f"; cannot be loaded: {', '.join(f'{n}.py' for n in sorted(broken))}" if broken else ""
-    return Bench3RError(f"{error}{left_out}")
+        Raises Bench3RError without one; ``where`` says who asked.
+        """
+        path = self.files().get(name)
+        if path is not None:
+            for entry in self.entries(path):
+                if entry.name == name:  # type: ignore[attr-defined]
+                    return entry
+        good, broken = self.usable()
+        if name not in good:
+            raise self.missing(name, good, broken, where)
+        return good[name]
 
+    def missing(self, name: str, good: dict[str, T], broken: dict[str, Bench3RError], where: str = "") -> Bench3RError:
+        """Why there is no ``name``: its own error when its file is broken, else what there is instead."""
+        if name in broken:
+            return broken[name]
+        error = unknown(self.kind, name, good, where)
+        if not broken:
+            return error
+        files = ", ".join(f"{n}.py" for n in sorted(broken))
+        return Bench3RError(f"{error}; cannot be loaded: {files}")
 
-def load_one(kind: str, name: str, base: type, root: Path = ROOT) -> Any:
-    """The plug-in called ``name``. Looks at the file of that name first, then at all. Raises Bench3RError without one."""
-    path = plugin_files(kind, root).get(name)
-    if path is not None:
-        cls = plugin_class(kind, load_module(kind, path), base)
-        if cls.name == name:
-            return cls
-    classes, broken = load_usable(kind, base, root)
-    if name not in classes:
-        raise not_there(kind, name, classes, broken)
-    return classes[name]
+    def file_of(self, name: str) -> Path:
+        """The file that holds the entry called ``name``. Raises Bench3RError without one."""
+        entry: Any = self.get(name)
+        files = self.files()
+        if inspect.isclass(entry):
+            return Path(inspect.getfile(entry))
+        return files[name] if name in files else next(p for p in files.values() if entry in self.entries(p))
+
+    def forget(self) -> None:
+        """Drop what was imported from the folder, so that a changed file is read again."""
+        for name in [m for m in sys.modules if m == self.package or m.startswith(f"{self.package}.")]:
+            del sys.modules[name]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench3r.api.dataset import Dataset
-from bench3r.api.registry import load_one
+from bench3r.api.dataset import DATASETS, Dataset
 
 
 def open_prepared(prepared: dict[str, Any]) -> Dataset:
     """The dataset whose preparation wrote ``prepared``."""
-    cls = load_one("datasets", str(prepared["name"]), Dataset)
+    cls = DATASETS.get(str(prepared["name"]))
     return cls(Path(prepared["root"]), prepared["intrinsics"])

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError
-from bench3r.api.registry import load_one
 from bench3r.data import reprojection
 from bench3r.files import write_json
 
@@ -37,7 +36,7 @@ def groups(count: int) -> list[list[int]]:
 
 def check_scene(name: str, root: str, scene: str, every: int) -> dict[str, Any]:
     """What one scene holds and what is wrong with it. Reads every ``every``-th frame and those of the gate."""
-    dataset = load_one("datasets", name, Dataset)(Path(root))
+    dataset = DATASETS.get(name)(Path(root))
     found: dict[str, Any] = {"scene": scene, "frames": 0, "read": 0, "unreadable": 0, "problems": [], "gate": None}
     try:
         frames = dataset.frames(scene)
@@ -99,7 +98,7 @@ def validate(
 
     Raises Bench3RError for a missing root and when no scene is there.
     """
-    cls = load_one("datasets", name, Dataset)
+    cls = DATASETS.get(name)
     names = cls(root).scenes()[:scenes]
     if not names:
         raise Bench3RError(f"{name}: no scene found under {root}. {cls.obtain}")

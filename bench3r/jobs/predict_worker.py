@@ -16,9 +16,8 @@ import torch
 
 from bench3r.api.dataset import Dataset
 from bench3r.api.errors import Bench3RError, InvalidPrediction, Unsupported
-from bench3r.api.method import BuildContext, CountedPredictor, Method, Predictor
+from bench3r.api.method import METHODS, BuildContext, CountedPredictor, Predictor, conditions_of
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.api.registry import load_one
 from bench3r.api.scene import SceneData
 from bench3r.data.load import load_scene
 from bench3r.data.prepared import open_prepared
@@ -28,6 +27,7 @@ from bench3r.measure.flops import count_torch
 from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.models.backbones import BackbonePredictor
+from bench3r.models.backbones import build_predictor as build_method
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import NO_BACKBONE, input_size
@@ -45,13 +45,13 @@ def disk_is_lost(error: BaseException) -> bool:
 
 def build_predictor(cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None) -> tuple[Predictor, str]:
     """The cell's predictor and the hash of the weights it runs with."""
-    cls = load_one("methods", cell.method, Method)
+    cls = METHODS.get(cell.method)
     weights = None
     if cell.backbone != NO_BACKBONE:
         weights = resolve_base(config.base_of(cell.backbone), cell.backbone, cell.scale, base)
     context = BuildContext(cell.backbone, cell.scale, config.device, config.precision, weights, fitted, cell.seed)
     hashes = [file_digest(p) for p in (weights, fitted) if p is not None]
-    return cls(cls.Options.model_validate(cell.options)).build(context), "+".join(hashes)
+    return build_method(cls(cls.Options.model_validate(cell.options)), context), "+".join(hashes)
 
 
 def check_prediction(out: Any, images: torch.Tensor) -> Reconstruction:
@@ -90,12 +90,12 @@ def _has_tensor(value: Any) -> bool:
 
 
 def predict_scene(
-    predictor: Predictor, scene: SceneData, config: RunConfig, counter: FlopCounter
+    predictor: Predictor, scene: SceneData, given: dict[str, Any], config: RunConfig, counter: FlopCounter
 ) -> tuple[Reconstruction, Efficiency]:
     """One forward pass with its time and memory (shared: other jobs may run beside it), then its FLOPs."""
     images = scene_images(scene, config.device)
     with torch.inference_mode(), MemoryTracker(config.device) as memory, Timer(config.device) as timer:
-        out = predictor(images, scene)
+        out = predictor(images, **given)
     check_prediction(out, images)
     with torch.inference_mode():
         macs = counter(predictor, images, out)
@@ -121,7 +121,7 @@ class FlopCounter:
         shape = tuple(images.shape)
         if dynamic or shape not in self.known:
             whole = isinstance(predictor, BackbonePredictor)
-            self.known[shape] = count_torch(model, images, (lambda x: predictor(x, None)) if whole else None)
+            self.known[shape] = count_torch(model, images, predictor if whole else None)
         return self.known[shape]
 
 
@@ -166,7 +166,9 @@ class CellRun:
             _, width, patch = input_size(self.cell.backbone, self.cell.scale)
             scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
             scene.name = item["id"]
-            out, efficiency = predict_scene(predictor, scene, self.config, self.counter)
+            out, efficiency = predict_scene(
+                predictor, scene, conditions_of(METHODS.get(self.cell.method), scene), self.config, self.counter
+            )
             path = self.folder / f"{item['id']}.npz"
             write_npz(path, arrays(out, self.config))
         except Exception as error:

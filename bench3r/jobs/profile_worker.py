@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import BuildContext, CountedPredictor, Method, Predictor
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext, CountedPredictor, Method, Predictor
 from bench3r.attention.float8 import StoredLinear
 from bench3r.data.load import load_scene
 from bench3r.data.prepared import open_prepared
@@ -28,7 +27,7 @@ from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.nvidia import energy_of, find_gpu
 from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.trackers import MemoryTracker, Timer, time_calls, time_in_turn
-from bench3r.models.backbones import BackbonePredictor
+from bench3r.models.backbones import BackbonePredictor, build_predictor
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
 from bench3r.models.scales import NO_BACKBONE, input_size
@@ -46,7 +45,7 @@ VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspe
 def cycle_calls(predictor: Predictor, inputs: list[torch.Tensor]) -> Callable[[], Any]:
     """A function that runs the whole model on the next of ``inputs``."""
     turn = itertools.cycle(inputs)
-    return lambda: predictor(next(turn), None)
+    return lambda: predictor(next(turn))
 
 
 PHASES = ("network", "alignment")  # parts that a predictor may time itself, in the extras of what it returns
@@ -217,12 +216,12 @@ def prepare_predictor(
     entry: ProfileEntry, config: RunConfig, base: Path | None, fitted: Path | None
 ) -> tuple[Predictor, Callable[[], Predictor] | None]:
     """The predictor of ``entry`` with the run's weights, and what makes the unchanged backbone beside a plug-in."""
-    cls = load_one("methods", entry.method, Method)
+    cls = METHODS.get(entry.method)
     weights = None
     if entry.backbone != NO_BACKBONE:
         weights = resolve_base(config.base_of(entry.backbone), entry.backbone, entry.scale, base)
     context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
-    predictor = cls(cls.Options.model_validate(entry.options)).build(context)
+    predictor = build_predictor(cls(cls.Options.model_validate(entry.options)), context)
     plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"
     return predictor, (lambda: BackbonePredictor(Method(), replace(context, fitted=None))) if plain else None
 

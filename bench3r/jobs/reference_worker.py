@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import BuildContext, CountedPredictor, Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext, CountedPredictor, Method, cost_of
 from bench3r.files import digest, read_json, write_json
 from bench3r.jobs.predict_worker import failure
 from bench3r.jobs.profile_worker import first_call, measure_energy, suspect_reasons
 from bench3r.measure.allocator import keep_freed_memory
-from bench3r.measure.published import TABLE_5, dense_cost, price
+from bench3r.measure.published import dense_cost
 from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.trackers import time_calls
-from bench3r.models.backbones import BackbonePredictor
+from bench3r.models.backbones import BackbonePredictor, build_predictor
 from bench3r.models.scales import input_size
+from bench3r.recursion.cost import USUAL_DEPTHS
 from bench3r.recursion.schedule import RecursiveSchedule, Routing
 from bench3r.run.provenance import provenance
 from bench3r.run.records import USER_ERROR, ProfileRecord
@@ -58,11 +58,11 @@ def reference_record(case: dict[str, Any]) -> ProfileRecord:
     keep_freed_memory()
     record = ProfileRecord(cell=case["id"], key=digest(case), status="ok", frames=case["frames"], warmup=case["warmup"],
                            image_size=tuple(case["size"]), provenance=provenance(device))  # fmt: skip
-    cls = load_one("methods", case["method"], Method)
+    cls = METHODS.get(case["method"])
     method = cls(cls.Options.model_validate(case["options"]))
     try:
         context = BuildContext(case["backbone"], case["scale"], device, precision)
-        predictor = method.build(context)
+        predictor = build_predictor(method, context)
         images = torch.rand(1, case["frames"], 3, *case["size"], device=device)
         record.assumed = _assumptions(predictor)
         call, trunk = _calls(predictor, images)
@@ -87,19 +87,19 @@ def _assumptions(predictor: Any) -> str:
     schedule = getattr(getattr(predictor, "model", None), "schedule", None)
     if not isinstance(schedule, RecursiveSchedule):
         return ""
-    hold_depths(schedule, TABLE_5)
-    shares = " ".join(f"{s:.2f}" for s in TABLE_5)
+    hold_depths(schedule, USUAL_DEPTHS)
+    shares = " ".join(f"{s:.2f}" for s in USUAL_DEPTHS)
     return f"shares of patches at depth 1, 2, ... given as {shares} (SpatialMoR's Table V, averaged)"
 
 
 def _calls(predictor: Any, images: Tensor) -> tuple[Any, Any]:
     """The whole model, and its trunk alone where it has one, as functions without arguments."""
     if isinstance(predictor, BackbonePredictor):
-        return lambda: predictor(images, None), lambda: predictor.model.run_trunk(images)
+        return lambda: predictor(images), lambda: predictor.model.run_trunk(images)
     if isinstance(predictor, CountedPredictor):
         network = predictor.counted(images)
         return lambda: network(images), None
-    return lambda: predictor(images, None), None
+    return lambda: predictor(images), None
 
 
 def _sizes(record: ProfileRecord, predictor: Any, images: Tensor) -> None:
@@ -111,7 +111,7 @@ def _sizes(record: ProfileRecord, predictor: Any, images: Tensor) -> None:
 
 def _flops(record: ProfileRecord, method: Method, case: dict[str, Any]) -> None:
     height, width = case["size"]
-    found = price(method, dense_cost(case["backbone"], case["scale"], case["frames"], (height, width)))
+    found = cost_of(method, dense_cost(case["backbone"], case["scale"], case["frames"], (height, width)))
     record.macs = round(found.macs)
     record.flops = 2 * record.macs
     record.flops_by_part = {k: round(2 * v) for k, v in found.parts.items()}

@@ -17,26 +17,6 @@ def block_macs(tokens: int, context: int, dim: int, mlp_ratio: float = 4.0) -> i
     return int(tokens * ((4 + 2 * mlp_ratio) * dim * dim + 2 * context * dim))
 
 
-def recursion_macs(
-    active: list[float], group: int, frames: int, patches: int, special: int, dim: int, keys_of_all: bool,
-    keys_once: bool = False,
-) -> tuple[float, float]:  # fmt: skip
-    """Frame and global blocks of ``group`` shared pairs when recursion r computes a share ``active[r]`` of the patches.
-
-    The active patches are taken to be spread evenly over the ``frames``: exact for equal counts per view. ``special``
-    tokens of a view always take part. ``keys_of_all``: attention sees all tokens; ``keys_once``: only the first recursion
-    makes keys and values. Routers and caches are left out.
-    """
-    within, across = 0.0, 0.0
-    for recursion, share in enumerate(active):
-        tokens = special + share * patches  # of a view
-        seen = special + patches if keys_of_all else tokens
-        linear = (10.0 if keys_once and recursion else 12.0) * dim**2 * frames * tokens
-        within += group * (linear + 2 * dim * frames * tokens * seen)
-        across += group * (linear + 2 * dim * frames**2 * tokens * seen)
-    return within, across
-
-
 def level_pixels(grid: tuple[int, int]) -> tuple[int, int, int, int]:
     """Pixels of a DPT head's four levels for a ``grid`` of patches."""
     h, w = grid

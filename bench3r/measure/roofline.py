@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError, describe, unknown
-from bench3r.measure.published import Dense, Price
 
 FILE = Path(__file__).with_name("devices.yaml")
 BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
@@ -68,7 +68,7 @@ def device(name: str) -> Device:
     return known[name]
 
 
-def traffic(dense: Dense, found: Price, weight_bytes: dict[str, float], precision: str) -> dict[str, float]:
+def traffic(dense: BackboneCost, found: Cost, weight_bytes: dict[str, float], precision: str) -> dict[str, float]:
     """Bytes moved by part: weights once, and tokens through the trunk's blocks as often as their FLOPs say they ran."""
     tokens = TRAFFIC * dense.sequence * dense.dim * BYTES[precision] * dense.pairs
     out = dict(weight_bytes)

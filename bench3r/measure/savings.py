@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench3r.measure.closed_form import backbone_macs, recursion_macs
+from bench3r.measure.closed_form import backbone_macs
+from bench3r.recursion.cost import recursion_macs
 
 
 def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extras: dict[str, Any]) -> dict[str, Any]:

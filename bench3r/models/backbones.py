@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from bench3r.api.method import BuildContext, Method, Predictor
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.depth_anything_3.network import DepthAnything3
 from bench3r.models.pair.network import PairNetwork
@@ -15,10 +16,6 @@ from bench3r.models.pi3.network import Pi3
 from bench3r.models.scales import scale_config
 from bench3r.models.vggt.network import VGGT
 from bench3r.models.weights import load_part, load_strict, read_state_dict
-
-if TYPE_CHECKING:
-    from bench3r.api.method import BuildContext, Method
-    from bench3r.api.scene import SceneData
 
 BUILDERS: dict[str, Callable[[Any], nn.Module]] = {
     "vggt": VGGT, "pi3": Pi3, "depth_anything_3": DepthAnything3, "dust3r": PairNetwork, "mast3r": PairNetwork,
@@ -53,7 +50,7 @@ class BackbonePredictor:
         self.model.to(context.device).eval()
         self.deployed = {k: v for k, v in method.deploy(self.model).items() if v is not None}
 
-    def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
+    def __call__(self, images: Tensor, **conditions: Any) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
         return self.model(images)
 
@@ -64,3 +61,8 @@ class BackbonePredictor:
     def explain(self, images: Tensor, out: Reconstruction) -> dict[str, Any]:
         """Facts for the record of ``out``, the reconstruction of ``images``; not part of what is timed."""
         return self.deployed
+
+
+def build_predictor(method: Method, context: BuildContext) -> Predictor:
+    """The predictor of ``method``: its own (whole models, controls), or the backbone that it changes."""
+    return method.build(context) or BackbonePredictor(method, context)

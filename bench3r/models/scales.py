@@ -13,7 +13,7 @@ from bench3r.models.vggt.config import VGGT_SCALES
 
 SCALES: dict[str, dict[str, Callable[[], Any]]] = {"vggt": VGGT_SCALES, "pi3": PI3_SCALES, "depth_anything_3": DA3_SCALES}
 NETWORKS: dict[str, dict[str, Callable[[], Any]]] = {"dust3r": DUST3R_SCALES, "mast3r": MAST3R_SCALES}  # of whole models
-SEAMS: dict[str, tuple[str, ...]] = dict.fromkeys(SCALES, ("schedule", "attention"))  # what a method may change in each
+HOOKS: dict[str, tuple[str, ...]] = dict.fromkeys(SCALES, ("schedule", "attention"))  # what a method may change in each
 BACKBONE_LABELS = {
     "vggt": "VGGT", "pi3": "π³", "depth_anything_3": "Depth-Anything-3", "dust3r": "DUSt3R", "mast3r": "MASt3R",
 }  # fmt: skip

@@ -11,12 +11,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import InvalidPrediction, Unsupported
 from bench3r.api.method import BuildContext, MethodOptions
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.measure.closed_form import pair_macs
-from bench3r.measure.published import Dense, Price
 from bench3r.measure.trackers import MemoryTracker, Timer
+from bench3r.models.backbones import load_backbone
 from bench3r.models.geometry import rigid_inverse, unproject
 from bench3r.models.pair.network import Edge, PairNetwork, PairOutput, PairPass
 from bench3r.pairwise.aligned import Aligned, clean
@@ -25,7 +25,7 @@ from bench3r.pairwise.graph import GraphName, edge_count, scene_graph
 from bench3r.pairwise.predictions import PairPredictions, connected_parts
 
 if TYPE_CHECKING:
-    from bench3r.api.scene import SceneData
+    pass
 
 
 class PairwiseOptions(MethodOptions):
@@ -89,7 +89,7 @@ class PairwisePredictor(ABC):
     kind: str
 
     def __init__(self, context: BuildContext, options: Any) -> None:
-        self.model: PairNetwork = context.backbone_model()
+        self.model: PairNetwork = load_backbone(context)
         self.options = options
 
     @abstractmethod
@@ -139,7 +139,7 @@ class PairwisePredictor(ABC):
         except InvalidPrediction as error:
             return str(error)
 
-    def __call__(self, images: Tensor, scene: SceneData | None) -> Reconstruction:
+    def __call__(self, images: Tensor) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
         device, edges = images.device.type, self.edges(int(images.shape[1]))
         with Phase(device) as network:
@@ -162,16 +162,19 @@ class PairwisePredictor(ABC):
         return out
 
 
-def network_price(name: str, dense: Dense, options: PairwiseOptions) -> Price:
-    """Multiply-adds of the network ``name`` on the scene of ``dense``, whose configuration is that network's.
+PER_PAIR = ("decoders", "point_head")  # parts of a network that run once for every ordered pair
+
+
+def network_cost(dense: BackboneCost, options: PairwiseOptions) -> Cost:
+    """MACs of a pair network on the scene of ``dense``, which counts one ordered pair.
 
     Raises Unsupported for a single image.
     """
     if dense.frames < 2:
         raise Unsupported("a pairwise model needs at least two images")
     edges = edge_count(dense.frames, options.graph, options.window, options.cyclic)
-    parts = pair_macs(dense.config, dense.frames, edges, dense.size)
-    return Price({k: float(v) for k, v in parts.items()}, f"{edges} ordered pairs; matching and alignment are left out")
+    parts = {k: v * edges if k in PER_PAIR else v for k, v in dense.parts.items()}
+    return Cost(parts, f"{edges} ordered pairs; matching and alignment are left out")
 
 
 def to_reconstruction(aligned: Aligned, confidence: list[Tensor]) -> Reconstruction:

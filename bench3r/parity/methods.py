@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from bench3r.api.errors import Bench3RError, describe, unknown
-from bench3r.api.registry import load_module, plugin_files
+from bench3r.api.method import METHODS
 
 Arrays = dict[str, np.ndarray]
 
 
 def method_module(name: str) -> Any:
     """The plug-in module methods/NAME.py."""
-    return load_module("methods", plugin_files("methods")[name])
+    return METHODS.module(METHODS.files()[name])
 
 
 class ToyBlock:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bench3r.api.method import METHODS
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.report.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
 from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, over_seeds, settings, wide
@@ -330,13 +331,11 @@ def trainings(e: Evidence) -> Table | None:
 def _short(method: str, options: str) -> str:
     """A method with the options that differ from its defaults."""
 
-    from bench3r.api.method import Method
-    from bench3r.api.registry import load_one
     from bench3r.run.plan import options_text
 
     if method == "base":
         return method
-    cls = load_one("methods", method, Method)
+    cls = METHODS.get(method)
     changed = cls.Options.model_validate(json.loads(options)).model_dump(mode="json", exclude_defaults=True)
     return f"{method} {options_text(changed)}".strip()
 

@@ -19,9 +19,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bench3r.api.method import Method
-from bench3r.api.registry import load_one
-from bench3r.measure.published import dense_cost, price
+from bench3r.api.method import METHODS, cost_of
+from bench3r.measure.published import dense_cost
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.report.adaptive import Evidence
 from bench3r.report.summary import REFERENCE, Column, over_seeds, wide
@@ -110,7 +109,7 @@ def _options_match(options: str, wanted: dict[str, Any]) -> bool:
 
 def _default(method: str, options: str, wanted: dict[str, Any]) -> bool:
     """Whether ``options`` are the method's defaults but for ``wanted``."""
-    cls = load_one("methods", method, Method)
+    cls = METHODS.get(method)
     return bool(json.loads(options) == {**cls.Options().model_dump(mode="json"), **wanted})
 
 
@@ -258,8 +257,8 @@ def factor_asymmetry(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -
 
 def published_exponent(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdict:
     """How FLOPs grow with frames at published size, from the closed form, between 300 and 1,000 frames."""
-    method = load_one("methods", rule["method"], Method)()
-    few, many = (price(method, dense_cost(REFERENCE, "full", n)).macs for n in (300, 1000))
+    method = METHODS.get(rule["method"])()
+    few, many = (cost_of(method, dense_cost(REFERENCE, "full", n)).macs for n in (300, 1000))
     slope = float(np.log(many / few) / np.log(1000 / 300))
     good = abs(slope - rule["expect"]) <= rule["within"]
     text = f"exponent {slope:.2f} of counted FLOPs at published size (time was not measured)"

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import Method
-from bench3r.api.registry import load_usable
-from bench3r.measure.published import PUBLISHED_FRAMES, dense_cost, price
+from bench3r.api.method import METHODS, Method, cost_of
+from bench3r.measure.published import PUBLISHED_FRAMES, dense_cost
 from bench3r.models.scales import BACKBONE_LABELS, SCALES
 from bench3r.report.tables import Table
 
@@ -27,7 +26,7 @@ def published_rows(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES
         known_scales = sorted({s for known in SCALES.values() for s in known})
         raise Bench3RError(f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known_scales)})")
     rows = []
-    for name, cls in load_usable("methods", Method)[0].items():
+    for name, cls in METHODS.usable()[0].items():
         for backbone in () if cls.kind == "control" else cls.backbones or tuple(SCALES):
             rows += [_row(name, cls(), backbone, scale, count) for count in frames]
     return sorted(rows, key=lambda r: (r["kind"] != "backbone", r["kind"] == "model"))
@@ -46,7 +45,7 @@ def _row(name: str, method: Method, backbone: str, scale: str, frames: int) -> d
     try:
         method.check(backbone, scale)
         dense = dense_cost(backbone, scale, frames)
-        found = price(method, dense)
+        found = cost_of(method, dense)
     except Bench3RError as error:  # options that do not fit this backbone, one image for a pairwise model
         return {**row, "reason": str(error)}
     plain = (dense_cost("vggt", scale, frames) if method.kind == "model" else dense).total

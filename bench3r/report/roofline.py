@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench3r.api.cost import Cost
 from bench3r.api.errors import Bench3RError
-from bench3r.measure.published import Price, dense_cost
+from bench3r.measure.published import dense_cost
 from bench3r.measure.roofline import BYTES, TYPICAL, Device, devices, floor_seconds, traffic
 from bench3r.models.scales import BACKBONE_LABELS
 from bench3r.report.adaptive import Evidence
@@ -39,7 +40,7 @@ def estimate(row: dict[str, Any], device: Device, precision: str, efficiency: fl
     parts = {k.removeprefix("flops/"): v / 2 for k, v in row.items() if k.startswith("flops/") and np.isfinite(v)}
     dense = dense_cost(row["backbone"], row["scale"], row["frames"])
     weights = {p: float(n * BYTES[precision]) for p, n in parameters_by_part(row["backbone"], row["scale"]).items()}
-    moved = weights if row["kind"] == "model" else traffic(dense, Price(parts), weights, precision)
+    moved = weights if row["kind"] == "model" else traffic(dense, Cost(parts), weights, precision)
     flops = {p: 2 * max(0.0, m) for p, m in parts.items()}
     return floor_seconds(flops, moved, device.rate(precision), device.bandwidth_tb * 1e12) / efficiency
 

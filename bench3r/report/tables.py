@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench3r.api.method import Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS
 from bench3r.files import write_text
 from bench3r.models.scales import BACKBONE_LABELS
 from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
@@ -150,7 +149,7 @@ def label_of(method: str, label: str, own: dict[str, object], everyone: list[dic
     if not varied:
         return str(label)
     if len(varied) > 1:
-        defaults = load_one("methods", method, Method).Options().model_dump(mode="json")
+        defaults = METHODS.get(method).Options().model_dump(mode="json")
         varied = [k for k in varied if own[k] != defaults[k]]
     return f"{label} ({', '.join(f'{k} {own[k]}' for k in varied)})" if varied else f"{label} (default)"
 

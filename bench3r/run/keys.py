@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench3r.api.registry import plugin_files
+from bench3r.api.method import METHODS
 from bench3r.files import digest, file_digest
 from bench3r.models.scales import NO_BACKBONE
 from bench3r.run.config import RunConfig
@@ -46,4 +46,4 @@ def shipped_part(method: str, options: dict[str, Any], backbone: str, scale: str
 
 def method_key(name: str) -> str:
     """Hash of the method's own file."""
-    return digest_once(plugin_files("methods")[name]) if name in plugin_files("methods") else ""
+    return digest_once(METHODS.file_of(name))

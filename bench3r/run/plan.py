@@ -13,14 +13,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError, Unsupported, describe, unknown
-from bench3r.api.method import Method, MethodOptions
-from bench3r.api.registry import load_usable, not_there, plugin_files
+from bench3r.api.method import METHODS, Method, MethodOptions
 from bench3r.data.frame_lists import load_list
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TEST_SEEDS
 from bench3r.files import digest, file_digest
-from bench3r.models.scales import NO_BACKBONE, SCALES, SEAMS
+from bench3r.models.scales import HOOKS, NO_BACKBONE, SCALES
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.run.config import Ablation, DatasetConfig, RunConfig
 from bench3r.run.keys import base_key, digest_once, method_key, shipped_part
@@ -211,7 +210,7 @@ def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[
             raise Bench3RError(f"config: datasets.{name}.views is {wanted.views}, fewer than frames {max(config.frames)}")
         check_frame_list(name, wanted, config.frames)
         spec = {**wanted.model_dump(exclude={"main"}), "frames": config.frames, "code": stage_hash("prepare"),
-                "plugin": file_digest(plugin_files("datasets")[name])}  # fmt: skip
+                "plugin": file_digest(DATASETS.file_of(name))}  # fmt: skip
         if wanted.root == "procedural":
             spec |= {"generator": GENERATOR_VERSION, "seeds": TEST_SEEDS + wanted.seed}
         key = digest(spec)
@@ -228,11 +227,11 @@ class Planner:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
-        self.methods, self.broken = load_usable("methods", Method)
-        self.datasets, broken_datasets = load_usable("datasets", Dataset)
+        self.methods, self.broken = METHODS.usable()
+        self.datasets, broken_datasets = DATASETS.usable()
         for name in config.datasets:
             if name not in self.datasets:
-                raise not_there("datasets", name, self.datasets, broken_datasets, "config: datasets")
+                raise DATASETS.missing(name, self.datasets, broken_datasets, "config: datasets")
         for error in (*self.broken.values(), *broken_datasets.values()):  # a run that names one stops
             warnings.warn(f"left out, nothing in this run may need it: {error}", stacklevel=2)
         self.trainings: dict[str, TrainEntry] = {}
@@ -242,11 +241,11 @@ class Planner:
         """Raise Bench3RError for methods, backbones and protocols that do not exist."""
         for name in self.config.methods:
             if name not in self.methods:
-                raise not_there("methods", name, self.methods, self.broken, "config: methods")
+                raise METHODS.missing(name, self.methods, self.broken, "config: methods")
         for name, ablation in self.config.ablations.items():
             for method in ablation.grids():
                 if method not in self.methods:
-                    raise not_there("methods", method, self.methods, self.broken, f"config: ablations.{name}")
+                    raise METHODS.missing(method, self.methods, self.broken, f"config: ablations.{name}")
         for name in {*self.config.backbones, *(b for a in self.config.ablations.values() for b in a.backbones or ())}:
             if name not in SCALES:
                 raise unknown("backbone", name, SCALES, "config: backbones")
@@ -260,7 +259,7 @@ class Planner:
             return list(cls.backbones or [NO_BACKBONE])
         chosen = [b for b in among if cls.backbones is None or b in cls.backbones]
         for backbone in chosen:
-            lacking = [s for s in cls.seams if s not in SEAMS[backbone]]
+            lacking = [s for s in cls.hooks if s not in HOOKS[backbone]]
             if lacking:
                 raise Bench3RError(f"config: methods.{cls.name}: backbone {backbone} has no {' or '.join(lacking)} seam")
         return chosen
@@ -298,7 +297,9 @@ class Planner:
             needs_base = backbone != NO_BACKBONE and self.config.base_of(backbone) == "train"
             base = self.add_training(None, {}, backbone, seed) if needs_base else None
             method = cls(option)
-            trained = self.add_training(name, method.training_options(), backbone, seed, base) if method.fits else None
+            trained = (
+                self.add_training(name, method.training_options(), backbone, seed, base) if method.needs_training else None
+            )
             for dataset, frames in itertools.product(datasets, counts):
                 cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason, table))
             timed = ablation is None or ablation.profile
@@ -415,4 +416,4 @@ def make_plan(config: RunConfig) -> Plan:
 def adhoc_dataset(name: str, wanted: Any, frames: list[int]) -> DatasetEntry:
     """The dataset entry of a typed command, outside any plan. Raises Bench3RError for an unknown dataset."""
     config = RunConfig(name="adhoc", methods={"-": None}, datasets={name: wanted}, frames=frames)
-    return plan_datasets(config, load_usable("datasets", Dataset)[0])[0]
+    return plan_datasets(config, DATASETS.usable()[0])[0]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from bench3r.api.errors import Bench3RError, Unsupported
-from bench3r.api.method import BuildContext, Method, MethodOptions
-from bench3r.api.registry import load_module, plugin_class
+from bench3r.api.method import METHODS, BuildContext, Method, MethodOptions, conditions_of
+from bench3r.models.backbones import build_predictor
 from bench3r.models.scales import SCALES
 from bench3r.models.weights import SHIPPED, save_safetensors
 
@@ -19,7 +19,7 @@ def check_method(file: Path) -> Iterator[str]:
     """Lines that say what was checked. Raises Bench3RError naming the first broken promise."""
     if not file.is_file():
         raise Bench3RError(f"{file}: no such file")
-    cls = plugin_class("methods", load_module("methods", file.resolve()), Method)
+    cls = METHODS.entries(file.resolve())[0]
     for attribute in ("name", "label"):
         if not isinstance(getattr(cls, attribute, None), str):
             raise Bench3RError(f"{file}: {cls.__name__}.{attribute} must be a text")
@@ -50,17 +50,17 @@ def _run(cls: type[Method], backbone: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as folder:
         fitted = None
-        if method.fits:
+        if method.needs_training:
             learned = method.fit(fit_scenes(3, (72, 96), 3), BuildContext(backbone, "tiny"))
             fitted = Path(folder) / "fitted.safetensors"
             save_safetensors(fitted, learned or {})
         weights = SHIPPED / f"{backbone}-tiny.safetensors"
         context = BuildContext(backbone, "tiny", weights=weights if weights.exists() else None, fitted=fitted)
-        predictor = method.build(context)
+        predictor = build_predictor(method, context)
         images = torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float() / 255
         with torch.inference_mode():
-            out = check_prediction(predictor(images, scene), images)
-            again = predictor(images, scene)
+            out = check_prediction(predictor(images, **conditions_of(method, scene)), images)
+            again = predictor(images, **conditions_of(method, scene))
     if not torch.equal(out.depth, again.depth):
         raise Bench3RError(f"{cls.name} on {backbone}: two calls with the same input differ")
     yield f"{backbone}: reconstructs 3 views of 72 x 96, finite, right shapes, the same twice"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench3r.api.dataset import DATASETS
 from bench3r.files import read_json, read_jsonl, write_atomic, write_jsonl
 from bench3r.protocols import load_protocol
 from bench3r.run import paths
@@ -76,10 +77,8 @@ def _where(predicted: dict[str, Any] | None) -> dict[str, Any]:
 
 def collect(plan: Plan) -> pd.DataFrame:
     """The tidy table of a run."""
-    from bench3r.api.dataset import Dataset
-    from bench3r.api.registry import load_usable
 
-    types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
+    types = {name: cls.scene_type for name, cls in DATASETS.usable()[0].items()}
     rows = [row for cell in plan.cells for row in cell_rows(plan, cell)]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table = table.astype(dict.fromkeys(set(COLUMNS) - NOT_TEXT, "str"))  # also where every value is missing
@@ -96,10 +95,8 @@ FACTS = (
 
 def collect_facts(plan: Plan) -> list[dict[str, Any]]:
     """What each finished prediction cost and how it was routed: one row per cell and scene."""
-    from bench3r.api.dataset import Dataset
-    from bench3r.api.registry import load_usable
 
-    types = {name: cls.scene_type for name, cls in load_usable("datasets", Dataset)[0].items()}
+    types = {name: cls.scene_type for name, cls in DATASETS.usable()[0].items()}
     rows = []
     for cell in plan.cells:
         common = cell_columns(str(plan.config["name"]), cell) | {"scene_type": types[cell.dataset_name]}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench3r.api.dataset import Dataset
-from bench3r.api.method import Method
-from bench3r.api.registry import load_usable
+from bench3r.api.dataset import DATASETS
+from bench3r.api.method import METHODS
 from bench3r.data.frame_lists import NAMES, load_list
 from bench3r.models.scales import SCALES
 from bench3r.protocols import PROTOCOLS, load_protocol
@@ -24,7 +23,7 @@ def sections(names: list[str]) -> list[Section]:
 
 
 def _methods() -> Section:
-    classes, broken = load_usable("methods", Method)
+    classes, broken = METHODS.usable()
     rows = [[name, "CANNOT BE LOADED", "", "", str(error)] for name, error in broken.items()]
     for name, cls in classes.items():
         options = ", ".join(f"{k}={v.default}" for k, v in cls.Options.model_fields.items())
@@ -37,7 +36,7 @@ def _backbones() -> Section:
 
 
 def _datasets() -> Section:
-    classes, broken = load_usable("datasets", Dataset)
+    classes, broken = DATASETS.usable()
     rows = [[name, "CANNOT BE LOADED", str(error)] for name, error in broken.items()]
     for name, cls in classes.items():
         stand_in = f"procedural stand-in: {cls.procedural_style}" if cls.procedural_style else "no procedural stand-in"

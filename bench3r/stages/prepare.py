@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError, unknown
-from bench3r.api.registry import load_one
 from bench3r.data import reprojection
 from bench3r.data.frame_lists import chosen_frames, load_list, scene_names
 from bench3r.data.procedural import layout
@@ -115,7 +114,7 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]
     Raises Bench3RError for a missing root, and when every scene fails its checks; single broken scenes are listed and
     become records with status ``error`` later.
     """
-    cls = load_one("datasets", entry.name, Dataset)
+    cls = DATASETS.get(entry.name)
     procedural = entry.root == "procedural"
     root = data_folder if procedural else Path(entry.root).expanduser()
     if procedural:

@@ -14,15 +14,14 @@ import torch.distributed as dist
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from bench3r.api.method import BuildContext, Method, TrainedMethod
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext, Method, TrainedMethod
 from bench3r.api.scene import SceneData
 from bench3r.data.procedural.render import make_scene
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
 from bench3r.data.procedural.world import SCENE_TYPE, STYLES
 from bench3r.files import digest, file_digest, read_json, write_json
 from bench3r.measure.allocator import keep_freed_memory
-from bench3r.models.backbones import build_backbone
+from bench3r.models.backbones import build_backbone, load_backbone
 from bench3r.models.scales import NETWORKS, NO_BACKBONE, input_size
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.run import paths
@@ -96,7 +95,7 @@ def finetune(
     """Fine-tune the backbone as ``method`` changes it, from the weights of ``context``; resumes in ``folder``."""
     keep_freed_memory()
     rank, ranks = start_processes()
-    model = context.backbone_model()
+    model = load_backbone(context)
     method.apply(model)
     model.to(context.device)
     batches = batch_source(context.backbone, context.scale, config, rank, ranks)
@@ -104,7 +103,7 @@ def finetune(
     method.prepare_training(model)
     teacher = None
     if method.teacher_weight(0.0) is not None:
-        dense = AttentionDistillation(model, context.backbone_model())
+        dense = AttentionDistillation(model, load_backbone(context))
         teacher = Teacher(dense, lambda progress: method.teacher_weight(progress) or 0.0)
     torch.manual_seed(config.seed)
     trainer = Trainer(model, config, folder, batches, context.device, teacher)
@@ -173,7 +172,7 @@ def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -
         if trainer.rank == 0:
             export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json")})
         return
-    cls = load_one("methods", entry.method, Method)
+    cls = METHODS.get(entry.method)
     method = cls(cls.Options.model_validate(entry.options))
     trained = paths.trained(config.name, entry.base) if entry.base else None
     source = config.base_of(entry.backbone) if entry.backbone != NO_BACKBONE else ""

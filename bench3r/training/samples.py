@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError
-from bench3r.api.registry import load_one
 from bench3r.api.scene import Frame
 from bench3r.data import reprojection
 from bench3r.data.frame_lists import load_list, scene_names
@@ -62,7 +61,7 @@ class DatasetSource:
         if self._scenes is None:
             found = []
             for name, wanted in self.data.items():
-                dataset = load_one("datasets", name, Dataset)(Path(wanted.root).expanduser())
+                dataset = DATASETS.get(name)(Path(wanted.root).expanduser())
                 if not (dataset.has_depth and dataset.has_pose):
                     raise Bench3RError(f"train.data.{name}: the dataset has no depth or no poses to train on")
                 names = dataset.scenes()

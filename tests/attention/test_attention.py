@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import Method
-from bench3r.api.registry import load_module, load_one, plugin_files
+from bench3r.api.method import METHODS
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.attention.float8 import StoredLinear, fake_quantise, quantise, replace_linears
 from bench3r.attention.merging import bipartite_plan, strided_plan
@@ -37,7 +36,7 @@ CASES = sorted(p.stem for p in GOLDEN.glob("*.json") if p.stem.startswith(PREFIX
 
 def changed(model, name: str, **options):
     """A copy of ``model`` as the method changes it."""
-    cls = load_one("methods", name, Method)
+    cls = METHODS.get(name)
     out = copy.deepcopy(model)
     method = cls(cls.Options(**options))
     method.apply(out)
@@ -47,7 +46,7 @@ def changed(model, name: str, **options):
 
 def module(name: str):
     """The plug-in module of a method."""
-    return load_module("methods", plugin_files("methods")[name])
+    return METHODS.module(METHODS.files()[name])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -353,11 +352,11 @@ def test_bad_options_are_named(name):
 
     method, options, key = BAD[name]
     with pytest.raises(ValidationError, match=key):
-        load_one("methods", method, Method).Options(**options)
+        METHODS.get(method).Options(**options)
 
 
 def test_layers_that_do_not_exist_stop_the_plan():
-    cls = load_one("methods", "avggt", Method)
+    cls = METHODS.get("avggt")
     with pytest.raises(Bench3RError, match="has 4 global layers"):
         cls(cls.Options(early=4, last=1)).check("vggt", "tiny")
 
@@ -377,6 +376,6 @@ def test_a_group_larger_than_the_scene_is_an_error(tiny):
 def test_a_model_without_global_attention_is_refused():
     from bench3r.models.vggt.camera_head import CameraHead
 
-    cls = load_one("methods", "fastvggt", Method)
+    cls = METHODS.get("fastvggt")
     with pytest.raises(ValueError, match="CameraHead has no attention of role 'global'"):
         cls(cls.Options()).apply(CameraHead(32, 1, 2))

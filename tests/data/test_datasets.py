@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS
 from bench3r.api.errors import Bench3RError
-from bench3r.api.registry import load_one
 from bench3r.api.scene import Frame
 from bench3r.data import reprojection
 from bench3r.data.formats.mvsnet import write_pfm
@@ -30,7 +29,7 @@ def roots(tmp_path_factory) -> dict[str, Path]:
     """One procedural scene in every layout that has a writer."""
     out = {}
     for name in WRITTEN:
-        cls = load_one("datasets", name, Dataset)
+        cls = DATASETS.get(name)
         out[name] = tmp_path_factory.mktemp(name)
         cls.write_procedural(out[name], cls.procedural_scene_name(0), 0, 17, 3)
     return out
@@ -60,7 +59,7 @@ def seven(tmp_path) -> Path:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_written_scenes_read_back_exactly(roots, name):
-    cls = load_one("datasets", name, Dataset)
+    cls = DATASETS.get(name)
     dataset = cls(roots[name])
     (scene,) = dataset.scenes()
     frames = [dataset.read(scene, f) for f in dataset.frames(scene)]
@@ -82,7 +81,7 @@ def test_written_scenes_read_back_exactly(roots, name):
 
 
 def test_blendedmvs_ignores_masked_twins_and_reads_both_camera_tails(tmp_path):
-    cls = load_one("datasets", "blendedmvs", Dataset)
+    cls = DATASETS.get("blendedmvs")
     cls.write_procedural(tmp_path, "0" * 24, 0, 3, 3)
     folder = tmp_path / ("0" * 24)
     assert cls(tmp_path).frames("0" * 24) == ["00000000", "00000001", "00000002"]
@@ -99,7 +98,7 @@ def test_blendedmvs_ignores_masked_twins_and_reads_both_camera_tails(tmp_path):
 
 
 def test_dtu64_finds_cameras_by_number(tmp_path):
-    cls = load_one("datasets", "dtu64", Dataset)
+    cls = DATASETS.get("dtu64")
     for i in range(2):
         cls.write_procedural(tmp_path, cls.procedural_scene_name(i), i, 5 + i, 3)
     dataset = cls(tmp_path)
@@ -111,7 +110,7 @@ def test_dtu64_finds_cameras_by_number(tmp_path):
 
 
 def test_seven_scenes_reads_the_official_layout(seven):
-    dataset = load_one("datasets", "seven_scenes", Dataset)(seven)
+    dataset = DATASETS.get("seven_scenes")(seven)
     assert dataset.scenes() == ["chess/seq-01"]
     assert dataset.frames("chess/seq-01") == ["frame-000000", "frame-000007", "frame-000014"]
     frames = [dataset.read("chess/seq-01", f) for f in dataset.frames("chess/seq-01")]
@@ -121,7 +120,7 @@ def test_seven_scenes_reads_the_official_layout(seven):
 
 @pytest.mark.skipif(not Path("../shared/data/7scenes").is_dir(), reason="the real frames are not here")
 def test_seven_scenes_real_frames_pass_the_gate():
-    dataset = load_one("datasets", "seven_scenes", Dataset)(Path("../shared/data/7scenes"))
+    dataset = DATASETS.get("seven_scenes")(Path("../shared/data/7scenes"))
     (scene,) = dataset.scenes()
     frames = [dataset.read(scene, f) for f in dataset.frames(scene)[:120:15]]
     result = reprojection.check(frames, scene)
@@ -137,7 +136,7 @@ def test_scannet_drops_lost_poses_and_sorts_by_number(roots, tmp_path):
         for folder, suffix in (("color", "jpg"), ("depth", "png"), ("pose", "txt")):
             (root / scene / folder / f"{old}.{suffix}").rename(root / scene / folder / f"{new}.{suffix}")
     (root / scene / "pose" / "11.txt").write_text("\n".join(["-inf -inf -inf -inf"] * 4))
-    assert load_one("datasets", "scannet", Dataset)(root).frames(scene) == ["0", "9", "10"]
+    assert DATASETS.get("scannet")(root).frames(scene) == ["0", "9", "10"]
 
 
 BREAKS = {
@@ -163,13 +162,13 @@ def test_a_broken_frame_is_one_clear_error(roots, tmp_path, case):
     (scene,) = (p for p in root.iterdir() if p.name.startswith("scene"))
     damage, message = BREAKS[case]
     damage(scene)
-    dataset = load_one("datasets", "scannet", Dataset)(root)
+    dataset = DATASETS.get("scannet")(root)
     with pytest.raises(Bench3RError, match=message):
         load_scene(dataset, scene.name, ["0", "1", "2"], 96, 8)
 
 
 def test_missing_root_says_how_to_get_the_data(tmp_path):
-    cls = load_one("datasets", "mipnerf360", Dataset)
+    cls = DATASETS.get("mipnerf360")
     with pytest.raises(Bench3RError, match=r"mipnerf360: data root .* is missing\. Download"):
         cls(tmp_path / "nothing")
 
@@ -227,7 +226,7 @@ def test_the_published_intrinsics_treatment_is_an_option(roots):
     assert exact[0, 0] == pytest.approx(500 * 518 / 640)
     assert published[0, 0] / exact[0, 0] == pytest.approx(392 / 480 * 640 / 518)
     assert published[1, 1] == exact[1, 1]
-    cls = load_one("datasets", "dtu", Dataset)
+    cls = DATASETS.get("dtu")
     (scene,) = cls(roots["dtu"]).scenes()
     wide, narrow = (load_scene(cls(roots["dtu"], how), scene, ["00000000"], 100, 8) for how in ("exact", "pi3"))
     assert wide.images.shape == narrow.images.shape == (1, 72, 100, 3)
@@ -283,7 +282,7 @@ def test_frame_lists_are_what_they_were(name):
     found = load_list(name)
     assert found.name == name
     assert found.origin
-    assert load_one("datasets", found.dataset, Dataset).name == found.dataset
+    assert DATASETS.get(found.dataset).name == found.dataset
     assert len(found.lists) >= 5
 
 

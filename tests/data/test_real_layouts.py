@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from bench3r.api.dataset import Dataset
+from bench3r.api.dataset import DATASETS
 from bench3r.api.errors import Bench3RError
-from bench3r.api.registry import load_all, load_one
 from bench3r.data import reprojection
 from bench3r.data.load import load_scene
 from bench3r.metrics import dtu as dtu_metrics
@@ -22,7 +21,7 @@ from tests.helpers.worlds import WRITERS, dtu_evaluation, mipnerf360, scannet
 def opened(case, root):
     name, write, step = WRITERS[case]
     world = write(root)
-    return load_one("datasets", name, Dataset)(root), world, step
+    return DATASETS.get(name)(root), world, step
 
 
 @pytest.mark.parametrize("case", WRITERS)
@@ -56,7 +55,7 @@ def test_the_true_format_reads_back(case, tmp_path):
 
 def test_published_treatment_leaves_tums_distortion_in(tmp_path):
     WRITERS["tum distorted"][1](tmp_path)
-    removed, left = (load_one("datasets", "tum", Dataset)(tmp_path, how) for how in ("exact", "pi3"))
+    removed, left = (DATASETS.get("tum")(tmp_path, how) for how in ("exact", "pi3"))
     scene = removed.scenes()[0]
     name = removed.frames(scene)[0]
     a, b = removed.read(scene, name), left.read(scene, name)
@@ -84,7 +83,7 @@ def test_a_damaged_stream_is_named(spoil, says, tmp_path):
     WRITERS["scannet stream"][1](tmp_path)
     path = tmp_path / "scene9000_00" / "scene9000_00.sens"
     path.write_bytes(spoil(path.read_bytes()))
-    dataset = load_one("datasets", "scannet", Dataset)(tmp_path)
+    dataset = DATASETS.get("scannet")(tmp_path)
     with pytest.raises(Bench3RError, match=says):
         dataset.read("scene9000_00", dataset.frames("scene9000_00")[0])
 
@@ -130,7 +129,7 @@ def test_a_wrong_convention_fails_the_gate(case, mistake, tmp_path, monkeypatch)
 
 
 def test_every_dataset_says_where_it_comes_from():
-    for name, cls in load_all("datasets", Dataset).items():
+    for name, cls in DATASETS.all().items():
         assert cls.licence, name
         assert cls.obtain, name
         assert cls.name == name
@@ -150,7 +149,7 @@ def scored_scene(dataset, scene, frames):
 
 def test_scannet_is_scored_against_its_scan(tmp_path):
     world = scannet(tmp_path)
-    dataset = load_one("datasets", "scannet", Dataset)(tmp_path)
+    dataset = DATASETS.get("scannet")(tmp_path)
     surface = dataset.surface("scene9000_00")
     points = (world.c2w[1, :3, :3] @ np.array([0, 0, world.depth[1, 24, 32]])) + world.c2w[1, :3, 3]
     assert np.linalg.norm(surface - points, axis=1).min() < 0.1
@@ -171,7 +170,7 @@ def test_scannet_is_scored_against_its_scan(tmp_path):
 
 def test_dtu_is_scored_where_it_was_observed(tmp_path):
     dtu_evaluation(tmp_path)
-    dataset = load_one("datasets", "dtu", Dataset)(tmp_path)
+    dataset = DATASETS.get("dtu")(tmp_path)
     seen = dataset.observation("scan901")
     assert seen is not None
     points = dataset.surface("scan901")
@@ -233,7 +232,7 @@ def test_video_depth_is_bounded_and_clipped_as_published(tmp_path):
     (tmp_path / "other").mkdir()
     other, _, _ = opened("megadepth", tmp_path / "other")
     assert scored_scene(other, "9001/0", other.frames("9001/0")).largest_depth == np.inf  # arbitrary units
-    assert load_one("datasets", "tum", Dataset).largest_depth is None
+    assert DATASETS.get("tum").largest_depth is None
 
 
 BROKEN = {  # a file of a format, what happens to it, and the error
@@ -269,7 +268,7 @@ def test_a_broken_file_is_named(case, tmp_path):
 def test_sparse_points_of_mipnerf360(tmp_path):
     """Points seen twice, or with a large error, are left out; the others have the true depth at their pixels."""
     world = mipnerf360(tmp_path)
-    dataset = load_one("datasets", "mipnerf360", Dataset)(tmp_path)
+    dataset = DATASETS.get("mipnerf360")(tmp_path)
     frames = dataset.frames("bicycle")
     found = dataset.sparse_points("bicycle", frames[4])
     assert 15 <= len(found) <= 30  # of 30 good ones, those that four images see

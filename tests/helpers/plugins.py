@@ -7,21 +7,21 @@ from pathlib import Path
 CODE = '''"""Does {line} before every scene."""
 import time
 
-from bench3r.api.method import Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, Method
 
 
 class Bad(Method):
     name = "{name}"
     label = "{name}"
     kind = "control"
+    conditions_on = ("ground_truth",)
 
     def build(self, context):
-        oracle = load_one("methods", "oracle", Method)().build(context)
+        oracle = METHODS.get("oracle")().build(context)
 
-        def predict(images, scene):
+        def predict(images, ground_truth):
             {line}
-            return oracle(images, scene)
+            return oracle(images, ground_truth)
 
         return predict
 '''

@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from bench3r.api.errors import Bench3RError
+from bench3r.api.method import METHODS
 from bench3r.files import append_jsonl, write_json
 from bench3r.jobs import profile_worker
 from bench3r.jobs.profile import Measurement, largest_that
 from bench3r.jobs.reference_worker import hold_depths, reference_record, typical_size
 from bench3r.measure import nvidia
-from bench3r.measure.published import TABLE_5
+from bench3r.models.backbones import build_predictor
+from bench3r.recursion.cost import USUAL_DEPTHS
 from bench3r.report.reference import largest_counts, measured_tables
 from bench3r.run import paths
 from bench3r.run.config import RunConfig, parse_config
@@ -111,7 +113,7 @@ def test_the_backbone_beside_a_method_is_no_part_of_its_memory(monkeypatch):
         def __init__(self, name):
             self.name = name
 
-        def __call__(self, images, scene):
+        def __call__(self, images):
             order.append(self.name)
             if self.name == "too large":
                 raise MemoryError("out of memory")
@@ -230,13 +232,12 @@ def test_records_with_random_weights(tmp_path):
 
 
 def test_given_depths_are_taken():
-    from bench3r.api.method import BuildContext, Method
-    from bench3r.api.registry import load_one
+    from bench3r.api.method import BuildContext
 
-    cls = load_one("methods", "spatial_mor", Method)
-    predictor = cls().build(BuildContext("vggt", "tiny"))
-    hold_depths(predictor.model.schedule, TABLE_5)
+    cls = METHODS.get("spatial_mor")
+    predictor = build_predictor(cls(), BuildContext("vggt", "tiny"))
+    hold_depths(predictor.model.schedule, USUAL_DEPTHS)
     with torch.inference_mode():
         out = predictor(torch.rand(1, 8, 3, 96, 96), None)
     shares = torch.bincount(out.recursion_depth.flatten(), minlength=5)[1:] / out.recursion_depth.numel()
-    torch.testing.assert_close(shares, torch.tensor(TABLE_5, dtype=shares.dtype), atol=0.05, rtol=0)
+    torch.testing.assert_close(shares, torch.tensor(USUAL_DEPTHS, dtype=shares.dtype), atol=0.05, rtol=0)

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
+from bench3r.api.cost import BackboneCost
 from bench3r.api.errors import Bench3RError, Unsupported
-from bench3r.api.method import Method
-from bench3r.api.registry import load_all, load_one
+from bench3r.api.method import METHODS, cost_of
 from bench3r.cli import main
 from bench3r.measure import flops
-from bench3r.measure.published import Dense, dense_cost, price, with_depths
+from bench3r.measure.published import dense_cost
 from bench3r.models.backbones import build_backbone
 from bench3r.models.layers import attention_modules
 from bench3r.models.pair.network import PairPass
@@ -49,7 +49,7 @@ CLOSE = [  # to 1 %: last blocks are partly empty, shares of patches are rounded
 def changed(name, options, backbone):
     torch.manual_seed(0)
     model = build_backbone(backbone, "tiny")
-    cls = load_one("methods", name, Method)
+    cls = METHODS.get(name)
     method = cls(cls.Options(**options))
     method.apply(model)
     return method, model.eval()
@@ -64,7 +64,7 @@ def counted(model, frames):
 @pytest.mark.parametrize(("name", "options", "frames"), STATIC)
 def test_closed_forms_are_exact_where_content_does_not_matter(name, options, frames, backbone):
     method, model = changed(name, options, backbone)
-    found = price(method, dense_cost(backbone, "tiny", frames, SIZE))
+    found = cost_of(method, dense_cost(backbone, "tiny", frames, SIZE))
     assert counted(model, frames) == pytest.approx(found.macs, rel=1e-9)
 
 
@@ -72,7 +72,7 @@ def test_closed_forms_are_exact_where_content_does_not_matter(name, options, fra
 @pytest.mark.parametrize(("name", "options", "frames"), CLOSE)
 def test_closed_forms_are_close_where_it_matters_a_little(name, options, frames, backbone):
     method, model = changed(name, options, backbone)
-    found = price(method, dense_cost(backbone, "tiny", frames, SIZE))
+    found = cost_of(method, dense_cost(backbone, "tiny", frames, SIZE))
     assert counted(model, frames) == pytest.approx(found.macs, rel=0.01)
 
 
@@ -86,8 +86,8 @@ def test_spatial_mor_costs_what_its_depths_say(options, backbone):
         histogram = model(images).extras["depth_histogram"]
         macs = flops.count_torch(model, images)
     shares = tuple(c / sum(histogram) for c in histogram[1:])
-    dense = with_depths(dense_cost(backbone, "tiny", 3, SIZE), shares, "measured")
-    found = price(method, dense)
+    dense = dense_cost(backbone, "tiny", 3, SIZE).with_depth_shares(shares, "measured")
+    found = cost_of(method, dense)
     assert macs == pytest.approx(found.macs, rel=0.01)
     assert found.assumed == ("" if method.options.patch_sizing == "adaptive" else "measured")
 
@@ -97,14 +97,14 @@ def test_spatial_mor_costs_what_its_depths_say(options, backbone):
 def test_early_exit_that_always_leaves(criterion, backbone):
     method, model = changed("early_exit", {"criterion": criterion, "exit_share": 1.0}, backbone)
     model.schedule.threshold.fill_(1e9)
-    found = price(method, dense_cost(backbone, "tiny", 3, SIZE))
+    found = cost_of(method, dense_cost(backbone, "tiny", 3, SIZE))
     assert counted(model, 3) == pytest.approx(found.macs, rel=0.01)
 
 
 def test_block_sparse_keeping_its_fewest_blocks():
     options = {"cdf": None, "sparse_ratio": 0.5, "q_block": 16, "k_block": 16}
     method, model = changed("block_sparse", options, "vggt")
-    found = price(method, dense_cost("vggt", "tiny", 4, SIZE))
+    found = cost_of(method, dense_cost("vggt", "tiny", 4, SIZE))
     assert counted(model, 4) == pytest.approx(found.macs, rel=0.01)
     assert "of" in found.assumed
 
@@ -122,45 +122,45 @@ def test_attention_shapes_are_those_of_the_model(backbone):
 
 @pytest.mark.parametrize("name", ["dust3r", "mast3r"])
 def test_pairwise_networks(name):
-    cls = load_one("methods", name, Method)
+    cls = METHODS.get(name)
     network = build_backbone(name, "tiny").eval()
     for graph in ("complete", "swin"):
         method = cls(cls.Options(graph=graph, window=1))
-        found = price(method, dense_cost(name, "tiny", 4, SIZE))
+        found = cost_of(method, dense_cost(name, "tiny", 4, SIZE))
         whole = PairPass(network, scene_graph(4, graph, 1))
         assert found.macs == counted(whole, 4)
     with pytest.raises(Unsupported, match="two images"):
-        price(method, dense_cost(name, "full", 1))
+        cost_of(method, dense_cost(name, "full", 1))
     assert edge_count(10_000) == 10_000 * 9_999
 
 
 def test_every_method_that_computes_has_a_price():
-    for name, cls in load_all("methods", Method).items():
+    for name, cls in METHODS.all().items():
         if cls.kind == "control":
             with pytest.raises(Unsupported, match="no closed form"):
-                price(cls(), dense_cost("vggt", "tiny", 2))
+                cost_of(cls(), dense_cost("vggt", "tiny", 2))
             continue
         backbone = (cls.backbones or ("vggt",))[0]
-        assert price(cls(), dense_cost(backbone, "full", 100)).macs > 1e12, name
+        assert cost_of(cls(), dense_cost(backbone, "full", 100)).macs > 1e12, name
 
 
 def test_bad_input():
     with pytest.raises(Bench3RError, match="frames"):
         dense_cost("vggt", "full", 0)
     with pytest.raises(Bench3RError, match="add up to 1"):
-        with_depths(dense_cost("vggt", "full", 1), (0.5, 0.2), "x")
-    assert isinstance(dense_cost("pi3", "paper", 2), Dense)
+        dense_cost("vggt", "full", 1).with_depth_shares((0.5, 0.2), "x")
+    assert isinstance(dense_cost("pi3", "paper", 2), BackboneCost)
 
 
 def test_ten_thousand_frames_are_priced_at_once():
     start = time.perf_counter()
-    cls = load_one("methods", "vgg_t3", Method)
+    cls = METHODS.get("vgg_t3")
     fixed, default = cls(cls.Options(steps=2)), cls()
     for backbone in ("pi3", "vggt"):
-        few, many = (price(fixed, dense_cost(backbone, "full", n)).parts for n in (1000, 10_000))
+        few, many = (cost_of(fixed, dense_cost(backbone, "full", n)).parts for n in (1000, 10_000))
         grown = {k: many[k] / few[k] for k in few if k != "camera_head"}  # of VGGT: attention over all cameras
         assert grown == pytest.approx(dict.fromkeys(grown, 10), rel=1e-3)
-    assert price(default, dense_cost("pi3", "full", 10_000)).macs > price(fixed, dense_cost("pi3", "full", 10_000)).macs
+    assert cost_of(default, dense_cost("pi3", "full", 10_000)).macs > cost_of(fixed, dense_cost("pi3", "full", 10_000)).macs
     assert time.perf_counter() - start < 30
 
 

@@ -9,10 +9,10 @@ import torch
 from pydantic import ValidationError
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import BuildContext, Method
-from bench3r.api.registry import load_module, load_one, plugin_files
+from bench3r.api.method import METHODS, BuildContext
 from bench3r.measure import flops
 from bench3r.measure.savings import saving_facts
+from bench3r.models.backbones import build_predictor, load_backbone
 from bench3r.models.weights import SHIPPED
 from bench3r.parity.check import check_file
 from bench3r.recursion.depth import neighbour_differences
@@ -37,12 +37,12 @@ VARIANTS = [
 
 
 def method(name: str, **options):
-    cls = load_one("methods", name, Method)
+    cls = METHODS.get(name)
     return cls(cls.Options(**options))
 
 
 def module(name: str):
-    return load_module("methods", plugin_files("methods")[name])
+    return METHODS.module(METHODS.files()[name])
 
 
 def images(scenes: int = 1, seed: int = 0) -> torch.Tensor:
@@ -130,8 +130,8 @@ def test_straight_through_gradients_reach_the_router(tiny):
     for name, options in (("spatial_mor", {"balance_weight": 0, "local_balance_weight": 0, "spatial_weight": 0}),
                           ("mor", {"aux_weight": 0, "z_weight": 0}),
                           ("mor", {"routing": "token_choice", "balance_weight": 0, "z_weight": 0})):  # fmt: skip
-        model = load_one("methods", name, Method)
-        backbone = BuildContext("vggt", "tiny").backbone_model()
+        model = METHODS.get(name)
+        backbone = load_backbone(BuildContext("vggt", "tiny"))
         model(model.Options(**options)).apply(backbone)
         backbone.train()
         backbone.schedule.set_progress(backbone, 1.0)
@@ -183,7 +183,9 @@ def test_closed_form_methods_fit_and_report(name, tmp_path):
     from bench3r.models.weights import save_safetensors
 
     save_safetensors(tmp_path / "fitted.safetensors", learned)
-    predictor = chosen.build(BuildContext("vggt", "tiny", weights=WEIGHTS, fitted=tmp_path / "fitted.safetensors"))
+    predictor = build_predictor(
+        chosen, BuildContext("vggt", "tiny", weights=WEIGHTS, fitted=tmp_path / "fitted.safetensors")
+    )
     with torch.inference_mode():
         out = predictor(images(), None)
     key = "exit_layer" if name == "early_exit" else "skipped_pairs"
@@ -193,7 +195,7 @@ def test_closed_form_methods_fit_and_report(name, tmp_path):
 def test_recovered_output_is_closer_than_repeating():
     """The linear map beats the identity on scenes that it was not fitted on."""
     context = BuildContext("vggt", "tiny", weights=WEIGHTS)
-    model = context.backbone_model()
+    model = load_backbone(context)
     learned = method("layer_skip", start=2, count=1).fit(fit_scenes(40, SIZE, 3), context)
     weight, bias = (learned[f"schedule.recoveries.2.patch_map.{k}"] for k in ("weight", "bias"))
     ratios = []
@@ -269,7 +271,7 @@ def test_bad_settings_stop_at_planning(methods, message):
 def test_a_backbone_without_the_seam_is_refused(monkeypatch):
     from bench3r.models import scales
 
-    monkeypatch.setitem(scales.SEAMS, "vggt", ("attention",))
+    monkeypatch.setitem(scales.HOOKS, "vggt", ("attention",))
     raw = {"name": "x", "methods": {"mor": {}}, "datasets": {"scannet": {"root": "procedural", "views": 4}}}
     with pytest.raises(Bench3RError, match="vggt has no schedule seam"):
         make_plan(parse_config(raw, "test"))

@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from bench3r.api.method import Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, Method
 from bench3r.api.scene import SceneData
 from bench3r.metrics.pose import pose_auc, relative_pose_errors
 
@@ -26,7 +25,7 @@ def scene(name: str, rng: np.random.Generator, views: int = 4) -> SceneData:
 
 
 def control(name: str) -> Method:
-    return load_one("methods", name, Method)()
+    return METHODS.get(name)()
 
 
 def errors(found, true: SceneData) -> tuple[np.ndarray, np.ndarray]:

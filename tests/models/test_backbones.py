@@ -7,8 +7,7 @@ import json
 import pytest
 import torch
 
-from bench3r.api.method import Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS
 from bench3r.measure import flops
 from bench3r.measure.closed_form import backbone_macs
 from bench3r.models.backbones import build_backbone
@@ -139,19 +138,19 @@ def test_the_encoder_meets_the_trunk_at_the_scale_of_a_norm():
     assert float(tokens()[:, 1:].std(-1).mean()) == pytest.approx(1, rel=1e-3)
 
 
-METHODS = {
+RUNS = {
     "early_exit": {}, "layer_skip": {}, "shallow": {"quarters": 2}, "mor": {}, "spatial_mor": {}, "fastvggt": {}, "avggt": {},
     "block_sparse": {"q_block": 32, "k_block": 16}, "spark3r": {"query_factor": 2}, "lite3r": {"block": 16}, "vgg_t3": {},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_method_runs_on_every_backbone_and_is_counted(name, method):
     torch.manual_seed(0)
     model = build_backbone(name, "tiny").eval()
-    cls = load_one("methods", method, Method)
-    instance = cls(cls.Options(**METHODS[method]))
+    cls = METHODS.get(method)
+    instance = cls(cls.Options(**RUNS[method]))
     instance.apply(model)
     instance.deploy(model)
     images = torch.rand(1, 4, 3, 72, 96)

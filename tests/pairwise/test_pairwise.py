@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from bench3r.api.errors import Bench3RError, InvalidPrediction, Unsupported
-from bench3r.api.method import BuildContext, Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS, BuildContext
 from bench3r.data.procedural.render import make_scene
 from bench3r.measure import flops
 from bench3r.measure.closed_form import pair_macs
@@ -375,7 +374,7 @@ def test_images_without_common_content_are_reported_part_by_part():
     assert parts == [[0, 1], [2, 3]]
     for part in parts:  # each part on its own is a scene
         assert align_two(predictions.part(part, keep), AlignmentOptions()).focals.shape == (2,)
-    method = load_one("methods", "dust3r", Method)()
+    method = METHODS.get("dust3r")()
     with pytest.raises(
         Disconnected, match=r"2 parts, aligned apart \(\[0, 1\]: closed form; \[2, 3\]: closed form\)"
     ) as found:
@@ -391,8 +390,8 @@ def test_a_part_of_three_and_a_lone_image():
     for edge, pair in zip(edges, pairs, strict=True):
         if 1 in edge:
             pair.conf1, pair.conf2 = (torch.full(SIZE, 1.0001) for _ in range(2))
-    options = load_one("methods", "dust3r", Method).Options(iterations=30)
-    predictor = load_one("methods", "dust3r", Method)(options).build(BuildContext("dust3r", "tiny"))
+    options = METHODS.get("dust3r").Options(iterations=30)
+    predictor = METHODS.get("dust3r")(options).build(BuildContext("dust3r", "tiny"))
     with pytest.raises(Disconnected, match=r"\[0, 2, 3\]: loss .* after 30 iterations; \[1\]: a single image"):
         predictor.align(edges, pairs)
 
@@ -400,7 +399,7 @@ def test_a_part_of_three_and_a_lone_image():
 @pytest.mark.parametrize("graph", ["swin", "logwin"])
 def test_a_window_must_reach_another_image(graph):
     with pytest.raises(ValueError, match="window of at least 1"):
-        load_one("methods", "dust3r", Method).Options(graph=graph, window=0)
+        METHODS.get("dust3r").Options(graph=graph, window=0)
 
 
 def test_bases_of_pairs_train_on_two_views(tmp_path):
@@ -417,9 +416,9 @@ def test_nan_is_named_and_one_image_is_refused():
     pair.conf2[3, 4] = torch.nan
     with pytest.raises(InvalidPrediction, match=r"images \(0, 1\).*conf2"):
         PairPredictions.of([(0, 1)], [pair])
-    predictor = load_one("methods", "mast3r", Method)().build(BuildContext("mast3r", "tiny"))
+    predictor = METHODS.get("mast3r")().build(BuildContext("mast3r", "tiny"))
     with pytest.raises(Unsupported, match="two images"):
-        predictor(torch.rand(1, 1, 3, *SIZE), None)
+        predictor(torch.rand(1, 1, 3, *SIZE))
 
 
 def test_a_focal_length_that_diverges_is_invalid():
@@ -448,14 +447,14 @@ def test_predictors_align_and_time_their_phases(name, images, monkeypatch):
     """The whole predictor on perfect predictions for pairs."""
     world = World(images, 0.003)
     monkeypatch.setattr(PairNetwork, "forward", lambda self, views, edges: [world.pair(i, j) for i, j in edges])
-    module = sys.modules[load_one("methods", "mast3r", Method).__module__]
+    module = sys.modules[METHODS.get("mast3r").__module__]
     monkeypatch.setattr(module, "pair_matches", lambda one, two, step: None)
     monkeypatch.setattr(module, "sparse_align", lambda p, found, options: sparse_align(p, truth, options))
     truth = {(i, j): world.matches(i, j) for i in range(images) for j in range(i + 1, images)}
-    predictor = load_one("methods", name, Method)().build(BuildContext(name, "tiny"))
+    predictor = METHODS.get(name)().build(BuildContext(name, "tiny"))
     views = torch.rand(1, images, 3, *SIZE)
     with torch.inference_mode():
-        out = predictor(views, None)
+        out = predictor(views)
     assert out.problems(views) == []
     torch.testing.assert_close(out.extrinsics[0, 0], torch.eye(4)[:3], atol=1e-4, rtol=0)
     expected = (world.w2c @ world.c2w[:1])[:, :3, :3]
@@ -614,9 +613,9 @@ def test_shipped_weights_reconstruct(name):
     views = make_scene("room", 200_000_016, 3, (72, 96), 1)[1]
     images = torch.from_numpy(views.images).permute(0, 3, 1, 2)[None].float() / 255
     weights = resolve_base("shipped", name, "tiny", None)
-    cls = load_one("methods", name, Method)
+    cls = METHODS.get(name)
     with torch.inference_mode():
-        out = cls().build(BuildContext(name, "tiny", weights=weights))(images, None)
+        out = cls().build(BuildContext(name, "tiny", weights=weights))(images)
     assert out.problems(images) == []
     known = views.depth > 0
     truth, found = views.depth[known], out.depth[0].numpy()[known]

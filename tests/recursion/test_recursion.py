@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import Method
-from bench3r.api.registry import load_one
+from bench3r.api.method import METHODS
 from bench3r.measure import flops
 from bench3r.measure.closed_form import block_macs
 from bench3r.models.layers import TokenLayout
@@ -30,7 +29,7 @@ from bench3r.recursion.sharing import Sharing, initial_sources
 
 
 def method(name: str, **options):
-    cls = load_one("methods", name, Method)
+    cls = METHODS.get(name)
     return cls(cls.Options(**options))
 
 
@@ -231,9 +230,8 @@ def test_caches_keep_what_their_names_say():
 
 
 def test_spatial_blending_is_equation_4():
-    from bench3r.api.registry import load_module, plugin_files
 
-    module = load_module("methods", plugin_files("methods")["spatial_mor"])
+    module = METHODS.module(METHODS.files()["spatial_mor"])
     depth = torch.ones(1, 2, 3, 4, dtype=torch.int64)
     depth[0, 1, 1, 1] = 2
     all_ = everything(layout(), torch.device("cpu"))
@@ -252,9 +250,8 @@ def test_spatial_blending_is_equation_4():
 
 
 def test_region_coherent_holds_equation_5_exactly():
-    from bench3r.api.registry import load_module, plugin_files
 
-    module = load_module("methods", plugin_files("methods")["spatial_mor"])
+    module = METHODS.module(METHODS.files()["spatial_mor"])
     regions = torch.tensor([[[0, 0, 1, 1]] * 3, [[2, 2, 2, 3]] * 3])[None]
     cache = module.RegionCoherent(regions, 0.5)
     all_ = everything(layout(), torch.device("cpu"))

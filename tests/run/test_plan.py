@@ -11,7 +11,9 @@ import sys
 import pytest
 import yaml
 
+from bench3r.api.dataset import DATASETS
 from bench3r.api.errors import Bench3RError
+from bench3r.api.method import METHODS
 from bench3r.run.config import load_config, parse_config
 from bench3r.run.plan import expand_options, make_plan
 from tests.conftest import ROOT
@@ -111,15 +113,13 @@ def test_every_configuration_in_the_repository_can_be_planned():
 
 
 def test_a_plugin_that_raises_on_import_is_named_with_its_line(plugins):
-    from bench3r.api.method import Method
-    from bench3r.api.registry import load_all
 
     (plugins / "methods" / "broken.py").write_text("import os\n\nvalue = 1 / 0\n")
     with pytest.raises(Bench3RError, match=r"broken\.py, line 3: .*ZeroDivisionError"):
-        load_all("methods", Method)
+        METHODS.all()
     (plugins / "methods" / "broken.py").write_text("def f(:\n")
     with pytest.raises(Bench3RError, match=r"broken\.py, line 1: .*SyntaxError"):
-        load_all("methods", Method)
+        METHODS.all()
 
 
 def test_a_broken_plugin_stops_only_the_runs_that_name_it(plugins, tmp_path):
@@ -142,29 +142,23 @@ def test_a_broken_plugin_stops_only_the_runs_that_name_it(plugins, tmp_path):
 
 
 def test_two_plugins_with_one_name_are_refused(plugins):
-    from bench3r.api.method import Method
-    from bench3r.api.registry import load_all
 
     text = (plugins / "methods" / "vggt.py").read_text()
     (plugins / "methods" / "second.py").write_text(text)
     with pytest.raises(Bench3RError, match=r"the name 'vggt' is already taken by .*second\.py"):
-        load_all("methods", Method)
+        METHODS.all()
 
 
 def test_a_file_without_a_method_is_refused(plugins):
-    from bench3r.api.method import Method
-    from bench3r.api.registry import load_all
 
     (plugins / "methods" / "empty.py").write_text("x = 1\n")
-    with pytest.raises(Bench3RError, match=r"empty\.py: expected exactly one Method subclass, found none"):
-        load_all("methods", Method)
+    with pytest.raises(Bench3RError, match=r"empty\.py: expected exactly one method, found none"):
+        METHODS.all()
 
 
 def test_plugins_shadow_no_installed_package(plugins):
-    from bench3r.api.dataset import Dataset
-    from bench3r.api.registry import load_all
 
-    load_all("datasets", Dataset)
+    DATASETS.all()
     assert "datasets" not in sys.modules or "bench3r" not in str(sys.modules["datasets"])
     assert "bench3r_datasets.scannet" in sys.modules
 
@@ -198,7 +192,7 @@ def test_the_contract_test_accepts_ours_and_refuses_the_broken(tmp_path):
     bad.write_text(
         "import torch\nfrom bench3r.api.method import Method\n\n\nclass Nan(Method):\n    name = 'nan_method'\n    label = 'NaN'\n"
         "    kind = 'control'\n\n    def build(self, context):\n        from bench3r.api.reconstruction import Reconstruction\n\n"
-        "        return lambda images, scene: Reconstruction(*[torch.full((1, 3, *s), float('nan')) for s in "
+        "        return lambda images: Reconstruction(*[torch.full((1, 3, *s), float('nan')) for s in "
         "[(3, 4), (3, 3), (72, 96), (72, 96)]])\n"
     )
     with pytest.raises(Bench3RError, match="NaN or infinity"):

@@ -15,14 +15,13 @@ import pytest
 import torch
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.method import BuildContext, Method
+from bench3r.api.method import METHODS, BuildContext
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.api.registry import load_one
 from bench3r.api.scene import Frame
 from bench3r.data import reprojection
 from bench3r.files import digest, file_digest, read_json
 from bench3r.metrics.pose import relative_pose_errors
-from bench3r.models.backbones import build_backbone
+from bench3r.models.backbones import build_backbone, build_predictor
 from bench3r.models.geometry import rigid_inverse
 from bench3r.models.pi3.network import nearest_rotation
 from bench3r.models.vggt.config import VGGT_SCALES
@@ -116,7 +115,6 @@ import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from bench3r.models.weights import SHIPPED, read_state_dict, resolve_base
-from bench3r.api.registry import load_one
 from bench3r.stages.train import export_trained, finetune, train_base
 from bench3r.training.config import FinetuneConfig, TrainConfig
 if __name__ == "__main__":
@@ -302,7 +300,7 @@ def test_pi3_loss_is_zero_for_the_truth_in_any_frame_and_scale():
 
 
 def test_distillation_trains_only_what_the_method_adds(tmp_path):
-    cls = load_one("methods", "lite3r", Method)
+    cls = METHODS.get("lite3r")
     method = cls(cls.Options(block=16, variant="sla_block_fp8"))
     base = resolve_base("shipped", "vggt", "tiny", None)
     config = FinetuneConfig(steps=12, lr=5e-3, warmup=1, frames_per_batch=4, view_counts=(2,), log_every=1, ema=0.0)
@@ -316,7 +314,7 @@ def test_distillation_trains_only_what_the_method_adds(tmp_path):
     state = read_state_dict(tmp_path / "w.safetensors")
     assert set(state) == trained
     assert len(trainer.inner.teacher.loss.by_layer) == 13  # 3 encoder, 4 frame, 4 global, 2 camera head
-    predictor = method.build(BuildContext("vggt", "tiny", weights=base, fitted=tmp_path / "w.safetensors"))
+    predictor = build_predictor(method, BuildContext("vggt", "tiny", weights=base, fitted=tmp_path / "w.safetensors"))
     assert predictor.deployed["weight_storage"] == "fp8_e4m3"
     assert "read back from FP8 codes" in predictor.deployed["emulated"]
 
@@ -329,8 +327,8 @@ def test_shipped_parts_fit_their_method_and_base():
         record = read_json(path.with_suffix(".json"))
         assert path.stem.endswith(digest(record["options"])[:8])
         assert record["base_weights"] == file_digest(base)
-        cls = load_one("methods", record["method"], Method)
-        cls(cls.Options(**record["options"])).build(BuildContext("vggt", "tiny", weights=base, fitted=path))
+        cls = METHODS.get(record["method"])
+        build_predictor(cls(cls.Options(**record["options"])), BuildContext("vggt", "tiny", weights=base, fitted=path))
 
 
 def test_training_on_real_layouts(tmp_path):

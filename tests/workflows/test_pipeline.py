@@ -35,10 +35,11 @@ class Raises(Method):
     name = "raises"
     label = "raises"
     kind = "control"
+    conditions_on = ("ground_truth",)
 
     def build(self, context):
-        def predict(images, scene):
-            if scene is not None and scene.name.endswith("1_00"):
+        def predict(images, ground_truth):
+            if ground_truth.name.endswith("1_00"):
                 raise RuntimeError("the second scene is too much")
             from bench3r.api.reconstruction import Reconstruction
             import torch
