@@ -248,8 +248,7 @@ def profile(
 def _count_published(device: str, scale: str, frames: str, out: Path | None) -> None:
     """Print the table of FLOPs at ``scale``; with ``out`` write every number as CSV."""
     from bench3r.files import write_text
-    from bench3r.measure.published import PUBLISHED_FRAMES
-    from bench3r.report.published import published_table
+    from bench3r.report.published import PUBLISHED_FRAMES, published_table
 
     if device != "meta":
         raise Bench3RError(f"profile: --device {device}: only meta counts without a plan; the plan says where others run")

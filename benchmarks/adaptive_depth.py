@@ -24,7 +24,7 @@ from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.trackers import Timer
 from bench3r.models.backbones import load_backbone
-from bench3r.models.scales import input_size
+from bench3r.models.catalogue import input_size
 from bench3r.recursion.depth import lipschitz
 from bench3r.report.reported import SPATIALMOR_TABLE_5
 

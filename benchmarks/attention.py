@@ -20,8 +20,8 @@ from bench3r.api.method import METHODS, BuildContext
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.trackers import Timer
 from bench3r.models.backbones import load_backbone
+from bench3r.models.catalogue import input_size, scale_config
 from bench3r.models.layers import Attention, TokenLayout, attention_modules
-from bench3r.models.scales import input_size, scale_config
 
 CASES = {  # what is compared: method and options
     "dense": ("vggt", {}), "Spark3R, sensitive layer": ("spark3r", {"layers": "fixed"}),

@@ -25,7 +25,7 @@ from bench3r.api.registry import ROOT
 from bench3r.files import append_jsonl, digest, read_json, read_jsonl, write_json
 from bench3r.jobs.reference_worker import typical_size
 from bench3r.jobs.watch import START_LIMIT, ended, run_worker
-from bench3r.models.scales import SCALES
+from bench3r.models.catalogue import backbones
 from bench3r.run.provenance import device_name
 
 FRAMES = (1, 2, 10, 50, 100, 200, 500, 1000, 2000)
@@ -42,7 +42,7 @@ def cases(args: argparse.Namespace) -> list[list[dict[str, Any]]]:
     for name, cls in METHODS.all().items():
         if cls.kind == "control" or (args.methods and name not in args.methods):
             continue
-        for backbone in cls.backbones or tuple(SCALES):
+        for backbone in cls.backbones or tuple(backbones()):
             if cls.kind == "plugin" and backbone not in args.backbones:
                 continue
             for options in ROWS.get(name, [{}]):
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
     parser.add_argument("--size", type=int, nargs=2, help="height and width; the scale's own, VGGT 336 518")
     parser.add_argument("--methods", nargs="*", help="some methods only")
-    parser.add_argument("--backbones", nargs="*", default=list(SCALES), help="that plug-ins run on")
+    parser.add_argument("--backbones", nargs="*", default=list(backbones()), help="that plug-ins run on")
     parser.add_argument("--seconds", type=float, default=20, help="timed work of a case once it has 3 calls")
     parser.add_argument("--limit", type=float, default=300, help="seconds after which a case is given up")
     parser.add_argument("--memory-gb", type=float, default=64, help="of the host, after which a case is given up")

@@ -18,8 +18,8 @@ from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import Method, MethodOptions
 from bench3r.attention.softmax import attention_with_lse, combine
+from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
-from bench3r.models.scales import trunk_pairs
 
 WINDOWS = {2: (1, 2), 4: (2, 2), 6: (2, 3), 9: (3, 3)}  # published subsampling factors
 EARLY = {"pi3": 10 / 18}  # share of the layers; 9 / 24 elsewhere

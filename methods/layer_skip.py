@@ -18,8 +18,8 @@ from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
 from bench3r.api.scene import SceneData
 from bench3r.models.backbones import load_backbone
+from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.preprocess import scene_images
-from bench3r.models.scales import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 from bench3r.recursion.recovery import Recovery, fit_recoveries
 

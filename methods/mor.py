@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.models.scales import trunk_pairs
+from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
 from bench3r.recursion.packed import FirstKeyValues, KeyValues, LatestKeyValues, Subset, deeper_than

@@ -14,7 +14,7 @@ from pydantic import Field
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.models.scales import trunk_pairs
+from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import MethodOptions, TrainedMethod
+from bench3r.models.catalogue import input_size, trunk_pairs
 from bench3r.models.layers import TokenLayout
-from bench3r.models.scales import input_size, trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
 from bench3r.recursion.depth import (

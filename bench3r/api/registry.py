@@ -48,6 +48,12 @@ def _classes_of(module: ModuleType) -> Iterator[type]:
             yield found
 
 
+def _stem(path: Path) -> str:
+    """Name of a file, or of a package by its ``__init__.py``."""
+    whole = path.name == "__init__.py" and path.parent.name not in ("methods", "datasets")
+    return path.parent.name if whole else path.stem
+
+
 class Registry(Generic[T]):
     """The entries of one kind.
 
@@ -61,23 +67,22 @@ class Registry(Generic[T]):
         package: str,
         find: Callable[[ModuleType], list[T]],
         *,
+        pattern: str = "*.py",
         several: bool = False,
         leave_out: tuple[str, ...] = (),
     ) -> None:
         self.kind, self.folder, self.package = kind, folder, package
-        self._find, self._several, self._leave_out = find, several, leave_out
+        self._find, self._several = find, several
+        self._pattern, self._leave_out = pattern, leave_out
 
     def files(self) -> dict[str, Path]:
         """File or package of every entry by its stem, without importing any."""
-        files = [p for p in self.folder.glob("*.py") if not p.name.startswith("_")]
-        files += [p for p in self.folder.glob("*/__init__.py") if not p.parent.name.startswith("_")]
-        named = {(p.parent.name if p.name == "__init__.py" else p.stem): p for p in files}
-        return {n: named[n] for n in sorted(named) if n not in self._leave_out}
+        named = {_stem(p): p for p in self.folder.glob(self._pattern)}
+        return {n: named[n] for n in sorted(named) if not n.startswith("_") and n not in self._leave_out}
 
     def module(self, path: Path) -> ModuleType:
         """Import the file at ``path``. Raises Bench3RError with file, line and cause when it raises."""
-        stem = path.parent.name if path.name == "__init__.py" else path.stem
-        name = f"{self.package}.{stem}"
+        name = f"{self.package}.{_stem(path)}"
         if name in sys.modules:
             return sys.modules[name]
         try:

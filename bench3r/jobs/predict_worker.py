@@ -28,9 +28,9 @@ from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.backbones import build_predictor as build_method
+from bench3r.models.catalogue import NO_BACKBONE, input_size
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
-from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.weights import resolve_base
 from bench3r.run.config import RunConfig
 from bench3r.run.plan import Cell, Plan
@@ -163,7 +163,7 @@ class CellRun:
         common = {"cell": self.cell.id, "key": self.cell.key, "scene": item["id"], "frames": len(item["frames"]),
                   "weights": weights, "provenance": self.provenance}  # fmt: skip
         try:
-            _, width, patch = input_size(self.cell.backbone, self.cell.scale)
+            _, width, patch = input_size(self.config.sees(self.cell.backbone), self.cell.scale)
             scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
             scene.name = item["id"]
             out, efficiency = predict_scene(

@@ -28,9 +28,9 @@ from bench3r.measure.nvidia import energy_of, find_gpu
 from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.trackers import MemoryTracker, Timer, time_calls, time_in_turn
 from bench3r.models.backbones import BackbonePredictor, build_predictor
+from bench3r.models.catalogue import NO_BACKBONE, input_size
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
-from bench3r.models.scales import NO_BACKBONE, input_size
 from bench3r.models.trunk import Schedule
 from bench3r.models.weights import resolve_base
 from bench3r.run.config import RunConfig
@@ -104,7 +104,7 @@ def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: dict[str, A
     items = lists.get(str(entry.frames)) or lists[max(lists, key=int)]
     name = str(prepared["name"])
     dataset = open_prepared(prepared)
-    _, width, patch = input_size(entry.backbone, entry.scale)
+    _, width, patch = input_size(config.sees(entry.backbone), entry.scale)
     found: list[torch.Tensor] = []
     for item in items:
         frames = [item["frames"][i % len(item["frames"])] for i in range(entry.frames)]

@@ -19,11 +19,10 @@ from bench3r.files import digest, read_json, write_json
 from bench3r.jobs.predict_worker import failure
 from bench3r.jobs.profile_worker import first_call, measure_energy, suspect_reasons
 from bench3r.measure.allocator import keep_freed_memory
-from bench3r.measure.published import dense_cost
 from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.trackers import time_calls
 from bench3r.models.backbones import BackbonePredictor, build_predictor
-from bench3r.models.scales import input_size
+from bench3r.models.catalogue import input_size, unchanged_cost
 from bench3r.recursion.cost import USUAL_DEPTHS
 from bench3r.recursion.schedule import RecursiveSchedule, Routing
 from bench3r.run.provenance import provenance
@@ -111,7 +110,7 @@ def _sizes(record: ProfileRecord, predictor: Any, images: Tensor) -> None:
 
 def _flops(record: ProfileRecord, method: Method, case: dict[str, Any]) -> None:
     height, width = case["size"]
-    found = cost_of(method, dense_cost(case["backbone"], case["scale"], case["frames"], (height, width)))
+    found = cost_of(method, unchanged_cost(case["backbone"], case["scale"], case["frames"], (height, width)))
     record.macs = round(found.macs)
     record.flops = 2 * record.macs
     record.flops_by_part = {k: round(2 * v) for k, v in found.parts.items()}

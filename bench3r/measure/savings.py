@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench3r.measure.closed_form import backbone_macs
+from bench3r.models.catalogue import NETWORKS
 from bench3r.recursion.cost import recursion_macs
 
 
@@ -18,7 +18,7 @@ def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extr
     ``model`` is the changed backbone, ``extras`` what its schedule reported, ``macs`` what was counted on this input of
     ``frames`` images of ``size`` (H, W).
     """
-    parts = backbone_macs(model.name, model.config, frames, size)
+    parts = {k: round(v) for k, v in NETWORKS.get(model.name).part("macs").cost(model.config, frames, size).parts.items()}
     dense = sum(parts.values())
     facts: dict[str, Any] = {"backbone_macs": dense, "counted_saving": 1 - macs / dense}
     sharing = getattr(model.schedule, "sharing", None)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from bench3r.api.method import BuildContext, Method, Predictor
 from bench3r.api.reconstruction import Reconstruction
+from bench3r.models.catalogue import scale_config
 from bench3r.models.depth_anything_3.network import DepthAnything3
 from bench3r.models.pair.network import PairNetwork
 from bench3r.models.pi3.network import Pi3
-from bench3r.models.scales import scale_config
 from bench3r.models.vggt.network import VGGT
 from bench3r.models.weights import load_part, load_strict, read_state_dict
 

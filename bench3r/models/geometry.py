@@ -117,3 +117,18 @@ def pinhole_from_points(points: Tensor, weight: Tensor) -> Tensor:
     zero, one = torch.zeros_like(focal[0]), torch.ones_like(focal[0])
     rows = [focal[0], zero, one * (w / 2), zero, focal[1], one * (h / 2), zero, zero, one]
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def camera_points(depth: Tensor, intrinsics: Tensor) -> Tensor:
+    """z-depth [B, S, H, W] with intrinsics [B, S, 3, 3] -> points in each camera's frame [B, S, H, W, 3]."""
+    return camera_rays(intrinsics, depth.shape[-2:], depth.shape[-2:]) * depth[..., None]
+
+
+def camera_rays(intrinsics: Tensor, size: tuple[int, ...], grid: tuple[int, ...]) -> Tensor:
+    """Directions with unit depth [B, S, *grid, 3] through a ``grid`` of points that spans images of ``size`` (H, W)."""
+    device = intrinsics.device
+    v = torch.linspace(0, size[0] - 1, grid[0], device=device)[:, None].expand(*grid)
+    u = torch.linspace(0, size[1] - 1, grid[1], device=device)[None].expand(*grid)
+    k = intrinsics[..., None, None, :, :]
+    x, y = (u - k[..., 0, 2]) / k[..., 0, 0], (v - k[..., 1, 2]) / k[..., 1, 1]
+    return torch.stack([x, y, torch.ones_like(x)], -1)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from bench3r.models.scales import BACKBONE_LABELS
+from bench3r.models.catalogue import label_of_network
 from bench3r.report.adaptive import Evidence, ablation
 from bench3r.report.figures import save
 from bench3r.report.summary import SETTING, Column, common_scenes, settings, wide
@@ -205,6 +205,6 @@ def sensitivity(e: Evidence, folder: Path) -> Path | None:
         colours = ["#d55e00" if v > SENSITIVE else "#0072b2" for v in own["value"]]
         axis.bar(own["order"], own["value"], color=colours)
         axis.axhline(SENSITIVE, color="black", linewidth=0.8, linestyle="--")
-        axis.set(title=BACKBONE_LABELS[backbone], xlabel="global layer", xticks=list(own["order"]))
+        axis.set(title=label_of_network(backbone), xlabel="global layer", xticks=list(own["order"]))
     axes[0][0].set(ylabel="error when raised / before")
     return save(figure, folder, "spark3r_sensitivity")

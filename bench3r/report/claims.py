@@ -20,8 +20,8 @@ import pandas as pd
 import yaml
 
 from bench3r.api.method import METHODS, cost_of
-from bench3r.measure.published import dense_cost
 from bench3r.metrics.statistics import paired_bootstrap
+from bench3r.models.catalogue import unchanged_cost
 from bench3r.report.adaptive import Evidence
 from bench3r.report.summary import REFERENCE, Column, over_seeds, wide
 from bench3r.report.tables import QUALITY, Table
@@ -258,7 +258,7 @@ def factor_asymmetry(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -
 def published_exponent(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdict:
     """How FLOPs grow with frames at published size, from the closed form, between 300 and 1,000 frames."""
     method = METHODS.get(rule["method"])()
-    few, many = (cost_of(method, dense_cost(REFERENCE, "full", n)).macs for n in (300, 1000))
+    few, many = (cost_of(method, unchanged_cost(REFERENCE, "full", n)).macs for n in (300, 1000))
     slope = float(np.log(many / few) / np.log(1000 / 300))
     good = abs(slope - rule["expect"]) <= rule["within"]
     text = f"exponent {slope:.2f} of counted FLOPs at published size (time was not measured)"

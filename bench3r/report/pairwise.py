@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench3r.models.scales import NETWORKS
+from bench3r.models.catalogue import NETWORKS, backbones
 from bench3r.report.adaptive import Evidence
 from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 from bench3r.report.summary import REFERENCE, settings
@@ -85,11 +85,12 @@ def _reported(method: str, label: str) -> dict[str, str]:
 def ratio_notes(table: Table) -> list[str]:
     """Time and FLOPs of pairwise models over VGGT's in a main table that measured both, beside the paper's own ratios."""
     rows = table.raw.set_index("method")
+    networks = NETWORKS.all().keys() - backbones().keys()
     if REFERENCE not in rows.index or "time_s" not in rows:
         return []
     dense, paper_dense, out = rows.loc[REFERENCE], SPATIALMOR_TABLE_2[REFERENCE], []
     for method, paper in SPATIALMOR_TABLE_2.items():
-        if method not in NETWORKS or method not in rows.index:
+        if method not in networks or method not in rows.index:
             continue
         own = rows.loc[[method]].iloc[0]
         if not np.isfinite(own["time_s"] or np.nan) or not np.isfinite(dense["time_s"] or np.nan):

@@ -9,9 +9,10 @@ import pandas as pd
 
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import METHODS, Method, cost_of
-from bench3r.measure.published import PUBLISHED_FRAMES, dense_cost
-from bench3r.models.scales import BACKBONE_LABELS, SCALES
+from bench3r.models.catalogue import backbones, label_of_network, unchanged_cost
 from bench3r.report.tables import Table
+
+PUBLISHED_FRAMES = (1, 2, 8, 32, 100, 300, 1000, 3000, 10000)
 
 
 def published_rows(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES) -> list[dict[str, Any]]:
@@ -22,12 +23,13 @@ def published_rows(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES
     """
     if not frames or min(frames) < 1:
         raise Bench3RError(f"frames: every frame count must be at least 1, got {list(frames)}")
-    if not any(scale in known for known in SCALES.values()):
-        known_scales = sorted({s for known in SCALES.values() for s in known})
+    scales = [network.scales for network in backbones().values()]
+    if not any(scale in known for known in scales):
+        known_scales = sorted({s for known in scales for s in known})
         raise Bench3RError(f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known_scales)})")
     rows = []
     for name, cls in METHODS.usable()[0].items():
-        for backbone in () if cls.kind == "control" else cls.backbones or tuple(SCALES):
+        for backbone in () if cls.kind == "control" else cls.backbones or tuple(backbones()):
             rows += [_row(name, cls(), backbone, scale, count) for count in frames]
     return sorted(rows, key=lambda r: (r["kind"] != "backbone", r["kind"] == "model"))
 
@@ -44,11 +46,11 @@ def _row(name: str, method: Method, backbone: str, scale: str, frames: int) -> d
     }
     try:
         method.check(backbone, scale)
-        dense = dense_cost(backbone, scale, frames)
+        dense = unchanged_cost(backbone, scale, frames)
         found = cost_of(method, dense)
     except Bench3RError as error:  # options that do not fit this backbone, one image for a pairwise model
         return {**row, "reason": str(error)}
-    plain = (dense_cost("vggt", scale, frames) if method.kind == "model" else dense).total
+    plain = (unchanged_cost("vggt", scale, frames) if method.kind == "model" else dense).total
     return {
         **row, "image_size": f"{dense.size[0]} x {dense.size[1]}", "flops": 2 * found.macs,
         "times_fewer": plain / found.macs, "assumed": found.assumed, "reason": "",
@@ -62,7 +64,7 @@ def published_table(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAME
     shown = []
     for (_, backbone), rows in raw.groupby(["method", "backbone"], sort=False):
         first = rows.iloc[0]
-        on = f" on {BACKBONE_LABELS[str(backbone)]}" if first["kind"] == "plugin" else ""
+        on = f" on {label_of_network(str(backbone))}" if first["kind"] == "plugin" else ""
         by_frames = rows.set_index("frames")
         cells = {f"{n:,} frames": _cell(by_frames.loc[n]) for n in frames}
         shown.append({"method": f"{first['label']}{on}", **cells})
@@ -74,7 +76,7 @@ def published_table(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAME
         "weights and no device: a FLOP count is no speed-up.",
         f"Images: {', '.join(sorted(raw['image_size'].dropna().unique()))} pixels.",
         *(f"{rows.iloc[0]['label']}: {_assumption(rows)}." for _, rows in assumed.groupby("method", sort=False)),
-        *(f"{r['label']} on {BACKBONE_LABELS[r['backbone']]} has no count: {r['reason']}." for _, r in refused.iterrows()),
+        *(f"{r['label']} on {label_of_network(r['backbone'])} has no count: {r['reason']}." for _, r in refused.iterrows()),
     ]
     caption = f"Computed by Bench3R at scale `{scale}`, from the sizes of the models alone."
     return Table(f"published_flops_{scale}", f"FLOPs at {scale} scale over frames", caption, pd.DataFrame(shown), raw, notes)

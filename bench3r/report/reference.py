@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench3r.files import read_jsonl
-from bench3r.models.scales import BACKBONE_LABELS
+from bench3r.models.catalogue import label_of_network
 from bench3r.report.tables import Table, label_of
 
 
@@ -18,7 +18,7 @@ def _name(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
     """Method, its settings where there are several, and its backbone."""
     options = [r["options"] for r in rows if r["method"] == row["method"]]
     name = label_of(row["method"], row["label"], row["options"], options)
-    backbone = BACKBONE_LABELS.get(row["backbone"], row["backbone"])
+    backbone = label_of_network(row["backbone"])
     return name if backbone == name else f"{name}, {backbone}"
 
 

@@ -11,9 +11,8 @@ import pandas as pd
 
 from bench3r.api.cost import Cost
 from bench3r.api.errors import Bench3RError
-from bench3r.measure.published import dense_cost
 from bench3r.measure.roofline import BYTES, TYPICAL, Device, devices, floor_seconds, traffic
-from bench3r.models.scales import BACKBONE_LABELS
+from bench3r.models.catalogue import label_of_network, unchanged_cost
 from bench3r.report.adaptive import Evidence
 from bench3r.report.published import published_rows
 from bench3r.report.summary import REFERENCE
@@ -38,7 +37,7 @@ def parameters_by_part(backbone: str, scale: str) -> dict[str, int]:
 def estimate(row: dict[str, Any], device: Device, precision: str, efficiency: float) -> float:
     """Seconds of a row of :func:`bench3r.report.published.published_rows` on ``device``."""
     parts = {k.removeprefix("flops/"): v / 2 for k, v in row.items() if k.startswith("flops/") and np.isfinite(v)}
-    dense = dense_cost(row["backbone"], row["scale"], row["frames"])
+    dense = unchanged_cost(row["backbone"], row["scale"], row["frames"])
     weights = {p: float(n * BYTES[precision]) for p, n in parameters_by_part(row["backbone"], row["scale"]).items()}
     moved = weights if row["kind"] == "model" else traffic(dense, Cost(parts), weights, precision)
     flops = {p: 2 * max(0.0, m) for p, m in parts.items()}
@@ -60,7 +59,7 @@ def estimates(scale: str = "full", precision: str = "bf16") -> Table | None:
     shown = []
     for (_, backbone), own in raw.groupby(["method", "backbone"], sort=False):
         by = own.set_index(["frames", "device"])["seconds_estimated"]
-        on = f" on {BACKBONE_LABELS[str(backbone)]}" if own.iloc[0]["kind"] == "plugin" else ""
+        on = f" on {label_of_network(str(backbone))}" if own.iloc[0]["kind"] == "plugin" else ""
         columns = [(n, d) for n in SHOWN_FRAMES for d in SHOWN_DEVICES if (n, d) in by.index]
         cells = {f"{devices()[d].label}, {n:,} frames (s)": f"{by.loc[(n, d)]:.3g}" for n, d in columns}
         shown.append({"method": f"{own.iloc[0]['label']}{on}", **cells})
@@ -113,7 +112,7 @@ def _name(row: pd.Series, table: pd.DataFrame) -> str:
     same = table[(table["method"] == row["method"]) & (table["backbone"] == row["backbone"])]["options"]
     name = label_of(row["method"], row["label"], json.loads(row["options"]), [json.loads(o) for o in same])
     usual = row["backbone"] in (REFERENCE, row["method"])
-    return name if usual else f"{name} on {BACKBONE_LABELS[row['backbone']]}"
+    return name if usual else f"{name} on {label_of_network(row['backbone'])}"
 
 
 def _floor(row: pd.Series) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter, NullLocator
 
-from bench3r.models.scales import BACKBONE_LABELS
+from bench3r.models.catalogue import label_of_network
 from bench3r.report.adaptive import Evidence
 from bench3r.report.figures import looks_of, save
 from bench3r.report.summary import reference_of
@@ -87,7 +87,7 @@ def grown(rows: pd.DataFrame) -> list[Grown]:
         own, reference = own.sort_values("frames"), reference_of(str(backbone))
         dense = rows[rows["method"].eq(reference)].drop_duplicates("frames").set_index("frames")
         frames = own["frames"].to_numpy(float)
-        on = BACKBONE_LABELS.get(str(backbone), "")
+        on = label_of_network(str(backbone))
         name = str(label) if on in ("", label) else f"{label}, {on}"
         one = Grown(
             name if name not in {g.name for g in out} else f"{name} {len(out)}", str(label), reference, str(options), frames,
@@ -141,7 +141,7 @@ def scaling(e: Evidence, folder: Path) -> tuple[Path, Table] | None:
 def _draw(found: list[Grown], folder: Path) -> Path:
     """One row per unchanged backbone, one column per measure, both axes logarithmic; exponents in the legend."""
     against = list(dict.fromkeys(g.dense for g in found))
-    looks = looks_of(list(dict.fromkeys(g.label for g in found if g.name != BACKBONE_LABELS.get(g.dense))))
+    looks = looks_of(list(dict.fromkeys(g.label for g in found if g.name != label_of_network(g.dense))))
     figure, axes = plt.subplots(
         len(against), len(MEASURES), figsize=(4.2 * len(MEASURES), 3.2 * len(against)), squeeze=False, sharex=True
     )
@@ -154,7 +154,7 @@ def _draw(found: list[Grown], folder: Path) -> Path:
                 label = f"{g.label}  {slopes}"
                 axis.plot(g.frames, g.costs[title], marker=marker, markersize=3.5, label=label, color=colour)
         for axis, title in zip(row, MEASURES, strict=True):
-            axis.set(xscale="log", yscale="log", title=f"{BACKBONE_LABELS.get(dense, dense)}: {title}")
+            axis.set(xscale="log", yscale="log", title=f"{label_of_network(dense)}: {title}")
             axis.set_xticks(ticks, [f"{n:g}" for n in ticks])
             axis.xaxis.set_minor_locator(NullLocator())
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench3r.metrics.statistics import Interval, bootstrap_mean, effect_size, paired_bootstrap
-from bench3r.models.scales import NETWORKS, NO_BACKBONE
+from bench3r.models.catalogue import NETWORKS, NO_BACKBONE, backbones
 from bench3r.protocols import load_protocol
 from bench3r.protocols.base import NOT_APPLICABLE
 
@@ -19,7 +19,7 @@ REFERENCE = "vggt"  # what whole models and controls are compared with; the othe
 
 def reference_of(backbone: str) -> str:
     """The method that settings on ``backbone`` are compared with: the unchanged backbone."""
-    return REFERENCE if backbone in (NO_BACKBONE, *NETWORKS) else backbone
+    return REFERENCE if backbone in (NO_BACKBONE, *(set(NETWORKS.all()) - set(backbones()))) else backbone
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench3r.api.method import METHODS
 from bench3r.files import write_text
-from bench3r.models.scales import BACKBONE_LABELS
+from bench3r.models.catalogue import label_of_network
 from bench3r.report.reported import SPATIALMOR_SOURCE, SPATIALMOR_TABLE_2
 from bench3r.report.summary import (
     SCENE,
@@ -140,7 +140,7 @@ def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
     same = table[(table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])]["options"].unique()
     label = label_of(setting["method"], setting["label"], json.loads(setting["options"]), [json.loads(o) for o in same])
     several = table[table["kind"] == "plugin"]["backbone"].nunique() > 1
-    return f"{label} on {BACKBONE_LABELS[setting['backbone']]}" if several and setting["kind"] == "plugin" else label
+    return f"{label} on {label_of_network(setting['backbone'])}" if several and setting["kind"] == "plugin" else label
 
 
 def label_of(method: str, label: str, own: dict[str, object], everyone: list[dict[str, object]]) -> str:

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench3r.api.errors import Bench3RError, describe, unknown
+from bench3r.models.catalogue import NO_BACKBONE
 from bench3r.training.config import FinetuneConfig, TrainConfig
 
 
@@ -134,6 +135,10 @@ class RunConfig(Strict):
         if backbone not in self.base:
             raise Bench3RError(f"config: base has no entry for backbone {backbone} (it has {', '.join(self.base)})")
         return self.base[backbone]
+
+    def sees(self, backbone: str) -> str:
+        """The network whose usual images a cell of ``backbone`` gets: its own; controls get those of the first backbone."""
+        return self.backbones[0] if backbone == NO_BACKBONE else backbone
 
     @model_validator(mode="after")
     def _smoke(self) -> RunConfig:

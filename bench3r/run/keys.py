@@ -8,7 +8,7 @@ from typing import Any
 
 from bench3r.api.method import METHODS
 from bench3r.files import digest, file_digest
-from bench3r.models.scales import NO_BACKBONE
+from bench3r.models.catalogue import NO_BACKBONE
 from bench3r.run.config import RunConfig
 from bench3r.run.provenance import stage_hash
 

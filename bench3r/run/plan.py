@@ -19,7 +19,7 @@ from bench3r.api.method import METHODS, Method, MethodOptions
 from bench3r.data.frame_lists import load_list
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TEST_SEEDS
 from bench3r.files import digest, file_digest
-from bench3r.models.scales import HOOKS, NO_BACKBONE, SCALES
+from bench3r.models.catalogue import NETWORKS, NO_BACKBONE, backbones
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.run.config import Ablation, DatasetConfig, RunConfig
 from bench3r.run.keys import base_key, digest_once, method_key, shipped_part
@@ -246,9 +246,10 @@ class Planner:
             for method in ablation.grids():
                 if method not in self.methods:
                     raise METHODS.missing(method, self.methods, self.broken, f"config: ablations.{name}")
+        known = backbones()
         for name in {*self.config.backbones, *(b for a in self.config.ablations.values() for b in a.backbones or ())}:
-            if name not in SCALES:
-                raise unknown("backbone", name, SCALES, "config: backbones")
+            if name not in known:
+                raise unknown("backbone", name, known, "config: backbones")
         for name in self.config.protocols:
             if name not in PROTOCOLS:
                 raise unknown("protocol", name, PROTOCOLS, "config: protocols")
@@ -259,9 +260,9 @@ class Planner:
             return list(cls.backbones or [NO_BACKBONE])
         chosen = [b for b in among if cls.backbones is None or b in cls.backbones]
         for backbone in chosen:
-            lacking = [s for s in cls.hooks if s not in HOOKS[backbone]]
+            lacking = [s for s in cls.hooks if s not in NETWORKS.get(backbone).hooks]
             if lacking:
-                raise Bench3RError(f"config: methods.{cls.name}: backbone {backbone} has no {' or '.join(lacking)} seam")
+                raise Bench3RError(f"config: methods.{cls.name}: backbone {backbone} has no {' or '.join(lacking)} hook")
         return chosen
 
     def add_training(

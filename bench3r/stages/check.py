@@ -11,7 +11,7 @@ import torch
 from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.method import METHODS, BuildContext, Method, MethodOptions, conditions_of
 from bench3r.models.backbones import build_predictor
-from bench3r.models.scales import SCALES
+from bench3r.models.catalogue import backbones
 from bench3r.models.weights import SHIPPED, save_safetensors
 
 
@@ -26,14 +26,14 @@ def check_method(file: Path) -> Iterator[str]:
     if not issubclass(cls.Options, MethodOptions):
         raise Bench3RError(f"{file}: {cls.__name__}.Options must derive from bench3r.api.method.MethodOptions")
     yield f"loads: {cls.name} ({cls.label}), kind {cls.kind}, options {list(cls.Options.model_fields) or 'none'}"
-    backbones = (
+    chosen = (
         list(cls.backbones or ["none"])
         if cls.kind in ("control", "model")
-        else [b for b in SCALES if cls.backbones is None or b in cls.backbones]
+        else [b for b in backbones() if cls.backbones is None or b in cls.backbones]
     )
-    if not backbones:
+    if not chosen:
         raise Bench3RError(f"{file}: {cls.name} names no known backbone ({cls.backbones})")
-    for backbone in backbones:
+    for backbone in chosen:
         yield from _run(cls, backbone)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench3r.api.dataset import DATASETS
 from bench3r.api.method import METHODS
 from bench3r.data.frame_lists import NAMES, load_list
-from bench3r.models.scales import SCALES
+from bench3r.models.catalogue import backbones
 from bench3r.protocols import PROTOCOLS, load_protocol
 
 Section = tuple[str, list[str], list[list[str]]]
@@ -32,7 +32,7 @@ def _methods() -> Section:
 
 
 def _backbones() -> Section:
-    return "backbones", ["name", "scales"], [[name, ", ".join(scales)] for name, scales in SCALES.items()]
+    return "backbones", ["name", "scales"], [[n, ", ".join(network.scales)] for n, network in backbones().items()]
 
 
 def _datasets() -> Section:

@@ -14,7 +14,7 @@ from bench3r.api.scene import SceneData
 from bench3r.data.load import load_scene
 from bench3r.data.prepared import open_prepared
 from bench3r.files import read_json, read_jsonl, read_npz, write_text
-from bench3r.models.scales import NO_BACKBONE, input_size
+from bench3r.models.catalogue import NO_BACKBONE, input_size
 from bench3r.report import (
     adaptive,
     attention,

@@ -12,7 +12,7 @@ from bench3r.data.load import load_scene
 from bench3r.data.prepared import open_prepared
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
 from bench3r.metrics import clouds
-from bench3r.models.scales import NO_BACKBONE, input_size
+from bench3r.models.catalogue import NO_BACKBONE, input_size
 from bench3r.protocols import load_protocol, protocol_hash
 from bench3r.protocols.base import Scored, score
 from bench3r.run import paths
@@ -52,7 +52,7 @@ class Scorer:
     def load(self, predicted: dict[str, Any]) -> Scored:
         """The saved prediction beside the truth."""
         item = self.items[predicted["scene"]]
-        _, width, patch = input_size(self.cell.backbone, self.cell.scale)
+        _, width, patch = input_size(self.config.sees(self.cell.backbone), self.cell.scale)
         scene = load_scene(self.dataset, item["scene"], item["frames"], width, patch)
         arrays = read_npz(self.folder / predicted["prediction"])
         return Scored(

@@ -22,7 +22,8 @@ from bench3r.data.procedural.world import SCENE_TYPE, STYLES
 from bench3r.files import digest, file_digest, read_json, write_json
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.models.backbones import build_backbone, load_backbone
-from bench3r.models.scales import NETWORKS, NO_BACKBONE, input_size
+from bench3r.models.catalogue import NETWORKS, NO_BACKBONE, input_size
+from bench3r.models.losses import Batch
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.run import paths
 from bench3r.run.config import RunConfig
@@ -31,10 +32,9 @@ from bench3r.run.plan import Plan, TrainEntry
 from bench3r.run.provenance import provenance
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
-from bench3r.training.losses import Batch
 from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSource, SceneSource
 from bench3r.training.trainer import Teacher, Trainer, initialise
-from bench3r.training.transfer import STARTS, start_from
+from bench3r.training.transfer import start_from
 
 VIEWS_PER_SCENE = 8
 
@@ -71,14 +71,14 @@ def train_base(
 
     A network of pairs sees two views a scene, whatever ``config.view_counts`` asks of the others.
     """
-    if backbone in NETWORKS:
+    if not NETWORKS.get(backbone).is_backbone:
         config = config.model_copy(update={"view_counts": (2,)})
     keep_freed_memory()
     rank, ranks = start_processes()
     torch.manual_seed(config.seed)
     model, batches = build_backbone(backbone, scale), batch_source(backbone, scale, config, rank, ranks)
     initialise(model)
-    if config.start in STARTS:
+    if config.start in NETWORKS.get(backbone).starts_from:
         state = read_state_dict(resolve_base("shipped", config.start, scale, None))
         start_from(model, config.start, state, next(batches(0)).images)
     elif config.start != "scratch":
@@ -146,7 +146,7 @@ def fit_scenes(count: int, size: tuple[int, int], frames: int) -> Iterator[Scene
 
 def fit_method(method: Method, entry: TrainEntry, config: RunConfig, context: BuildContext) -> dict[str, torch.Tensor]:
     """What ``method`` learns in closed form from training scenes."""
-    height, width, _ = input_size(entry.backbone, entry.scale)
+    height, width, _ = input_size(config.sees(entry.backbone), entry.scale)
     return method.fit(fit_scenes(config.fit_scenes, (height, width), min(config.frames)), context) or {}
 
 

@@ -6,13 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LOSS_WEIGHTS = {  # as published, by backbone
-    "vggt": {"camera": 5.0, "depth": 1.0, "point": 1.0, "track": 0.05},
-    "pi3": {"point": 1.0, "normal": 1.0, "confidence": 0.05, "camera": 0.1},
-    "depth_anything_3": {"depth": 1.0, "ray": 1.0, "point": 1.0, "camera": 1.0},
-    "dust3r": {"point": 1.0},
-    "mast3r": {"point": 1.0, "descriptor": 0.075},
-}
+from bench3r.models.catalogue import NETWORKS
 
 
 class TrainData(BaseModel):
@@ -60,7 +54,7 @@ class TrainConfig(BaseModel):
 
     def weights(self, backbone: str) -> dict[str, float]:
         """The weight of every part of the loss."""
-        return self.loss_weights if self.loss_weights is not None else LOSS_WEIGHTS[backbone]
+        return self.loss_weights if self.loss_weights is not None else dict(NETWORKS.get(backbone).loss_weights)
 
 
 class FinetuneConfig(TrainConfig):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench3r.models.layers import Attention, SoftmaxCore
-from bench3r.training.losses import Batch
+from bench3r.models.losses import Batch
 
 
 def distillation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], skip_mismatched: bool = False) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench3r.models.geometry import unproject
 from bench3r.models.layers import Core, TokenLayout, attention_modules
-from bench3r.training.losses import Batch
+from bench3r.models.losses import Batch
 
 REFERENCE_HEAD, ANY_HEAD = 0, 1  # head 0 looks into the first view, head 1 into every other view
 

@@ -21,8 +21,8 @@ from bench3r.data.procedural.seeds import TRAIN_SEEDS
 from bench3r.data.procedural.world import STYLES
 from bench3r.data.resize import resize_frame
 from bench3r.models.geometry import unproject
+from bench3r.models.losses import Batch, normalise
 from bench3r.training.config import TrainData
-from bench3r.training.losses import Batch, normalise
 
 
 class SceneSource(Protocol):

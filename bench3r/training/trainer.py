@@ -26,23 +26,20 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from bench3r.models.catalogue import NETWORKS
+from bench3r.models.depth_anything_3.losses import da3_losses
 from bench3r.models.layers import Block
+from bench3r.models.losses import Batch
+from bench3r.models.pair.losses import pair_losses
 from bench3r.models.pair.network import DecoderBlock, PairNetwork
+from bench3r.models.pi3.losses import pi3_losses
+from bench3r.models.vggt.losses import vggt_losses
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
-from bench3r.training.losses import Batch, vggt_losses
-from bench3r.training.losses_others import da3_losses, pi3_losses
-from bench3r.training.losses_pairwise import pair_losses
 from bench3r.training.matching import matching_loss, record_middle
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 LOSSES = {"vggt": vggt_losses, "pi3": pi3_losses, "depth_anything_3": da3_losses}  # by backbone
-POSE_STARTS = {  # biases of pose heads from which training starts: no rotation, 1 rad field of view
-    "camera_head.pose_branch.fc2.bias": [0.0, 0, 0, 0, 0, 0, 0.25, 0.25, 0.25],  # VGGT adds up four steps
-    "camera_head.fc_rot.bias": [1.0, 0, 0, 0, 1, 0, 0, 0, 1],
-    "cam_dec.fc_qvec.bias": [0.0, 0, 0, 1],
-    "cam_dec.fc_fov.0.bias": [1.0, 1],
-}
 CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "matching", "gradient_norm", "scenes"]
 
 
@@ -127,6 +124,8 @@ def initialise(model: nn.Module) -> None:
 
     The short camera decoder of Depth-Anything-3 keeps torch's larger ones: its signal would be lost on the way.
     """
+    network = NETWORKS.all().get(str(getattr(model, "name", "")))
+    first = network.first_biases if network else {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and ".cam_dec." not in name:
             nn.init.trunc_normal_(module.weight, std=0.02)
@@ -134,7 +133,7 @@ def initialise(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith(("pos_embed", "_token", "register_tokens", "empty_pose_tokens")):
             nn.init.trunc_normal_(parameter, std=0.02)
-        for ending, start in POSE_STARTS.items():
+        for ending, start in first.items():
             if name.endswith(ending):
                 with torch.no_grad():
                     parameter.copy_(torch.tensor(start))

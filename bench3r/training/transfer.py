@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from bench3r.api.errors import Bench3RError
 from bench3r.models.backbone import IMAGE_MEAN, IMAGE_STD
 
-STARTS = ("vggt", "dust3r")  # shipped weights that another network's training can start from
 Renamer = tuple[tuple[str, str], ...]
 
 TO_PI3: Renamer = (

@@ -238,6 +238,6 @@ def test_given_depths_are_taken():
     predictor = build_predictor(cls(), BuildContext("vggt", "tiny"))
     hold_depths(predictor.model.schedule, USUAL_DEPTHS)
     with torch.inference_mode():
-        out = predictor(torch.rand(1, 8, 3, 96, 96), None)
+        out = predictor(torch.rand(1, 8, 3, 96, 96))
     shares = torch.bincount(out.recursion_depth.flatten(), minlength=5)[1:] / out.recursion_depth.numel()
     torch.testing.assert_close(shares, torch.tensor(USUAL_DEPTHS, dtype=shares.dtype), atol=0.05, rtol=0)

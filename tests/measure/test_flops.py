@@ -12,8 +12,8 @@ from torch import nn
 from bench3r.api.errors import Bench3RError
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.measure import flops, trackers
-from bench3r.measure.closed_form import vggt_macs
 from bench3r.measure.trackers import MemoryTracker, time_calls
+from bench3r.models.vggt.macs import vggt_macs
 
 
 @pytest.mark.parametrize(("frames", "size"), [(1, (72, 96)), (3, (96, 96)), (4, (56, 96))])

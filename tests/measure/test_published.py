@@ -13,8 +13,8 @@ from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.method import METHODS, cost_of
 from bench3r.cli import main
 from bench3r.measure import flops
-from bench3r.measure.published import dense_cost
 from bench3r.models.backbones import build_backbone
+from bench3r.models.catalogue import unchanged_cost
 from bench3r.models.layers import attention_modules
 from bench3r.models.pair.network import PairPass
 from bench3r.pairwise.graph import edge_count, scene_graph
@@ -64,7 +64,7 @@ def counted(model, frames):
 @pytest.mark.parametrize(("name", "options", "frames"), STATIC)
 def test_closed_forms_are_exact_where_content_does_not_matter(name, options, frames, backbone):
     method, model = changed(name, options, backbone)
-    found = cost_of(method, dense_cost(backbone, "tiny", frames, SIZE))
+    found = cost_of(method, unchanged_cost(backbone, "tiny", frames, SIZE))
     assert counted(model, frames) == pytest.approx(found.macs, rel=1e-9)
 
 
@@ -72,7 +72,7 @@ def test_closed_forms_are_exact_where_content_does_not_matter(name, options, fra
 @pytest.mark.parametrize(("name", "options", "frames"), CLOSE)
 def test_closed_forms_are_close_where_it_matters_a_little(name, options, frames, backbone):
     method, model = changed(name, options, backbone)
-    found = cost_of(method, dense_cost(backbone, "tiny", frames, SIZE))
+    found = cost_of(method, unchanged_cost(backbone, "tiny", frames, SIZE))
     assert counted(model, frames) == pytest.approx(found.macs, rel=0.01)
 
 
@@ -86,7 +86,7 @@ def test_spatial_mor_costs_what_its_depths_say(options, backbone):
         histogram = model(images).extras["depth_histogram"]
         macs = flops.count_torch(model, images)
     shares = tuple(c / sum(histogram) for c in histogram[1:])
-    dense = dense_cost(backbone, "tiny", 3, SIZE).with_depth_shares(shares, "measured")
+    dense = unchanged_cost(backbone, "tiny", 3, SIZE).with_depth_shares(shares, "measured")
     found = cost_of(method, dense)
     assert macs == pytest.approx(found.macs, rel=0.01)
     assert found.assumed == ("" if method.options.patch_sizing == "adaptive" else "measured")
@@ -97,21 +97,21 @@ def test_spatial_mor_costs_what_its_depths_say(options, backbone):
 def test_early_exit_that_always_leaves(criterion, backbone):
     method, model = changed("early_exit", {"criterion": criterion, "exit_share": 1.0}, backbone)
     model.schedule.threshold.fill_(1e9)
-    found = cost_of(method, dense_cost(backbone, "tiny", 3, SIZE))
+    found = cost_of(method, unchanged_cost(backbone, "tiny", 3, SIZE))
     assert counted(model, 3) == pytest.approx(found.macs, rel=0.01)
 
 
 def test_block_sparse_keeping_its_fewest_blocks():
     options = {"cdf": None, "sparse_ratio": 0.5, "q_block": 16, "k_block": 16}
     method, model = changed("block_sparse", options, "vggt")
-    found = cost_of(method, dense_cost("vggt", "tiny", 4, SIZE))
+    found = cost_of(method, unchanged_cost("vggt", "tiny", 4, SIZE))
     assert counted(model, 4) == pytest.approx(found.macs, rel=0.01)
     assert "of" in found.assumed
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_attention_shapes_are_those_of_the_model(backbone):
-    dense = dense_cost(backbone, "tiny", 3, SIZE)
+    dense = unchanged_cost(backbone, "tiny", 3, SIZE)
     with torch.device("meta"):
         model = build_backbone(backbone, "tiny")
     for role in ("encoder", "frame", "global"):
@@ -126,11 +126,11 @@ def test_pairwise_networks(name):
     network = build_backbone(name, "tiny").eval()
     for graph in ("complete", "swin"):
         method = cls(cls.Options(graph=graph, window=1))
-        found = cost_of(method, dense_cost(name, "tiny", 4, SIZE))
+        found = cost_of(method, unchanged_cost(name, "tiny", 4, SIZE))
         whole = PairPass(network, scene_graph(4, graph, 1))
         assert found.macs == counted(whole, 4)
     with pytest.raises(Unsupported, match="two images"):
-        cost_of(method, dense_cost(name, "full", 1))
+        cost_of(method, unchanged_cost(name, "full", 1))
     assert edge_count(10_000) == 10_000 * 9_999
 
 
@@ -138,18 +138,18 @@ def test_every_method_that_computes_has_a_price():
     for name, cls in METHODS.all().items():
         if cls.kind == "control":
             with pytest.raises(Unsupported, match="no closed form"):
-                cost_of(cls(), dense_cost("vggt", "tiny", 2))
+                cost_of(cls(), unchanged_cost("vggt", "tiny", 2))
             continue
         backbone = (cls.backbones or ("vggt",))[0]
-        assert cost_of(cls(), dense_cost(backbone, "full", 100)).macs > 1e12, name
+        assert cost_of(cls(), unchanged_cost(backbone, "full", 100)).macs > 1e12, name
 
 
 def test_bad_input():
     with pytest.raises(Bench3RError, match="frames"):
-        dense_cost("vggt", "full", 0)
+        unchanged_cost("vggt", "full", 0)
     with pytest.raises(Bench3RError, match="add up to 1"):
-        dense_cost("vggt", "full", 1).with_depth_shares((0.5, 0.2), "x")
-    assert isinstance(dense_cost("pi3", "paper", 2), BackboneCost)
+        unchanged_cost("vggt", "full", 1).with_depth_shares((0.5, 0.2), "x")
+    assert isinstance(unchanged_cost("pi3", "paper", 2), BackboneCost)
 
 
 def test_ten_thousand_frames_are_priced_at_once():
@@ -157,10 +157,13 @@ def test_ten_thousand_frames_are_priced_at_once():
     cls = METHODS.get("vgg_t3")
     fixed, default = cls(cls.Options(steps=2)), cls()
     for backbone in ("pi3", "vggt"):
-        few, many = (cost_of(fixed, dense_cost(backbone, "full", n)).parts for n in (1000, 10_000))
+        few, many = (cost_of(fixed, unchanged_cost(backbone, "full", n)).parts for n in (1000, 10_000))
         grown = {k: many[k] / few[k] for k in few if k != "camera_head"}  # of VGGT: attention over all cameras
         assert grown == pytest.approx(dict.fromkeys(grown, 10), rel=1e-3)
-    assert cost_of(default, dense_cost("pi3", "full", 10_000)).macs > cost_of(fixed, dense_cost("pi3", "full", 10_000)).macs
+    assert (
+        cost_of(default, unchanged_cost("pi3", "full", 10_000)).macs
+        > cost_of(fixed, unchanged_cost("pi3", "full", 10_000)).macs
+    )
     assert time.perf_counter() - start < 30
 
 
@@ -176,7 +179,7 @@ def test_the_table_at_published_size(tmp_path):
     assert set(rows["frames"]) == {1, 100, 10_000}
     assert set(rows[rows["kind"] == "plugin"]["backbone"]) == set(BACKBONES)
     vggt = rows[(rows["method"] == "vggt") & (rows["frames"] == 100)].iloc[0]
-    assert vggt["flops"] == 2 * dense_cost("vggt", "full", 100).total
+    assert vggt["flops"] == 2 * unchanged_cost("vggt", "full", 100).total
     assert f"{vggt['flops'] / 1e12:,.0f}" in done.stdout
     assert rows["reason"].fillna("").ne("").eq(rows["flops"].isna()).all()  # every hole has its reason
 

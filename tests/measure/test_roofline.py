@@ -6,8 +6,8 @@ import torch
 from bench3r.api.cost import Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.jobs.profile_worker import suspect_reasons
-from bench3r.measure.published import dense_cost
 from bench3r.measure.roofline import device, devices, floor_seconds, measured_ceiling, traffic
+from bench3r.models.catalogue import unchanged_cost
 from bench3r.report.published import published_rows
 from bench3r.report.roofline import estimate, estimates
 from bench3r.run.records import ProfileRecord
@@ -38,7 +38,7 @@ def test_a_wrong_device_file_is_named(tmp_path):
 
 
 def test_traffic_follows_what_runs():
-    dense = dense_cost("vggt", "full", 8)
+    dense = unchanged_cost("vggt", "full", 8)
     half = {k: v / 2 for k, v in dense.parts.items()}
     weights = {"global_blocks": 10.0, "tokens": 4.0}
     full, less = (traffic(dense, Cost(p), weights, "bf16") for p in (dense.parts, half))

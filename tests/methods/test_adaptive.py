@@ -187,7 +187,7 @@ def test_closed_form_methods_fit_and_report(name, tmp_path):
         chosen, BuildContext("vggt", "tiny", weights=WEIGHTS, fitted=tmp_path / "fitted.safetensors")
     )
     with torch.inference_mode():
-        out = predictor(images(), None)
+        out = predictor(images())
     key = "exit_layer" if name == "early_exit" else "skipped_pairs"
     assert out.extras[key] in (2, 3, 4) or out.extras[key] == [1]
 
@@ -268,10 +268,12 @@ def test_bad_settings_stop_at_planning(methods, message):
         make_plan(parse_config(raw, "test"))
 
 
-def test_a_backbone_without_the_seam_is_refused(monkeypatch):
-    from bench3r.models import scales
+def test_a_backbone_without_the_hook_is_refused(monkeypatch):
+    from dataclasses import replace
 
-    monkeypatch.setitem(scales.HOOKS, "vggt", ("attention",))
+    from bench3r.models import vggt
+
+    monkeypatch.setattr(vggt, "NETWORK", replace(vggt.NETWORK, hooks=("attention",)))
     raw = {"name": "x", "methods": {"mor": {}}, "datasets": {"scannet": {"root": "procedural", "views": 4}}}
-    with pytest.raises(Bench3RError, match="vggt has no schedule seam"):
+    with pytest.raises(Bench3RError, match="vggt has no schedule hook"):
         make_plan(parse_config(raw, "test"))

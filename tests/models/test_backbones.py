@@ -9,8 +9,8 @@ import torch
 
 from bench3r.api.method import METHODS
 from bench3r.measure import flops
-from bench3r.measure.closed_form import backbone_macs
 from bench3r.models.backbones import build_backbone
+from bench3r.models.catalogue import NETWORKS
 from bench3r.models.depth_anything_3.network import spread_position_table
 from bench3r.models.layers import rope_table
 from bench3r.models.pi3.network import nearest_rotation
@@ -72,7 +72,7 @@ def test_positions_settle_from_vggts_to_the_published_ones(models):
 @pytest.mark.parametrize(("frames", "size"), [(1, (72, 96)), (3, (96, 96)), (4, (56, 96))])
 def test_three_counts_agree_exactly(models, name, frames, size):
     images = torch.rand(1, frames, 3, *size)
-    closed = backbone_macs(name, models[name].config, frames, size)
+    closed = NETWORKS.get(name).part("macs").cost(models[name].config, frames, size).parts
     counted = flops.count(models[name], images)
     assert counted.macs == flops.count_torch(models[name], images) == sum(closed.values())
     assert flops.parts(models[name], counted.by_module) == {k: v for k, v in closed.items() if k != "geometry"}

@@ -14,10 +14,11 @@ from bench3r.api.errors import Bench3RError, InvalidPrediction, Unsupported
 from bench3r.api.method import METHODS, BuildContext
 from bench3r.data.procedural.render import make_scene
 from bench3r.measure import flops
-from bench3r.measure.closed_form import pair_macs
 from bench3r.models.backbones import build_backbone
 from bench3r.models.geometry import unproject
 from bench3r.models.pair.config import DUST3R_VARIANTS, PairConfig, PairDPTConfig
+from bench3r.models.pair.losses import confidence_loss, descriptor_loss, pair_losses
+from bench3r.models.pair.macs import pair_macs
 from bench3r.models.pair.network import PairNetwork, PairOutput, PairPass
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.pairwise import spanning
@@ -35,7 +36,6 @@ from bench3r.run.config import RunConfig
 from bench3r.run.plan import make_plan
 from bench3r.stages.train import train_base
 from bench3r.training.config import TrainConfig
-from bench3r.training.losses_pairwise import confidence_loss, descriptor_loss, pair_losses
 from bench3r.training.samples import BatchStream, ProceduralSource
 from bench3r.training.trainer import Trainer, initialise
 from bench3r.training.transfer import start_from

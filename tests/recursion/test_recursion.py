@@ -11,8 +11,8 @@ import torch
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import METHODS
 from bench3r.measure import flops
-from bench3r.measure.closed_form import block_macs
 from bench3r.models.layers import TokenLayout
+from bench3r.models.macs import block_macs
 from bench3r.models.trunk import Schedule
 from bench3r.recursion.depth import (
     lipschitz,

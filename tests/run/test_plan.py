@@ -205,7 +205,7 @@ def test_the_method_in_the_readme_works(tmp_path):
     code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
     (tmp_path / "late_global.py").write_text(code)
     lines = list(check_method(tmp_path / "late_global.py"))
-    assert [line.split(": reconstructs 3 views")[0] for line in lines[-3:]] == ["vggt", "pi3", "depth_anything_3"]
+    assert [line.split(": reconstructs 3 views")[0] for line in lines[-3:]] == ["depth_anything_3", "pi3", "vggt"]
 
 
 def test_a_comparison_of_several_methods_runs_on_its_own_backbones_and_datasets():

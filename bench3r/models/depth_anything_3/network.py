@@ -358,3 +358,6 @@ class DepthAnything3(Backbone):
         return Reconstruction(
             extrinsics, intrinsics, depth, conf, recursion_depth=out.recursion_depth, extras={**extras, **out.extras}
         )
+
+
+build = DepthAnything3  # what the catalogue makes of a configuration

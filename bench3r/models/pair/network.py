@@ -354,3 +354,6 @@ class PairPass(nn.Module):
         """Images [1, S, 3, H, W] -> predictions of all edges, stacked."""
         found = [p.tensors() for p in self.network(images[0], self.edges)]
         return PairOutput.of({k: torch.stack([f[k] for f in found]) for k in found[0]})
+
+
+build = PairNetwork  # what the catalogue makes of a configuration

@@ -239,3 +239,6 @@ class Pi3(Backbone, Trunk):
             rigid_inverse(to_first)[..., :3, :], pinhole_from_points(local, confidence), local[..., 2], confidence,
             points, confidence, recursion_depth=out.recursion_depth, extras={**raw, **out.extras},
         )  # fmt: skip
+
+
+build = Pi3  # what the catalogue makes of a configuration

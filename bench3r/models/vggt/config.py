@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from bench3r.models.dpt_config import DPTConfig, Section
 
 # DINOv2 patch embeds by name: (dim, depth, heads)
 DINOV2_SIZES = {
@@ -10,12 +12,6 @@ DINOV2_SIZES = {
     "dinov2_vitb14_reg": (768, 12, 12),
     "dinov2_vitl14_reg": (1024, 24, 16),
 }
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AggregatorConfig(Section):
@@ -54,15 +50,6 @@ class CameraConfig(Section):
     dim_in: int = 2048
     trunk_depth: int = 4
     num_heads: int = 16
-
-
-class DPTConfig(Section):
-    """Depth and point heads."""
-
-    dim_in: int = 2048
-    features: int = 256
-    out_channels: tuple[int, int, int, int] = (256, 512, 1024, 1024)
-    intermediate_layer_idx: tuple[int, int, int, int] = (4, 11, 17, 23)
 
 
 class TrackConfig(Section):

@@ -145,3 +145,6 @@ class VGGT(Backbone):
             result.tracks = tracks[-1]
             result.extras["tracks"] = tracks
         return result
+
+
+build = VGGT  # what the catalogue makes of a configuration

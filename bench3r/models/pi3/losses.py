@@ -1,4 +1,4 @@
-"""The training losses of π³ and Depth-Anything-3, on the same batches as VGGT's."""
+"""The training loss of π³, on the same batches as VGGT's."""
 
 from __future__ import annotations
 
@@ -9,28 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.models.geometry import encode_pose, rigid_inverse
-from bench3r.training.losses import Batch, camera_loss, dense_loss
+from bench3r.models.geometry import camera_points, rigid_inverse
+from bench3r.models.losses import Batch
 
 CONFIDENT_ERROR = 0.05  # relative error of a point below which π³'s confidence should be 1
 TRANSLATION_WEIGHT = 100.0  # of translations beside rotations in π³'s camera loss
 TRANSLATION_DELTA = 0.1  # Huber, in units of the mean point distance
 ALIGN_STRIDE = 4  # every fourth pixel finds the scale
-
-
-def camera_points(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """z-depth [B, S, H, W] with intrinsics [B, S, 3, 3] -> points in each camera's frame [B, S, H, W, 3]."""
-    return camera_rays(intrinsics, depth.shape[-2:], depth.shape[-2:]) * depth[..., None]
-
-
-def camera_rays(intrinsics: Tensor, size: tuple[int, ...], grid: tuple[int, ...]) -> Tensor:
-    """Directions with unit depth [B, S, *grid, 3] through a ``grid`` of points that spans images of ``size`` (H, W)."""
-    device = intrinsics.device
-    v = torch.linspace(0, size[0] - 1, grid[0], device=device)[:, None].expand(*grid)
-    u = torch.linspace(0, size[1] - 1, grid[1], device=device)[None].expand(*grid)
-    k = intrinsics[..., None, None, :, :]
-    x, y = (u - k[..., 0, 2]) / k[..., 0, 0], (v - k[..., 1, 2]) / k[..., 1, 1]
-    return torch.stack([x, y, torch.ones_like(x)], -1)
 
 
 def best_scale(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -91,41 +76,3 @@ def relative_pose_loss(poses: Tensor, scale: Tensor, batch: Batch) -> Tensor:
     shift = scale[:, None, None, None] * found[..., :3, 3] - truth[..., :3, 3]
     distance = F.huber_loss(shift, torch.zeros_like(shift), reduction="none", delta=TRANSLATION_DELTA).mean(-1)
     return (angle + TRANSLATION_WEIGHT * distance)[:, pairs].mean()
-
-
-def da3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
-    """Depth-Anything-3's loss (Lin et al. 2025, §3.2): depth with its gradient, rays, points along them, camera."""
-    depth = batch.depth[:, views]
-    size = (int(depth.shape[-2]), int(depth.shape[-1]))
-    bottom = batch.extrinsics.new_tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)
-    to_world = rigid_inverse(torch.cat([batch.extrinsics, bottom], 2))
-    rays = out.extras["rays"]
-    grid = tuple(rays.shape[2:4])
-    direction = camera_rays(batch.intrinsics[:, views], size, grid)
-    seen = to_world[:, views]
-    direction = torch.einsum("bsij,bshwj->bshwi", seen[..., :3, :3], direction)
-    origin = seen[:, :, None, None, :3, 3].expand_as(direction)
-    everywhere = torch.ones_like(rays[..., 0], dtype=torch.bool)
-    sampled, true = resample(out.depth, grid), resample(depth, grid, nearest=True)
-    valid = true > 0
-    points = sampled[..., None] * rays[..., :3] + rays[..., 3:]
-    distance = (points - (true[..., None] * direction + origin)).abs().sum(-1)
-    return {
-        "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], depth > 0),
-        "ray": dense_loss(rays, out.extras["ray_conf"], torch.cat([direction, origin], -1), everywhere),
-        "point": torch.where(valid, distance, 0).sum() / valid.sum().clamp(min=1),
-        "camera": camera_loss(out.extras["pose_encodings"], encode_pose(to_world[..., :3, :], batch.intrinsics, size)),
-    }
-
-
-def resample(maps: Tensor, grid: tuple[int, ...], nearest: bool = False) -> Tensor:
-    """Maps [B, S, H, W] at ``grid`` points that span the image; corners aligned, or nearest for maps with holes."""
-    if tuple(maps.shape[-2:]) == tuple(grid):
-        return maps
-    if nearest:
-        rows, columns = (
-            torch.linspace(0, size - 1, points, device=maps.device).round().long()
-            for size, points in zip(maps.shape[-2:], grid, strict=True)
-        )
-        return maps[..., rows[:, None], columns[None]]
-    return F.interpolate(maps, grid, mode="bilinear", align_corners=True)

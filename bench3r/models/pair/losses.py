@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench3r.models.losses import CONFIDENCE_ALPHA, Batch
 from bench3r.models.pair.network import PairNetwork, PairOutput
-from bench3r.training.losses import CONFIDENCE_ALPHA, Batch
 from bench3r.training.matching import patch_targets
 
 TEMPERATURE = 0.05  # of the matching loss, in the released configuration
