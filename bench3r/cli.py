@@ -15,15 +15,19 @@ from rich.table import Table
 from bench3r.api.errors import Bench3RError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     help="Benchmark of efficient feed-forward 3D reconstruction. Exit codes: 0 done, 1 a check failed, 2 bad input.",
-)  # fmt: skip
+)
 console = Console()
 
 WITH_TORCH = "BENCH3R_PLAN_WITH_TORCH"  # set when planning starts again with the real torch
 
 PlanFile = Annotated[Path, typer.Option("--plan", help="plan made by `bench3r plan`")]
-Out = Annotated[Path | None, typer.Option("--out", help="output file; the usual place when left out")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="output file; the usual place when left out")
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads")]
 
 
@@ -53,8 +57,13 @@ def list_(
     """Print methods, backbones, datasets, protocols and frame lists by name (all, or those asked for)."""
     from bench3r.stages.listing import sections
 
-    asked = {"methods": methods, "backbones": backbones, "datasets": datasets, "protocols": protocols,
-             "frame lists": frame_lists}  # fmt: skip
+    asked = {
+        "methods": methods,
+        "backbones": backbones,
+        "datasets": datasets,
+        "protocols": protocols,
+        "frame lists": frame_lists,
+    }
     for title, columns, rows in sections([k for k, v in asked.items() if v] or list(asked)):
         table = Table(title=title, title_justify="left")
         for i, column in enumerate(columns):
@@ -75,7 +84,9 @@ def check(file: Annotated[Path, typer.Argument(help="a file in methods/")]) -> N
 
 @app.command(epilog="Example: bench3r plan --config config/paper.yaml")
 def plan(
-    config: Annotated[Path, typer.Option("--config", help="configuration file")] = Path("config/default.yaml"),
+    config: Annotated[Path, typer.Option("--config", help="configuration file")] = Path(
+        "config/default.yaml"
+    ),
     out: Out = None,
 ) -> None:
     """Expand a configuration into cells; print their number and the disk that predictions may take."""
@@ -95,23 +106,39 @@ def plan(
     except Exception:
         if not with_stand_ins:
             raise
-        os.environ[WITH_TORCH] = "1"  # a plug-in computes while it is planned, or there is a mistake to be named: once more
-        os.execv(sys.executable, [sys.executable, "-m", "bench3r", "plan", "--config", str(config),
-                                  *(["--out", str(out)] if out else [])])  # fmt: skip
+        os.environ[WITH_TORCH] = (
+            "1"  # a plug-in computes while it is planned, or there is a mistake to be named: once more
+        )
+        os.execv(
+            sys.executable,
+            [
+                sys.executable,
+                "-m",
+                "bench3r",
+                "plan",
+                "--config",
+                str(config),
+                *(["--out", str(out)] if out else []),
+            ],
+        )
     for one in warned:
         Console(stderr=True).print(f"warning: {_escaped(str(one.message))}", soft_wrap=True)
     target = out or Path(".bench3r") / f"{made.config['name']}.json"
     write_json(target, made.model_dump(mode="json"))
-    console.print(f"{len(made.cells)} cells, {len(made.datasets)} datasets, {len(made.trainings)} trainings, "
-                  f"{len(made.profiles)} profiles; predictions take at most {made.prediction_bytes / 1e6:.1f} MB; "
-                  f"plan: {target}")  # fmt: skip
+    console.print(
+        f"{len(made.cells)} cells, {len(made.datasets)} datasets, {len(made.trainings)} trainings, "
+        f"{len(made.profiles)} profiles; predictions take at most {made.prediction_bytes / 1e6:.1f} MB; "
+        f"plan: {target}"
+    )
 
 
 @app.command(epilog="Example: bench3r prepare seven_scenes --root /data/7scenes")
 def prepare(
     dataset: Annotated[str, typer.Argument(help="dataset name, or its id in --plan")],
     root: Annotated[str, typer.Option(help="data root, or `procedural`")] = "procedural",
-    scenes: Annotated[int | None, typer.Option(min=1, help="the first n; default: all of a root, 10 procedural")] = None,
+    scenes: Annotated[
+        int | None, typer.Option(min=1, help="the first n; default: all of a root, 10 procedural")
+    ] = None,
     frames: Annotated[list[int], typer.Option(min=1, help="procedural: of the frame lists")] = [4],
     views: Annotated[int, typer.Option(min=2, help="procedural: frames rendered per scene")] = 8,
     every: Annotated[int, typer.Option(min=1, help="of a root: read every n-th frame only")] = 1,
@@ -131,15 +158,23 @@ def prepare(
     if plan is not None:
         entry = _plan(plan).dataset(dataset)
     else:
-        entry = adhoc_dataset(dataset, DatasetConfig(root=root, scenes=scenes or 10, views=max(views, *frames)), frames)
+        entry = adhoc_dataset(
+            dataset,
+            DatasetConfig(root=root, scenes=scenes or 10, views=max(views, *frames)),
+            frames,
+        )
     result = run(entry, out or paths.prepared(entry.id), paths.data_folder(entry.id))
     failed = {k: v["note"] for k, v in result["checks"].items() if not v["ok"]}
-    console.print(f"{entry.name}: {len(result['checks'])} scenes, {len(failed)} broken, root {result['root']}")
+    console.print(
+        f"{entry.name}: {len(result['checks'])} scenes, {len(failed)} broken, root {result['root']}"
+    )
     for name, note in failed.items():
         console.print(f"  {name}: {note}")
 
 
-def _validate(name: str, root: Path, scenes: int | None, every: int, workers: int, out: Path | None) -> None:
+def _validate(
+    name: str, root: Path, scenes: int | None, every: int, workers: int, out: Path | None
+) -> None:
     """Check a data root; exit 1 when something is wrong with a scene."""
     from bench3r.data.validate import SHOWN, validate
     from bench3r.run import paths
@@ -147,23 +182,45 @@ def _validate(name: str, root: Path, scenes: int | None, every: int, workers: in
     target = out or paths.RESULTS / "data" / f"{name}-validation.json"
     result = validate(name, root, target, scenes, every, workers)
     table = Table(title=f"{name}: {result['root']}", title_justify="left")
-    for column in ("scene", "frames", "read", "sizes", "depth", "surface", "reprojection", "problems"):
-        table.add_column(column, no_wrap=column == "scene", justify="left" if column in ("scene", "sizes") else "right")
+    for column in (
+        "scene",
+        "frames",
+        "read",
+        "sizes",
+        "depth",
+        "surface",
+        "reprojection",
+        "problems",
+    ):
+        table.add_column(
+            column,
+            no_wrap=column == "scene",
+            justify="left" if column in ("scene", "sizes") else "right",
+        )
     for row in result["details"]:
         depth, gate = row.get("depth_coverage"), row["gate"]
         table.add_row(
-            row["scene"], str(row["frames"]), str(row["read"]), ", ".join(row.get("sizes", [])),
-            f"{depth:.0%}" if depth is not None else "–", f"{row['surface']:,}" if row.get("surface") else "–",
-            f"{gate:.2%}" if gate is not None else "–", str(max(len(row["problems"]), row["unreadable"])),
-        )  # fmt: skip
+            row["scene"],
+            str(row["frames"]),
+            str(row["read"]),
+            ", ".join(row.get("sizes", [])),
+            f"{depth:.0%}" if depth is not None else "–",
+            f"{row['surface']:,}" if row.get("surface") else "–",
+            f"{gate:.2%}" if gate is not None else "–",
+            str(max(len(row["problems"]), row["unreadable"])),
+        )
     console.print(table)
     for row in result["details"]:
         for problem in row["problems"]:
             console.print(f"  {row['scene']}: {problem}", soft_wrap=True)
         if row["unreadable"] > SHOWN:
-            console.print(f"  {row['scene']}: {row['unreadable']} frames cannot be read; the first {SHOWN} are shown")
-    console.print(f"{result['scenes']} scenes, {result['frames']} frames with poses, {result['read']} read, "
-                  f"{len(result['broken'])} scenes with problems; details: {target}")  # fmt: skip
+            console.print(
+                f"  {row['scene']}: {row['unreadable']} frames cannot be read; the first {SHOWN} are shown"
+            )
+    console.print(
+        f"{result['scenes']} scenes, {result['frames']} frames with poses, {result['read']} read, "
+        f"{len(result['broken'])} scenes with problems; details: {target}"
+    )
     if result["broken"]:
         raise typer.Exit(1)
 
@@ -173,7 +230,9 @@ def train(
     name: Annotated[str, typer.Argument(help="training id in the plan")],
     plan: PlanFile,
     out: Out = None,
-    max_minutes: Annotated[float, typer.Option(help="stop after this time; run again to go on")] = float("inf"),
+    max_minutes: Annotated[
+        float, typer.Option(help="stop after this time; run again to go on")
+    ] = float("inf"),
     threads: Threads = 1,
 ) -> None:
     """Train a base, or what a method learns. Resumes by itself; start it with torchrun for several processes."""
@@ -214,14 +273,19 @@ def predict(
 @app.command(epilog="Example: bench3r profile --scale full --frames 1 100 1000 --device meta")
 def profile(
     names: Annotated[
-        list[str] | None, typer.Argument(help="profile id in the plan; frame counts with --device meta")
+        list[str] | None,
+        typer.Argument(help="profile id in the plan; frame counts with --device meta"),
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="plan file (bench3r plan)")] = None,
     out: Out = None,
     threads: Threads = 1,
-    device: Annotated[str, typer.Option(help="meta: count every method at --scale without running it")] = "",
+    device: Annotated[
+        str, typer.Option(help="meta: count every method at --scale without running it")
+    ] = "",
     scale: Annotated[str, typer.Option(help="with --device meta")] = "full",
-    frames: Annotated[str, typer.Option(help="with --device meta: frame counts, separated by blanks or commas")] = "",
+    frames: Annotated[
+        str, typer.Option(help="with --device meta: frame counts, separated by blanks or commas")
+    ] = "",
 ) -> None:
     """Measure FLOPs, latency and memory of one forward pass, or the most frames that fit; wants the machine to itself.
 
@@ -241,7 +305,9 @@ def profile(
     target = out or paths.profiled(made.config["name"], name)
     entry, run = made.profile(name), str(made.config["name"])
     base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-    record = Measurement(plan, made, entry, target, paths.prepared(entry.dataset), base, fitted, threads).run()
+    record = Measurement(
+        plan, made, entry, target, paths.prepared(entry.dataset), base, fitted, threads
+    ).run()
     console.print(f"{name}: {record.status} {record.reason}")
 
 
@@ -251,7 +317,9 @@ def _count_published(device: str, scale: str, frames: str, out: Path | None) -> 
     from bench3r.report.published import PUBLISHED_FRAMES, published_table
 
     if device != "meta":
-        raise Bench3RError(f"profile: --device {device}: only meta counts without a plan; the plan says where others run")
+        raise Bench3RError(
+            f"profile: --device {device}: only meta counts without a plan; the plan says where others run"
+        )
     words = frames.replace(",", " ").split()
     if not all(w.isdigit() for w in words):
         raise Bench3RError(f"profile: --frames {frames}: expected numbers of frames")
@@ -276,7 +344,13 @@ def score(
     clouds.workers = threads
     made = _plan(plan)
     entry, run = made.cell(cell), str(made.config["name"])
-    rows = score_cell(made, entry, paths.predicted(run, cell), paths.prepared(entry.dataset), out or paths.scored(run, cell))
+    rows = score_cell(
+        made,
+        entry,
+        paths.predicted(run, cell),
+        paths.prepared(entry.dataset),
+        out or paths.scored(run, cell),
+    )
     console.print(f"{cell}: {len(rows)} score records")
 
 
@@ -319,8 +393,12 @@ def compare_(
 
 @app.command("merge", epilog="Example: bench3r merge ours.zip theirs.zip --out reports/merged")
 def merge_(
-    sources: Annotated[list[Path], typer.Argument(help="results/RUN folders, records files or bundles")],
-    out: Annotated[Path, typer.Option("--out", help="folder to write; must be new or empty")] = Path("reports/merged"),
+    sources: Annotated[
+        list[Path], typer.Argument(help="results/RUN folders, records files or bundles")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="folder to write; must be new or empty")
+    ] = Path("reports/merged"),
 ) -> None:
     """Put results of several runs, machines or people in one table, where rules and frames are the same."""
     from bench3r.exchange.merge import read_sources, write_merged
@@ -331,27 +409,37 @@ def merge_(
 
 @app.command("export", epilog="Example: bench3r export --plan .bench3r/default.json --out ours.zip")
 def export_(
-    plan: Annotated[Path | None, typer.Option("--plan", help="plan file of the run (.bench3r/RUN.json)")] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="plan file of the run (.bench3r/RUN.json)")
+    ] = None,
     out: Out = None,
-    verify: Annotated[Path | None, typer.Option(help="check a bundle instead of writing one")] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="check a bundle instead of writing one")
+    ] = None,
 ) -> None:
     """Write a bundle of a run (configuration, plan, records, hashes) that others can verify and compare with theirs."""
     from bench3r.exchange import bundle
 
     if verify is not None:
         manifest = bundle.verify(verify)
-        console.print(f"{verify}: run {manifest['run']}, {len(manifest['sha256'])} files, all as they were written")
+        console.print(
+            f"{verify}: run {manifest['run']}, {len(manifest['sha256'])} files, all as they were written"
+        )
         return
     if plan is None:
         raise Bench3RError("export: give --plan, or --verify and a bundle")
     made = _plan(plan)
     target = out or Path(f"{made.config['name']}.zip")
     manifest = bundle.export(made, target)
-    console.print(f"{target}: {len(manifest['sha256'])} files, {len(manifest['missing'])} planned ones are missing")
+    console.print(
+        f"{target}: {len(manifest['sha256'])} files, {len(manifest['missing'])} planned ones are missing"
+    )
 
 
 @app.command(epilog="Example: bench3r parity tests/golden/da3-small.json")
-def parity(files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")]) -> None:
+def parity(
+    files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")],
+) -> None:
     """Compare this implementation with stored outputs of official code; exit 1 when a gate is missed."""
     from bench3r.parity.check import check_file
 

@@ -112,7 +112,13 @@ def tree_digest(paths: Iterable[Path]) -> str:
     """Short hash of the Python and YAML sources under ``paths`` (files or folders), names and bytes."""
     total = hashlib.sha256()
     for root in paths:
-        files = [root] if root.is_file() else [p for p in root.rglob("*") if p.suffix in (".py", ".yaml", ".json")]
+        files = (
+            [root]
+            if root.is_file()
+            else [p for p in root.rglob("*") if p.suffix in (".py", ".yaml", ".json")]
+        )
         for path in sorted(files):
-            total.update(str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes() + b"\0")
+            total.update(
+                str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes() + b"\0"
+            )
     return total.hexdigest()[:12]

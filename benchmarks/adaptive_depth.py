@@ -30,12 +30,20 @@ from bench3r.report.reported import SPATIALMOR_TABLE_5
 
 BOUND = 0.8  # time saved per FLOP saved
 CASES = [
-    ("shallow", {"quarters": 3}), ("shallow", {"quarters": 2}), ("layer_skip", {}),
-    ("early_exit", {"criterion": "saturation", "threshold": 9.0}), ("mor", {}), ("mor", {"max_depth": 2}),
-    ("mor", {"caching": "recursive_sharing"}), ("spatial_mor", {"max_depth": 2, "caching": "recursion_wise"}),
-    ("spatial_mor", {"caching": "recursion_wise"}), ("spatial_mor", {}), ("spatial_mor", {"max_depth": 2}),
-    ("spatial_mor", {"caching": "region_coherent"}), ("spatial_mor", {"routing": "region_guided"}),
-]  # fmt: skip
+    ("shallow", {"quarters": 3}),
+    ("shallow", {"quarters": 2}),
+    ("layer_skip", {}),
+    ("early_exit", {"criterion": "saturation", "threshold": 9.0}),
+    ("mor", {}),
+    ("mor", {"max_depth": 2}),
+    ("mor", {"caching": "recursive_sharing"}),
+    ("spatial_mor", {"max_depth": 2, "caching": "recursion_wise"}),
+    ("spatial_mor", {"caching": "recursion_wise"}),
+    ("spatial_mor", {}),
+    ("spatial_mor", {"max_depth": 2}),
+    ("spatial_mor", {"caching": "region_coherent"}),
+    ("spatial_mor", {"routing": "region_guided"}),
+]
 
 
 def smooth_depths(shape: tuple[int, ...], deepest: int) -> torch.Tensor:
@@ -79,7 +87,9 @@ def compare(dense, model, images: torch.Tensor, rounds: int) -> tuple[float, flo
 
 def main() -> int:
     """Print the table; 1 when a method misses the bound."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scale", default="paper", choices=["tiny", "paper"])
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
@@ -89,12 +99,18 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     height, width, _ = input_size("vggt", arguments.scale)
-    images = torch.rand(1, arguments.views, 3, height, width, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(
+        1, arguments.views, 3, height, width, generator=torch.Generator().manual_seed(0)
+    )
     dense = load_backbone(BuildContext("vggt", arguments.scale))
     whole = count_torch(dense, images)
-    print(f"{arguments.scale} scale, {arguments.views} views of {height} x {width}, {arguments.threads} thread(s); "
-          f"VGGT {whole / 1e9:.1f} GMAC")  # fmt: skip
-    print(f"{'method':58s} {'FLOPs saved':>11s} {'VGGT s':>7s} {'s':>7s} {'time saved':>10s} {'ratio':>6s}")
+    print(
+        f"{arguments.scale} scale, {arguments.views} views of {height} x {width}, {arguments.threads} thread(s); "
+        f"VGGT {whole / 1e9:.1f} GMAC"
+    )
+    print(
+        f"{'method':58s} {'FLOPs saved':>11s} {'VGGT s':>7s} {'s':>7s} {'time saved':>10s} {'ratio':>6s}"
+    )
     missed = 0
     only = [n for n in arguments.only.split(",") if n]
     for name, options in [c for c in CASES if not only or c[0] in only]:
@@ -105,8 +121,11 @@ def main() -> int:
         good = ratio >= BOUND
         missed += not good
         text = f"{name} {options or ''}".strip()
-        print(f"{text:58s} {flops:11.1%} {before:7.2f} {after:7.2f} {1 - after / before:10.1%} {ratio:6.2f}"
-              f"{'' if good else '  below 0.8'}", flush=True)  # fmt: skip
+        print(
+            f"{text:58s} {flops:11.1%} {before:7.2f} {after:7.2f} {1 - after / before:10.1%} {ratio:6.2f}"
+            f"{'' if good else '  below 0.8'}",
+            flush=True,
+        )
     return int(missed > 0)
 
 

@@ -24,11 +24,14 @@ from bench3r.models.catalogue import input_size, scale_config
 from bench3r.models.layers import Attention, TokenLayout, attention_modules
 
 CASES = {  # what is compared: method and options
-    "dense": ("vggt", {}), "Spark3R, sensitive layer": ("spark3r", {"layers": "fixed"}),
-    "Spark3R, other layer": ("spark3r", {"layers": "fixed", "kv_factor": None}), "FastVGGT": ("fastvggt", {}),
+    "dense": ("vggt", {}),
+    "Spark3R, sensitive layer": ("spark3r", {"layers": "fixed"}),
+    "Spark3R, other layer": ("spark3r", {"layers": "fixed", "kv_factor": None}),
+    "FastVGGT": ("fastvggt", {}),
     "AVGGT, subsampled layer": ("avggt", {"early": 0, "last": 0}),
-    "block-sparse, a quarter kept": ("block_sparse", {"cdf": None, "sparse_ratio": 0.75}), "VGG-T3": ("vgg_t3", {}),
-}  # fmt: skip
+    "block-sparse, a quarter kept": ("block_sparse", {"cdf": None, "sparse_ratio": 0.75}),
+    "VGG-T3": ("vgg_t3", {}),
+}
 SPARK_FRAMES, SPARK_BOUND = 200, 5.0
 FLAT_FRAMES, FLAT_BOUND = (50, 400), 1.15
 
@@ -60,7 +63,9 @@ def seconds(call, repeats: int) -> float:
     return min(found)
 
 
-def attention_times(frames: list[int], dense_limit: int, repeats: int) -> dict[str, dict[int, float]]:
+def attention_times(
+    frames: list[int], dense_limit: int, repeats: int
+) -> dict[str, dict[int, float]]:
     """Seconds per call of every case at every frame count."""
     config = scale_config("vggt", "paper").aggregator
     height, width, patch = input_size("vggt", "paper")
@@ -83,7 +88,13 @@ def whole_times(frames: list[int], repeats: int) -> dict[str, dict[int, float]]:
     """Seconds per call of whole models."""
     height, width, _ = input_size("vggt", "paper")
     found: dict[str, dict[int, float]] = {}
-    for case in ("dense", "Spark3R, sensitive layer", "FastVGGT", "AVGGT, subsampled layer", "VGG-T3"):
+    for case in (
+        "dense",
+        "Spark3R, sensitive layer",
+        "FastVGGT",
+        "AVGGT, subsampled layer",
+        "VGG-T3",
+    ):
         name, options = CASES[case]
         model = load_backbone(BuildContext("vggt", "paper"))
         cls = METHODS.get(name)
@@ -94,7 +105,10 @@ def whole_times(frames: list[int], repeats: int) -> dict[str, dict[int, float]]:
         for count in frames:
             images = torch.rand(1, count, 3, height, width)
             found[method.label][count] = seconds(partial(model, images), repeats)
-            print(f"{method.label:30s} {count:5d} frames {found[method.label][count]:9.3f} s", flush=True)
+            print(
+                f"{method.label:30s} {count:5d} frames {found[method.label][count]:9.3f} s",
+                flush=True,
+            )
     return found
 
 
@@ -108,7 +122,10 @@ def table(times: dict[str, dict[int, float]], frames: list[int], base: str) -> N
                 cells.append("-")
                 continue
             gain = times[base].get(count)
-            cells.append(f"{1000 * own[count] / count:.1f}" + (f" ({gain / own[count]:.1f}x)" if gain else ""))
+            cells.append(
+                f"{1000 * own[count] / count:.1f}"
+                + (f" ({gain / own[count]:.1f}x)" if gain else "")
+            )
         print(f"{case:30s}" + "".join(f"{c:>20s}" for c in cells))
 
 
@@ -119,7 +136,9 @@ def verdict(times: dict[str, dict[int, float]]) -> int:
         for case in ("Spark3R, sensitive layer", "Spark3R, other layer"):
             gain = times["dense"][SPARK_FRAMES] / times[case][SPARK_FRAMES]
             missed += gain < SPARK_BOUND
-            print(f"{case}: {gain:.1f} x faster than dense at {SPARK_FRAMES} frames (asked: {SPARK_BOUND:g})")
+            print(
+                f"{case}: {gain:.1f} x faster than dense at {SPARK_FRAMES} frames (asked: {SPARK_BOUND:g})"
+            )
     flat = {n: t / n for n, t in times["VGG-T3"].items() if FLAT_FRAMES[0] <= n <= FLAT_FRAMES[1]}
     if len(flat) > 1:
         spread = max(flat.values()) / min(flat.values())
@@ -132,10 +151,14 @@ def verdict(times: dict[str, dict[int, float]]) -> int:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 25, 50, 100, 200, 400])
     parser.add_argument("--dense-limit", type=int, default=200, help="more frames only for VGG-T3")
-    parser.add_argument("--whole", type=int, nargs="+", help="time whole models at these frame counts")
+    parser.add_argument(
+        "--whole", type=int, nargs="+", help="time whole models at these frame counts"
+    )
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -38,13 +38,17 @@ print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - sta
 def say(what: str, value: float, bound: float, unit: str) -> bool:
     """Print a value beside its bound; whether it holds."""
     good = value <= bound
-    print(f"{what}: {value:.3g} {unit} (at most {bound:g}){'' if good else '  TOO MUCH'}", flush=True)
+    print(
+        f"{what}: {value:.3g} {unit} (at most {bound:g}){'' if good else '  TOO MUCH'}", flush=True
+    )
     return good
 
 
 def planning() -> bool:
     """Time to plan 10,000 cells in a fresh process."""
-    done = subprocess.run([sys.executable, "-c", PLANNING], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", PLANNING], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     found = json.loads(done.stdout.splitlines()[-1])
     imported = found["torch"]
     if imported:
@@ -74,7 +78,9 @@ def tracking() -> bool:
             call()
 
     plain, added = zip(*((_seconds(call), _seconds(tracked)) for _ in range(7)), strict=True)
-    return say("tracking", float(np.median(added) / np.median(plain) - 1), TRACKING, "of a one-second call")
+    return say(
+        "tracking", float(np.median(added) / np.median(plain) - 1), TRACKING, "of a one-second call"
+    )
 
 
 def cloud() -> bool:
@@ -82,7 +88,9 @@ def cloud() -> bool:
     from bench3r.metrics.clouds import cloud_distances, fscore_of
 
     rng = np.random.default_rng(0)
-    grid = np.stack(np.meshgrid(np.linspace(0, 4, 1000), np.linspace(0, 4, 1000)), -1).reshape(-1, 2)
+    grid = np.stack(np.meshgrid(np.linspace(0, 4, 1000), np.linspace(0, 4, 1000)), -1).reshape(
+        -1, 2
+    )
     truth = np.concatenate([grid, np.sin(grid[:, :1] * 3) * np.cos(grid[:, 1:])], 1)
     predicted = truth + rng.normal(0, 0.01, truth.shape)
 
@@ -95,9 +103,23 @@ def cloud() -> bool:
 
 def second_run(config: str) -> bool:
     """A run with nothing to do."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet", "--configfile", f"config/{config}.yaml"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "all",
+        "--quiet",
+        "--configfile",
+        f"config/{config}.yaml",
+    ]
     subprocess.run(command, check=True, cwd=ROOT)
-    return say(f"second run of {config}", _seconds(lambda: subprocess.run(command, check=True, cwd=ROOT)), SECOND, "s")
+    return say(
+        f"second run of {config}",
+        _seconds(lambda: subprocess.run(command, check=True, cwd=ROOT)),
+        SECOND,
+        "s",
+    )
 
 
 def _seconds(call) -> float:
@@ -108,7 +130,9 @@ def _seconds(call) -> float:
 
 def main() -> int:
     """Run all; the exit code says whether every bound holds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", metavar="NAME")
     arguments = parser.parse_args()
     good = [planning(), tracking(), cloud()]

@@ -29,7 +29,10 @@ from bench3r.pairwise.graph import GraphName, scene_graph
 from bench3r.pairwise.predictions import PairPredictions
 
 NETWORK_BOUND, ALIGNMENT_BOUND = 0.6, 900.0  # share of the time of encoding per pair; seconds
-GROWTH: tuple[tuple[GraphName, tuple[int, ...]], ...] = (("complete", (3, 5, 8, 12)), ("swin", (8, 12, 20, 32)))
+GROWTH: tuple[tuple[GraphName, tuple[int, ...]], ...] = (
+    ("complete", (3, 5, 8, 12)),
+    ("swin", (8, 12, 20, 32)),
+)
 
 
 def network(images: int, side: int) -> float:
@@ -42,29 +45,45 @@ def network(images: int, side: int) -> float:
             model(views, edges)
         with Timer() as each:
             for i, j in edges:
-                model.decode(model.encode(views[i : i + 1]), model.encode(views[j : j + 1]), ((side, side), (side, side)))
+                model.decode(
+                    model.encode(views[i : i + 1]),
+                    model.encode(views[j : j + 1]),
+                    ((side, side), (side, side)),
+                )
     ratio = once.seconds / each.seconds
-    print(f"{images} images of {side} x {side}, {len(edges)} pairs: {once.seconds:.1f} s encoding once, "
-          f"{each.seconds:.1f} s encoding per pair, ratio {ratio:.2f}")  # fmt: skip
+    print(
+        f"{images} images of {side} x {side}, {len(edges)} pairs: {once.seconds:.1f} s encoding once, "
+        f"{each.seconds:.1f} s encoding per pair, ratio {ratio:.2f}"
+    )
     return ratio
 
 
 def predictions(images: int, side: int, graph: GraphName, window: int = 3) -> PairPredictions:
     """Noisy predictions for the pairs of a rendered scene."""
     views = make_scene("room", 0, images, (side, side), 1)[1]
-    depth, w2c = torch.from_numpy(views.depth).float().clamp(min=0.1), torch.from_numpy(np.linalg.inv(views.c2w)).float()
+    depth, w2c = (
+        torch.from_numpy(views.depth).float().clamp(min=0.1),
+        torch.from_numpy(np.linalg.inv(views.c2w)).float(),
+    )
     world = unproject(depth, w2c[:, :3], torch.from_numpy(views.intrinsics).float())
     edges, pairs = scene_graph(images, graph, window), []
     for i, j in edges:
         first, second = (world[n] @ w2c[i, :3, :3].T + w2c[i, :3, 3] for n in (i, j))
         conf = [3 + torch.rand(side, side) for _ in range(2)]
         pairs.append(
-            PairOutput(first + 0.01 * torch.randn_like(first), conf[0], second + 0.01 * torch.randn_like(second), conf[1])
+            PairOutput(
+                first + 0.01 * torch.randn_like(first),
+                conf[0],
+                second + 0.01 * torch.randn_like(second),
+                conf[1],
+            )
         )
     return PairPredictions.of(edges, pairs)
 
 
-def alignment(images: int, side: int, graph: GraphName, iterations: int = 300) -> tuple[int, float, int]:
+def alignment(
+    images: int, side: int, graph: GraphName, iterations: int = 300
+) -> tuple[int, float, int]:
     """Edges, seconds and added peak memory in bytes of a full-pixel alignment."""
     given = predictions(images, side, graph)
     with MemoryTracker() as memory, Timer() as timer:
@@ -105,7 +124,9 @@ def growth(out: Path, side: int = 112, iterations: int = 60) -> None:
 
 def main() -> int:
     """Run one benchmark; the exit code says whether its bound holds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["network", "alignment", "growth"])
     parser.add_argument("out", nargs="?", type=Path, default=Path("alignment_growth.png"))
     parser.add_argument("--images", type=int)
@@ -118,7 +139,9 @@ def main() -> int:
     if arguments.what == "network":
         return int(network(arguments.images or 10, arguments.side or 128) > NETWORK_BOUND)
     if arguments.what == "alignment":
-        return int(alignment(arguments.images or 20, arguments.side or 224, "swin")[1] > ALIGNMENT_BOUND)
+        return int(
+            alignment(arguments.images or 20, arguments.side or 224, "swin")[1] > ALIGNMENT_BOUND
+        )
     growth(arguments.out)
     return 0
 

@@ -29,11 +29,16 @@ from bench3r.models.catalogue import backbones
 from bench3r.run.provenance import device_name
 
 FRAMES = (1, 2, 10, 50, 100, 200, 500, 1000, 2000)
-ROWS: dict[str, list[dict[str, Any]]] = {  # options of the methods that are measured in several settings
-    "lite3r": [{"variant": v} for v in ("bf16_dense", "fp8_weight_only", "sla_block", "sla_block_fp8")],
+ROWS: dict[
+    str, list[dict[str, Any]]
+] = {  # options of the methods that are measured in several settings
+    "lite3r": [
+        {"variant": v} for v in ("bf16_dense", "fp8_weight_only", "sla_block", "sla_block_fp8")
+    ],
     "shallow": [{"quarters": 2}],
-    "dust3r": [{"graph": "swin"}], "mast3r": [{"graph": "swin"}],
-}  # fmt: skip
+    "dust3r": [{"graph": "swin"}],
+    "mast3r": [{"graph": "swin"}],
+}
 
 
 def cases(args: argparse.Namespace) -> list[list[dict[str, Any]]]:
@@ -47,11 +52,19 @@ def cases(args: argparse.Namespace) -> list[list[dict[str, Any]]]:
                 continue
             for options in ROWS.get(name, [{}]):
                 common = {
-                    "method": name, "label": cls.label, "options": options, "backbone": backbone, "scale": args.scale,
-                    "size": args.size or list(typical_size(backbone, args.scale)), "device": args.device,
-                    "precision": args.precision, "warmup": 2, "repeats": 10, "seconds": args.seconds,
+                    "method": name,
+                    "label": cls.label,
+                    "options": options,
+                    "backbone": backbone,
+                    "scale": args.scale,
+                    "size": args.size or list(typical_size(backbone, args.scale)),
+                    "device": args.device,
+                    "precision": args.precision,
+                    "warmup": 2,
+                    "repeats": 10,
+                    "seconds": args.seconds,
                     "threads": args.threads,
-                }  # fmt: skip
+                }
                 text = "-".join([name, backbone, *(f"{k}={v}" for k, v in options.items())])
                 out.append([{**common, "frames": n, "id": f"{text}-f{n}"} for n in args.frames])
     return out
@@ -64,29 +77,51 @@ def measure(case: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
         write_json(job, {**case, "out": str(out)})
         start, allowed = time.monotonic(), START_LIMIT + args.limit
         code, verdict = run_worker(
-            "bench3r.jobs.reference_worker", job, log, args.threads, args.memory_gb,
+            "bench3r.jobs.reference_worker",
+            job,
+            log,
+            args.threads,
+            args.memory_gb,
             lambda: allowed - (time.monotonic() - start),
-        )  # fmt: skip
+        )
         if verdict is None and code == 0:
             return dict(read_json(out))
         status, reason = verdict or ended(code, log)
-        return {"case": case, "key": digest(case), "cell": case["id"], "frames": case["frames"], "status": status,
-                "reason": reason or f"no result after {allowed:g} s"}  # fmt: skip
+        return {
+            "case": case,
+            "key": digest(case),
+            "cell": case["id"],
+            "frames": case["frames"],
+            "status": status,
+            "reason": reason or f"no result after {allowed:g} s",
+        }
 
 
 def main() -> None:
     """Measure what is not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--scale", default="full")
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
     parser.add_argument("--frames", type=int, nargs="+", default=list(FRAMES))
-    parser.add_argument("--size", type=int, nargs=2, help="height and width; the scale's own, VGGT 336 518")
+    parser.add_argument(
+        "--size", type=int, nargs=2, help="height and width; the scale's own, VGGT 336 518"
+    )
     parser.add_argument("--methods", nargs="*", help="some methods only")
-    parser.add_argument("--backbones", nargs="*", default=list(backbones()), help="that plug-ins run on")
-    parser.add_argument("--seconds", type=float, default=20, help="timed work of a case once it has 3 calls")
-    parser.add_argument("--limit", type=float, default=300, help="seconds after which a case is given up")
-    parser.add_argument("--memory-gb", type=float, default=64, help="of the host, after which a case is given up")
+    parser.add_argument(
+        "--backbones", nargs="*", default=list(backbones()), help="that plug-ins run on"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="timed work of a case once it has 3 calls"
+    )
+    parser.add_argument(
+        "--limit", type=float, default=300, help="seconds after which a case is given up"
+    )
+    parser.add_argument(
+        "--memory-gb", type=float, default=64, help="of the host, after which a case is given up"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "reference")
     args = parser.parse_args()
@@ -99,7 +134,10 @@ def main() -> None:
             if row is None:
                 row = measure(case, args)
                 append_jsonl(records, row)
-                print(f"{case['id']}: {row['status']} {row['reason']} {min(row.get('seconds') or [0]):.4g} s", flush=True)
+                print(
+                    f"{case['id']}: {row['status']} {row['reason']} {min(row.get('seconds') or [0]):.4g} s",
+                    flush=True,
+                )
             if row["status"] in ("oom", "timeout"):
                 break
     print(f"records: {records}")

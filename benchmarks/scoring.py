@@ -36,7 +36,10 @@ def pair(points: int) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(predicted: np.ndarray, truth: np.ndarray, with_normals: bool) -> dict[str, float]:
     """All metrics by Bench3R."""
-    out = {**clouds.accuracy_completeness(predicted, truth), **clouds.fscore(predicted, truth, THRESHOLD)}
+    out = {
+        **clouds.accuracy_completeness(predicted, truth),
+        **clouds.fscore(predicted, truth, THRESHOLD),
+    }
     return {**out, **(clouds.normal_consistency(predicted, truth) if with_normals else {})}
 
 
@@ -76,8 +79,11 @@ def compare(points: int) -> bool:
         mine, found = seconds(lambda: ours(predicted.copy(), truth.copy(), True))
         same = all(abs(found[k] - v) <= 1e-9 * abs(v) for k, v in expected.items())
         good &= same and mine <= base
-        print(f"{points:>10,} points: {mine:7.2f} s with {workers} workers, plain scipy {base:7.2f} s, x {base / mine:.2f}"
-              f"{'' if same else '  OTHER NUMBERS'}", flush=True)  # fmt: skip
+        print(
+            f"{points:>10,} points: {mine:7.2f} s with {workers} workers, plain scipy {base:7.2f} s, x {base / mine:.2f}"
+            f"{'' if same else '  OTHER NUMBERS'}",
+            flush=True,
+        )
     return good
 
 
@@ -102,22 +108,33 @@ def memory(points: int) -> None:
 
 def main() -> int:
     """Measure and judge."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--points", type=float, nargs="+")
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory:
         memory(arguments.memory)
         return 0
-    found = [compare(int(n)) for n in arguments.points or (1e5, 1e6)]  # all of them, also after a bad one
+    found = [
+        compare(int(n)) for n in arguments.points or (1e5, 1e6)
+    ]  # all of them, also after a bad one
     good = all(found)
     if not arguments.points:
         count = 10_000_000
-        done = subprocess.run([sys.executable, __file__, "--memory", str(count)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--memory", str(count)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         added, taken = map(float, done.stdout.split())
         good &= added <= BYTES_A_POINT * count
-        print(f"{count:>10,} points: {taken:.0f} s without normals, {added / 1e9:.2f} GB added "
-              f"(at most {BYTES_A_POINT * count / 1e9:g})")  # fmt: skip
+        print(
+            f"{count:>10,} points: {taken:.0f} s without normals, {added / 1e9:.2f} GB added "
+            f"(at most {BYTES_A_POINT * count / 1e9:g})"
+        )
     return int(not good)
 
 

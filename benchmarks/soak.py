@@ -25,7 +25,12 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 GROWTH = 1.2  # of the controller's memory, second half of the run over its middle
-FAULTS = {"raise": "error", "nan": "invalid", "die": "oom", "shape": "invalid"}  # what is injected -> the record's status
+FAULTS = {
+    "raise": "error",
+    "nan": "invalid",
+    "die": "oom",
+    "shape": "invalid",
+}  # what is injected -> the record's status
 PLUGIN = '''"""An oracle that fails on purpose in some cells."""
 
 import os
@@ -75,9 +80,12 @@ def write_project(folder: Path, cells: int, every: int) -> None:
         shutil.copy(ROOT / name, folder / name)
     (folder / "methods" / "soak.py").write_text(PLUGIN.format(faults=list(FAULTS), every=every))
     config = {
-        "name": "soak", "methods": {"soak": {"i": list(range(cells))}}, "frames": [2], "protocols": ["depth_median"],
+        "name": "soak",
+        "methods": {"soak": {"i": list(range(cells))}},
+        "frames": [2],
+        "protocols": ["depth_median"],
         "datasets": {"scannet": {"root": "procedural", "scenes": 1, "views": 2}},
-    }  # fmt: skip
+    }
     (folder / "config" / "soak.yaml").write_text(yaml.safe_dump(config))
 
 
@@ -85,8 +93,21 @@ def run(folder: Path, cores: int) -> tuple[float, list[int]]:
     """Run the sweep to its collected table; seconds, and the controller's resident bytes every second."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
     target = "results/soak/records.parquet"
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", "config/soak.yaml", "--quiet",
-               "all", "--scheduler", "greedy", "--keep-going", target]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        str(cores),
+        "--configfile",
+        "config/soak.yaml",
+        "--quiet",
+        "all",
+        "--scheduler",
+        "greedy",
+        "--keep-going",
+        target,
+    ]
     begin, seen = time.monotonic(), []
     with (folder / "soak.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
@@ -98,7 +119,10 @@ def run(folder: Path, cores: int) -> tuple[float, list[int]]:
                 break
             if len(seen) % 30 == 0:
                 done = sum(1 for _ in (folder / "results/soak/score").glob("*.jsonl"))
-                print(f"{time.monotonic() - begin:6.0f} s, {done} cells scored, {seen[-1] / 1e6:.0f} MB", flush=True)
+                print(
+                    f"{time.monotonic() - begin:6.0f} s, {done} cells scored, {seen[-1] / 1e6:.0f} MB",
+                    flush=True,
+                )
             time.sleep(1)
     if process.wait():
         sys.exit((folder / "soak.log").read_text()[-3000:])
@@ -107,11 +131,15 @@ def run(folder: Path, cores: int) -> tuple[float, list[int]]:
 
 def main() -> int:
     """Run and judge."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=2000)
     parser.add_argument("--every", type=int, default=20, help="one cell in this many gets a fault")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--without-server", action="store_true", help="every job imports what it needs")
+    parser.add_argument(
+        "--without-server", action="store_true", help="every job imports what it needs"
+    )
     arguments = parser.parse_args()
     if arguments.without_server:
         os.environ["BENCH3R_SERVER"] = "/nowhere"  # named, so none is started; and nobody answers
@@ -127,11 +155,15 @@ def main() -> int:
     found = Counter(rows["status"])
     half = memory[len(memory) // 2 :]
     growth = max(half) / half[0]
-    print(f"{arguments.cells} cells, {2 * arguments.cells} jobs on {arguments.cores} cores: {seconds:.0f} s, "
-          f"{1000 * seconds / arguments.cells:.0f} ms a cell")  # fmt: skip
+    print(
+        f"{arguments.cells} cells, {2 * arguments.cells} jobs on {arguments.cores} cores: {seconds:.0f} s, "
+        f"{1000 * seconds / arguments.cells:.0f} ms a cell"
+    )
     print(f"states {dict(found)}, planned {dict(expected)}{'' if found == expected else '  WRONG'}")
-    print(f"controller: {memory[len(memory) // 4] / 1e6:.0f} MB after a quarter, at most {max(memory) / 1e6:.0f} MB, second "
-          f"half x {growth:.2f} (at most {GROWTH:g})")  # fmt: skip
+    print(
+        f"controller: {memory[len(memory) // 4] / 1e6:.0f} MB after a quarter, at most {max(memory) / 1e6:.0f} MB, second "
+        f"half x {growth:.2f} (at most {GROWTH:g})"
+    )
     return int(found != expected or growth > GROWTH)
 
 

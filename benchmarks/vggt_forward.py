@@ -22,13 +22,26 @@ from bench3r.models.vggt.config import VGGTConfig
 from bench3r.models.vggt.network import VGGT
 
 SMALL = {
-    "aggregator": {"embed_dim": 384, "depth": 24, "num_heads": 6, "patch_embed": "dinov2_vits14_reg"},
-    "camera": {"dim_in": 768}, "dpt": {"dim_in": 768}, "track": {"dim_in": 768},
-}  # fmt: skip
+    "aggregator": {
+        "embed_dim": 384,
+        "depth": 24,
+        "num_heads": 6,
+        "patch_embed": "dinov2_vits14_reg",
+    },
+    "camera": {"dim_in": 768},
+    "dpt": {"dim_in": 768},
+    "track": {"dim_in": 768},
+}
 # CPU-seconds of the official code at this configuration, one thread, 8 views, as stated by its measurer on another day
 # on a loaded machine: a point of orientation, not a comparison made here.
-STATED_OFFICIAL = {"patch_embed": 0.6, "frame_blocks": 1.2, "global_blocks": 1.5, "camera_head": 0.09,
-                   "depth_head": 2.6, "point_head": 2.6}  # fmt: skip
+STATED_OFFICIAL = {
+    "patch_embed": 0.6,
+    "frame_blocks": 1.2,
+    "global_blocks": 1.5,
+    "camera_head": 0.09,
+    "depth_head": 2.6,
+    "point_head": 2.6,
+}
 
 
 def gemm_rate(seconds: float = 1.0) -> float:
@@ -44,9 +57,14 @@ def gemm_rate(seconds: float = 1.0) -> float:
 
 def timed(model: nn.Module, images: torch.Tensor, repeats: int) -> tuple[float, dict[str, float]]:
     """Best total of ``repeats`` calls, and the seconds of each part in that call."""
-    parts = {"patch_embed": [model.aggregator.patch_embed], "frame_blocks": list(model.aggregator.frame_blocks),
-             "global_blocks": list(model.aggregator.global_blocks), "camera_head": [model.camera_head],
-             "depth_head": [model.depth_head], "point_head": [model.point_head]}  # fmt: skip
+    parts = {
+        "patch_embed": [model.aggregator.patch_embed],
+        "frame_blocks": list(model.aggregator.frame_blocks),
+        "global_blocks": list(model.aggregator.global_blocks),
+        "camera_head": [model.camera_head],
+        "depth_head": [model.depth_head],
+        "point_head": [model.point_head],
+    }
     spent: dict[str, float] = defaultdict(float)
     for name, modules in parts.items():
         for module in modules:
@@ -72,11 +90,15 @@ def _adder(spent: dict[str, float], name: str):
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--size", type=int, nargs=2, default=(140, 154), metavar=("H", "W"))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", action="store_true", help="measure the activation peak of one call and stop")
+    parser.add_argument(
+        "--memory", action="store_true", help="measure the activation peak of one call and stop"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = VGGT(VGGTConfig.model_validate(SMALL)).eval()
@@ -85,13 +107,17 @@ def main() -> None:
         if options.memory:
             with MemoryTracker(interval=0.001) as memory:
                 model(images)
-            print(f"activation peak: {(memory.peak_rss - memory.baseline_rss) / 1e6:.0f} MB, {options.views} views")
+            print(
+                f"activation peak: {(memory.peak_rss - memory.baseline_rss) / 1e6:.0f} MB, {options.views} views"
+            )
             return
         counted = flops.parts(model, flops.count(model, images).by_module)
         rate = gemm_rate()
         total, split = timed(model, images, options.repeats)
         rate = max(rate, gemm_rate())
-    print(f"{options.views} views of {options.size[0]} x {options.size[1]}, one thread, {rate / 1e9:.1f} GFLOP/s in GEMM")
+    print(
+        f"{options.views} views of {options.size[0]} x {options.size[1]}, one thread, {rate / 1e9:.1f} GFLOP/s in GEMM"
+    )
     print(f"{'part':15} {'seconds':>8} {'floor':>8} {'ratio':>6} {'stated official':>16}")
     for name, seconds in split.items():
         floor = 2 * counted[name] / rate
@@ -99,7 +125,9 @@ def main() -> None:
             f"{name:15} {seconds:8.3f} {floor:8.3f} {seconds / floor:6.2f} {STATED_OFFICIAL.get(name, float('nan')):16.2f}"
         )
     floor = 2 * sum(counted.values()) / rate
-    print(f"{'total':15} {total:8.3f} {floor:8.3f} {total / floor:6.2f} {sum(STATED_OFFICIAL.values()):16.2f}")
+    print(
+        f"{'total':15} {total:8.3f} {floor:8.3f} {total / floor:6.2f} {sum(STATED_OFFICIAL.values()):16.2f}"
+    )
 
 
 if __name__ == "__main__":

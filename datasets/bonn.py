@@ -31,10 +31,18 @@ class Bonn(Dataset):
     )
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if (p / "rgb_110").is_dir() and (p / "depth_110").is_dir())
+        return sorted(
+            p.name
+            for p in self.root.iterdir()
+            if (p / "rgb_110").is_dir() and (p / "depth_110").is_dir()
+        )
 
     def frames(self, scene: str) -> list[str]:
-        count = min(len(self._files(scene, "rgb_110")), len(self._files(scene, "depth_110")), len(self._poses(scene)))
+        count = min(
+            len(self._files(scene, "rgb_110")),
+            len(self._files(scene, "depth_110")),
+            len(self._poses(scene)),
+        )
         return [str(n) for n in range(count)]
 
     def _files(self, scene: str, folder: str) -> list[str]:
@@ -45,7 +53,11 @@ class Bonn(Dataset):
 
     def read(self, scene: str, frame: str) -> Frame:
         folder, number = self.root / scene, int(frame)
-        images, maps, poses = self._files(scene, "rgb_110"), self._files(scene, "depth_110"), self._poses(scene)
+        images, maps, poses = (
+            self._files(scene, "rgb_110"),
+            self._files(scene, "depth_110"),
+            self._poses(scene),
+        )
         if number >= min(len(images), len(maps), len(poses)):
             raise Bench3RError(
                 f"{folder}: no frame {number}: {len(images)} images, {len(maps)} depth maps, {len(poses)} poses"
@@ -53,5 +65,7 @@ class Bonn(Dataset):
         image = read_image(folder / "rgb_110" / images[number])
         fx, fy, cx, cy = (v * image.shape[1] / 640 for v in CAMERA)
         k = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        pose = pose_from_quaternion(poses[number][1], f"{folder / 'groundtruth_110.txt'}, row {number + 1}")
+        pose = pose_from_quaternion(
+            poses[number][1], f"{folder / 'groundtruth_110.txt'}, row {number + 1}"
+        )
         return Frame(image, k, pose, read_depth_png(folder / "depth_110" / maps[number], SCALE))

@@ -30,11 +30,14 @@ def read_annotations(path: Path) -> dict[str, list[dict[str, Any]]]:
     except (OSError, ValueError, EOFError) as error:
         raise Bench3RError(f"{path}: unreadable annotations ({error})") from error
     if not isinstance(stored, dict):
-        raise Bench3RError(f"{path}: expected an object of sequences, found {type(stored).__name__}")
+        raise Bench3RError(
+            f"{path}: expected an object of sequences, found {type(stored).__name__}"
+        )
     return {
-        name: frames for name, frames in sorted(stored.items())
+        name: frames
+        for name, frames in sorted(stored.items())
         if len(frames) >= LEAST_FRAMES and all(abs(sum(f["T"])) <= LARGEST_SHIFT for f in frames)
-    }  # fmt: skip
+    }
 
 
 class CO3Dv2(Dataset):
@@ -80,5 +83,11 @@ class CO3Dv2(Dataset):
         check_rotation(w2c, f"{self.root}: {scene}, frame {frame}")
         unit = min(h, w) / 2
         (fx, fy), (px, py) = row["focal_length"], row["principal_point"]
-        k = np.array([[fx * unit, 0, w / 2 - px * unit - 0.5], [0, fy * unit, h / 2 - py * unit - 0.5], [0, 0, 1]])
+        k = np.array(
+            [
+                [fx * unit, 0, w / 2 - px * unit - 0.5],
+                [0, fy * unit, h / 2 - py * unit - 0.5],
+                [0, 0, 1],
+            ]
+        )
         return Frame(image, k, np.linalg.inv(w2c))

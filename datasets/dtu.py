@@ -33,7 +33,10 @@ def read_observation(mask: Path, plane: Path) -> Observation:
             raise Bench3RError(f"{path}: the file lacks {', '.join(missing)}")
         found |= {k: stored[k] for k in keys}
     return Observation(
-        found["ObsMask"], found["BB"].astype(float), float(found["Res"].item()), found["P"].astype(float).ravel()
+        found["ObsMask"],
+        found["BB"].astype(float),
+        float(found["Res"].item()),
+        found["P"].astype(float).ravel(),
     )
 
 
@@ -61,13 +64,24 @@ class DTU(Dataset):
         return folder if folder.is_dir() else None
 
     def scenes(self) -> list[str]:
-        folders = [p for p in (self._rectified or self.root).iterdir() if p.name.startswith("scan") and p.is_dir()]
-        names = [p.name for p in folders if p.name[4:].isdigit() and (self._rectified or (p / "cams").is_dir())]
+        folders = [
+            p
+            for p in (self._rectified or self.root).iterdir()
+            if p.name.startswith("scan") and p.is_dir()
+        ]
+        names = [
+            p.name
+            for p in folders
+            if p.name[4:].isdigit() and (self._rectified or (p / "cams").is_dir())
+        ]
         return sorted(names, key=lambda n: int(n[4:]))
 
     def frames(self, scene: str) -> list[str]:
         if self._rectified:
-            names = (re.fullmatch(rf"rect_(\d+)_{LIGHT}_r5000\.png", p.name) for p in (self._rectified / scene).iterdir())
+            names = (
+                re.fullmatch(rf"rect_(\d+)_{LIGHT}_r5000\.png", p.name)
+                for p in (self._rectified / scene).iterdir()
+            )
             return [f"{n - 1:08d}" for n in sorted(int(m[1]) for m in names if m)]
         return sorted((p.stem for p in (self.root / scene / "images").glob("*.jpg")), key=int)
 
@@ -76,7 +90,10 @@ class DTU(Dataset):
         if self._rectified:
             image = self._rectified / scene / f"rect_{int(frame) + 1:03d}_{LIGHT}_r5000.png"
             return image, self.root / "Cameras" / f"{frame}_cam.txt"
-        return self.root / scene / "images" / f"{frame}.jpg", self.root / scene / "cams" / f"{frame}_cam.txt"
+        return (
+            self.root / scene / "images" / f"{frame}.jpg",
+            self.root / scene / "cams" / f"{frame}_cam.txt",
+        )
 
     def read(self, scene: str, frame: str) -> Frame:
         picture, camera = self._files(scene, frame)
@@ -84,8 +101,10 @@ class DTU(Dataset):
         check_rotation(w2c, str(camera))
         image = read_image(picture)
         if abs(k[0, 2] / image.shape[1] - 0.5) > 0.1:
-            raise Bench3RError(f"{camera}: the intrinsics are for another image size (cx {k[0, 2]:.1f}, image width "
-                               f"{image.shape[1]})")  # fmt: skip
+            raise Bench3RError(
+                f"{camera}: the intrinsics are for another image size (cx {k[0, 2]:.1f}, image width "
+                f"{image.shape[1]})"
+            )
         return Frame(image, k, np.linalg.inv(w2c), self._truth(scene, frame, image.shape[:2]))
 
     def _truth(self, scene: str, frame: str, size: tuple[int, int]) -> np.ndarray | None:
@@ -106,7 +125,9 @@ class DTU(Dataset):
         depth = read_depth_npy(path)
         mask = read_image(folder / "binary_masks" / f"{frame}.png")[..., 0] > 127
         if depth.shape != size or mask.shape != size:
-            raise Bench3RError(f"{path}: image {size}, depth {depth.shape} and mask {mask.shape} differ in size")
+            raise Bench3RError(
+                f"{path}: image {size}, depth {depth.shape} and mask {mask.shape} differ in size"
+            )
         return np.where(mask, np.nan_to_num(depth, nan=0, posinf=0, neginf=0), 0).astype(np.float32)
 
     def surface(self, scene: str) -> np.ndarray:
@@ -117,7 +138,9 @@ class DTU(Dataset):
         """Masks and planes of the official SampleSet; None when it is not there."""
         number = int(scene[4:])
         for folder in ("SampleSet/MVS Data/ObsMask", "SampleSet/mvs_data/ObsMask"):
-            mask, plane = (self.root / folder / n for n in (f"ObsMask{number}_10.mat", f"Plane{number}.mat"))
+            mask, plane = (
+                self.root / folder / n for n in (f"ObsMask{number}_10.mat", f"Plane{number}.mat")
+            )
             if mask.is_file() and plane.is_file():
                 return read_observation(mask, plane)
         return None
@@ -132,7 +155,10 @@ class DTU(Dataset):
         for i in range(frames):
             depth = 1000 * data.views.depth[i]
             layout.save_image(folder / "images" / f"{i:08d}.jpg", data.views.images[i])
-            layout.save_image(folder / "binary_masks" / f"{i:08d}.png", np.where(depth > 0, 255, 0).astype(np.uint8))
+            layout.save_image(
+                folder / "binary_masks" / f"{i:08d}.png",
+                np.where(depth > 0, 255, 0).astype(np.uint8),
+            )
             np.save(folder / "depths" / f"{i:08d}.npy", depth)
             w2c = np.linalg.inv(data.views.c2w[i])
             w2c[:3, 3] *= 1000

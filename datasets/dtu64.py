@@ -31,7 +31,11 @@ class DTU64(Dataset):
     procedural_style = "tabletop"
 
     def scenes(self) -> list[str]:
-        names = [p.name for p in self.root.iterdir() if p.name.startswith("scan") and (p / "image").is_dir()]
+        names = [
+            p.name
+            for p in self.root.iterdir()
+            if p.name.startswith("scan") and (p / "image").is_dir()
+        ]
         return sorted(names, key=lambda n: (int(n[4:]) if n[4:].isdigit() else 0, n))
 
     def frames(self, scene: str) -> list[str]:
@@ -45,8 +49,10 @@ class DTU64(Dataset):
         path = self.root / scene / "image" / f"{frame}.png"
         image = read_image(path)
         if abs(k[0, 2] / image.shape[1] - 0.5) > 0.1:
-            raise Bench3RError(f"{cam}: the intrinsics are for another size than {path} "
-                               f"(cx {k[0, 2]:.1f}, image width {image.shape[1]})")  # fmt: skip
+            raise Bench3RError(
+                f"{cam}: the intrinsics are for another size than {path} "
+                f"(cx {k[0, 2]:.1f}, image width {image.shape[1]})"
+            )
         return Frame(image, k, np.linalg.inv(w2c))
 
     @classmethod
@@ -55,11 +61,18 @@ class DTU64(Dataset):
 
         data = layout.generate("tabletop", seed, frames, (120, 160))
         for i in range(frames):
-            number = index * frames + i  # cameras are shared by all scans: every scan has numbers of its own
+            number = (
+                index * frames + i
+            )  # cameras are shared by all scans: every scan has numbers of its own
             layout.save_image(root / scene / "image" / f"{number:06d}.png", data.views.images[i])
             w2c = np.linalg.inv(data.views.c2w[i])
             w2c[:3, 3] *= 1000
-            write_cam(root / "Cameras" / f"{number:08d}_cam.txt", w2c, data.views.intrinsics[i], 1000 * data.views.depth[i])
+            write_cam(
+                root / "Cameras" / f"{number:08d}_cam.txt",
+                w2c,
+                data.views.intrinsics[i],
+                1000 * data.views.depth[i],
+            )
 
     @staticmethod
     def procedural_scene_name(index: int) -> str:

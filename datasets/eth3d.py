@@ -38,19 +38,23 @@ class ETH3D(Dataset):
     label = "ETH3D"
     scene_type = "real-world"
     licence = "CC BY-NC-SA 4.0"
-    obtain = (
-        "Download multi_view_training_dslr_jpg.7z and the *_dslr_depth.7z of https://www.eth3d.net/datasets and unpack them."
-    )
+    obtain = "Download multi_view_training_dslr_jpg.7z and the *_dslr_depth.7z of https://www.eth3d.net/datasets and unpack them."
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if (p / "dslr_calibration_jpg" / "images.txt").is_file())
+        return sorted(
+            p.name
+            for p in self.root.iterdir()
+            if (p / "dslr_calibration_jpg" / "images.txt").is_file()
+        )
 
     def _images(self, scene: str) -> dict[str, pycolmap.Image]:
         path = self.root / scene / "dslr_calibration_jpg"
         try:
             return {i.name: i for i in sorted(model(path).images.values(), key=lambda i: i.name)}
         except UnicodeDecodeError as error:
-            raise Bench3RError(f"{path / 'images.txt'}: an image's name is no text ({error})") from error
+            raise Bench3RError(
+                f"{path / 'images.txt'}: an image's name is no text ({error})"
+            ) from error
 
     def frames(self, scene: str) -> list[str]:
         return list(self._images(scene))
@@ -58,7 +62,9 @@ class ETH3D(Dataset):
     def read(self, scene: str, frame: str) -> Frame:
         folder, images = self.root / scene, self._images(scene)
         if frame not in images:
-            raise Bench3RError(f"{folder / 'dslr_calibration_jpg' / 'images.txt'}: no image {frame!r}")
+            raise Bench3RError(
+                f"{folder / 'dslr_calibration_jpg' / 'images.txt'}: no image {frame!r}"
+            )
         camera = model(folder / "dslr_calibration_jpg").cameras[images[frame].camera_id]
         picture = read_image(inside(folder / "images", frame))
         if picture.shape[:2] != (camera.height, camera.width):

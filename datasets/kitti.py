@@ -28,7 +28,11 @@ class Kitti(Dataset):
         folder = self.root / "image_gathered"
         if not folder.is_dir():
             raise Bench3RError(f"{folder}: folder is missing. {self.obtain}")
-        return sorted(p.name for p in folder.iterdir() if (self.root / "groundtruth_depth_gathered" / p.name).is_dir())
+        return sorted(
+            p.name
+            for p in folder.iterdir()
+            if (self.root / "groundtruth_depth_gathered" / p.name).is_dir()
+        )
 
     def frames(self, scene: str) -> list[str]:
         kept = {p.name for p in (self.root / "groundtruth_depth_gathered" / scene).glob("*.png")}
@@ -40,5 +44,7 @@ class Kitti(Dataset):
         path = self.root / "groundtruth_depth_gathered" / scene / f"{frame}.png"
         depth = read_depth_png(path, 256)
         if depth.shape != image.shape[:2]:
-            raise Bench3RError(f"{path}: depth {depth.shape} and image {image.shape[:2]} differ in size")
+            raise Bench3RError(
+                f"{path}: depth {depth.shape} and image {image.shape[:2]} differ in size"
+            )
         return Frame(image, np.full((3, 3), np.nan), np.full((4, 4), np.nan), depth)

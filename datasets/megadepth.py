@@ -19,14 +19,18 @@ def read_exr(path: Path) -> np.ndarray:
     try:
         import OpenEXR
     except ImportError as error:
-        raise Bench3RError(f"{path}: reading .exr needs OpenEXR: pip install 'bench3r[exr]', or convert to .npy") from error
+        raise Bench3RError(
+            f"{path}: reading .exr needs OpenEXR: pip install 'bench3r[exr]', or convert to .npy"
+        ) from error
     try:
         with OpenEXR.File(str(path), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
     except Exception as error:  # the binding raises RuntimeError and its own types
         raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
     if len(channels) != 1:
-        raise Bench3RError(f"{path}: expected one channel, found {', '.join(sorted(channels)) or 'none'}")
+        raise Bench3RError(
+            f"{path}: expected one channel, found {', '.join(sorted(channels)) or 'none'}"
+        )
     return next(iter(channels.values()))
 
 
@@ -56,11 +60,16 @@ class MegaDepth(Dataset):
         path = folder / f"{frame}.npz"
         arrays = read_npz(path)
         if not {"intrinsics", "cam2world"} <= arrays.keys():
-            raise Bench3RError(f"{path}: expected intrinsics and cam2world, found {', '.join(arrays)}")
+            raise Bench3RError(
+                f"{path}: expected intrinsics and cam2world, found {', '.join(arrays)}"
+            )
         pose = arrays["cam2world"].astype(np.float64)
         check_rotation(pose, str(path))
         return Frame(
-            read_image(folder / f"{frame}.jpg"), arrays["intrinsics"].astype(np.float64), pose, self._depth(folder, frame)
+            read_image(folder / f"{frame}.jpg"),
+            arrays["intrinsics"].astype(np.float64),
+            pose,
+            self._depth(folder, frame),
         )
 
     def _depth(self, folder: Path, frame: str) -> np.ndarray:

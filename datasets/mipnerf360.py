@@ -14,7 +14,11 @@ from bench3r.api.scene import Frame
 from bench3r.data.formats.files import inside
 from bench3r.data.formats.images import read_depth_npy, read_image
 
-LEAST_TRACK, LARGEST_ERROR, LEAST_ANGLE = 4, 1.0, 3.0  # images, pixels, degrees: what makes a sparse point trusted
+LEAST_TRACK, LARGEST_ERROR, LEAST_ANGLE = (
+    4,
+    1.0,
+    3.0,
+)  # images, pixels, degrees: what makes a sparse point trusted
 PINHOLE = ("SIMPLE_PINHOLE", "PINHOLE")
 
 
@@ -53,14 +57,18 @@ class MipNeRF360(Dataset):
         try:
             return sorted(image.name for image in self._model(scene).images.values())
         except UnicodeDecodeError as error:
-            raise Bench3RError(f"{self.root / scene / 'sparse' / '0'}: an image's name is no text ({error})") from error
+            raise Bench3RError(
+                f"{self.root / scene / 'sparse' / '0'}: an image's name is no text ({error})"
+            ) from error
 
     def _folder(self, scene: str) -> Path:
         """images_4 outdoors and images_2 indoors are usual; the smallest folder that is there is enough for models."""
         for name in ("images_8", "images_4", "images_2", "images"):
             if (self.root / scene / name).is_dir():
                 return self.root / scene / name
-        raise Bench3RError(f"{self.root / scene}: none of images, images_2, images_4, images_8 is there")
+        raise Bench3RError(
+            f"{self.root / scene}: none of images, images_2, images_4, images_8 is there"
+        )
 
     def read(self, scene: str, frame: str) -> Frame:
         """One frame; intrinsics scaled from the full resolution to the image file, COLMAP's half pixel removed."""
@@ -70,7 +78,9 @@ class MipNeRF360(Dataset):
             raise Bench3RError(f"{self.root / scene}: image {frame!r} is not in the COLMAP model")
         camera = model.cameras[found[0].camera_id]
         if camera.model.name not in PINHOLE:
-            raise Bench3RError(f"{self.root / scene}: camera model {camera.model.name}, expected {' or '.join(PINHOLE)}")
+            raise Bench3RError(
+                f"{self.root / scene}: camera model {camera.model.name}, expected {' or '.join(PINHOLE)}"
+            )
         image = read_image(inside(self._folder(scene), frame))
         h, w = image.shape[:2]
         k = np.diag([w / camera.width, h / camera.height, 1.0]) @ camera.calibration_matrix()
@@ -100,7 +110,9 @@ class MipNeRF360(Dataset):
     @staticmethod
     def _angle(model: pycolmap.Reconstruction, point: pycolmap.Point3D) -> float:
         """Largest angle in degrees between the rays that see a point."""
-        centres = np.array([model.images[e.image_id].projection_center() for e in point.track.elements])
+        centres = np.array(
+            [model.images[e.image_id].projection_center() for e in point.track.elements]
+        )
         rays = centres - point.xyz
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         return float(np.degrees(np.arccos(np.clip((rays @ rays.T).min(), -1, 1))))
@@ -111,7 +123,9 @@ class MipNeRF360(Dataset):
             return None
         depth = read_depth_npy(path)
         step = depth.shape[0] // size[0]
-        return depth[step // 2 :: step, step // 2 :: step]  # the pixel nearest to each coarse pixel's centre
+        return depth[
+            step // 2 :: step, step // 2 :: step
+        ]  # the pixel nearest to each coarse pixel's centre
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
@@ -127,7 +141,14 @@ class MipNeRF360(Dataset):
             np.save(folder / "truth" / "depth" / f"{Path(name).stem}.npy", data.views.depth[i])
         points = layout.surface_samples(data.mesh, 20000, seed % 2**31)
         np.save(folder / "truth" / "surface.npy", points.astype(np.float32))
-        write_colmap(folder / "sparse" / "0", names, data.views.intrinsics[0], data.views.c2w, (240, 320), points[:2000])
+        write_colmap(
+            folder / "sparse" / "0",
+            names,
+            data.views.intrinsics[0],
+            data.views.c2w,
+            (240, 320),
+            points[:2000],
+        )
 
     @staticmethod
     def procedural_scene_name(index: int) -> str:
@@ -136,13 +157,20 @@ class MipNeRF360(Dataset):
 
 
 def write_colmap(
-    path: Path, names: list[str], k: np.ndarray, c2w: np.ndarray, size: tuple[int, int], points: np.ndarray
+    path: Path,
+    names: list[str],
+    k: np.ndarray,
+    c2w: np.ndarray,
+    size: tuple[int, int],
+    points: np.ndarray,
 ) -> None:
     """Write a binary COLMAP model with one PINHOLE camera, posed images and their sparse points."""
     path.mkdir(parents=True, exist_ok=True)
     model = pycolmap.Reconstruction()
     parameters = [k[0, 0], k[1, 1], k[0, 2] + 0.5, k[1, 2] + 0.5]
-    camera = pycolmap.Camera(model="PINHOLE", width=size[1], height=size[0], params=parameters, camera_id=1)
+    camera = pycolmap.Camera(
+        model="PINHOLE", width=size[1], height=size[0], params=parameters, camera_id=1
+    )
     model.add_camera_with_trivial_rig(camera)
     for i, (name, pose) in enumerate(zip(names, c2w, strict=True), 1):
         image = pycolmap.Image(name=name, camera_id=1, image_id=i)

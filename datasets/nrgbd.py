@@ -26,14 +26,22 @@ class NRGBD(Dataset):
     label = "NRGBD"
     scene_type = "indoor"
     licence = "scenes by their authors (CC-BY, CC-0)"
-    obtain = "Download http://kaldir.vc.in.tum.de/neural_rgbd/neural_rgbd_data.zip (7 GB) and unzip it."
+    obtain = (
+        "Download http://kaldir.vc.in.tum.de/neural_rgbd/neural_rgbd_data.zip (7 GB) and unzip it."
+    )
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if (p / "poses.txt").is_file() and (p / "images").is_dir())
+        return sorted(
+            p.name
+            for p in self.root.iterdir()
+            if (p / "poses.txt").is_file() and (p / "images").is_dir()
+        )
 
     def frames(self, scene: str) -> list[str]:
         numbers = (
-            int(m[1]) for p in (self.root / scene / "images").iterdir() if (m := re.fullmatch(r"img(\d+)\.png", p.name))
+            int(m[1])
+            for p in (self.root / scene / "images").iterdir()
+            if (m := re.fullmatch(r"img(\d+)\.png", p.name))
         )
         poses = self._poses(scene)
         return [str(n) for n in sorted(numbers) if n < len(poses) and np.isfinite(poses[n]).all()]
@@ -43,14 +51,18 @@ class NRGBD(Dataset):
         path = self.root / scene / "poses.txt"
         values = read_numbers(path)
         if values.size % 16:
-            raise Bench3RError(f"{path}: expected matrices of 4x4 numbers, found {values.size} numbers")
+            raise Bench3RError(
+                f"{path}: expected matrices of 4x4 numbers, found {values.size} numbers"
+            )
         return values.reshape(-1, 4, 4)
 
     def read(self, scene: str, frame: str) -> Frame:
         folder = self.root / scene
         poses = self._poses(scene)
         if int(frame) >= len(poses):
-            raise Bench3RError(f"{folder / 'poses.txt'}: no pose of frame {frame}, the file has {len(poses)}")
+            raise Bench3RError(
+                f"{folder / 'poses.txt'}: no pose of frame {frame}, the file has {len(poses)}"
+            )
         pose = opengl_to_opencv(poses[int(frame)])
         check_rotation(pose, f"{folder / 'poses.txt'}, frame {frame}")
         depth = read_depth_png(folder / "depth" / f"depth{frame}.png", 1000)

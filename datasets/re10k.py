@@ -25,9 +25,7 @@ class RealEstate10K(Dataset):
     unit = "arbitrary"
     has_depth = False
     licence = "cameras CC BY 4.0; the videos are YouTube's"
-    obtain = (
-        "Fetch the videos of https://google.github.io/realestate10k and write images/ and annotations.json per sequence."
-    )
+    obtain = "Fetch the videos of https://google.github.io/realestate10k and write images/ and annotations.json per sequence."
 
     def scenes(self) -> list[str]:
         return sorted(p.parent.name for p in self.root.glob("*/annotations.json"))
@@ -46,12 +44,19 @@ class RealEstate10K(Dataset):
         rows, where = self._rows(scene), f"{self.root / scene / 'annotations.json'}, frame {frame}"
         try:
             row = rows[int(frame)]
-            k, w2c = np.array(row["intrinsics"], float).reshape(3, 3), np.array(row["extrinsics"], float).reshape(4, 4)
+            k, w2c = (
+                np.array(row["intrinsics"], float).reshape(3, 3),
+                np.array(row["extrinsics"], float).reshape(4, 4),
+            )
             path = Path(row["filepath"])
         except (IndexError, KeyError, ValueError, TypeError) as error:
-            raise Bench3RError(f"{where}: expected filepath, intrinsics 3x3 and extrinsics 4x4 ({error!r})") from error
+            raise Bench3RError(
+                f"{where}: expected filepath, intrinsics 3x3 and extrinsics 4x4 ({error!r})"
+            ) from error
         check_rotation(w2c, where)
         folder = self.root / scene
-        places = () if path.is_absolute() else (inside(folder, str(path)), inside(self.root, str(path)))
+        places = (
+            () if path.is_absolute() else (inside(folder, str(path)), inside(self.root, str(path)))
+        )
         image = read_image(next((p for p in places if p.exists()), folder / "images" / path.name))
         return Frame(image, k, np.linalg.inv(w2c))

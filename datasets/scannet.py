@@ -47,14 +47,20 @@ class ScanNet(Dataset):
     procedural_style = "room"
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir()
-                      if (p / "pose").is_dir() or (p / "cam").is_dir() or (p / f"{p.name}.sens").is_file())  # fmt: skip
+        return sorted(
+            p.name
+            for p in self.root.iterdir()
+            if (p / "pose").is_dir() or (p / "cam").is_dir() or (p / f"{p.name}.sens").is_file()
+        )
 
     def frames(self, scene: str) -> list[str]:
         if stream := self._stream(scene):
             return [str(i) for i, pose in enumerate(stream.poses) if np.isfinite(pose).all()]
         folder, pattern = ("cam", "*.npz") if self._processed(scene) else ("pose", "*.txt")
-        stems = sorted((p.stem for p in (self.root / scene / folder).glob(pattern) if p.stem.isdigit()), key=int)
+        stems = sorted(
+            (p.stem for p in (self.root / scene / folder).glob(pattern) if p.stem.isdigit()),
+            key=int,
+        )
         return [s for s in stems if np.isfinite(self._pose(scene, s)).all()]
 
     def _processed(self, scene: str) -> bool:
@@ -71,7 +77,9 @@ class ScanNet(Dataset):
         """Pose and intrinsics of the processed layout."""
         path = self.root / scene / "cam" / f"{frame}.npz"
         arrays = read_npz(path)
-        if arrays.get("pose", np.zeros(0)).shape != (4, 4) or arrays.get("intrinsics", np.zeros(0)).shape != (3, 3):
+        if arrays.get("pose", np.zeros(0)).shape != (4, 4) or arrays.get(
+            "intrinsics", np.zeros(0)
+        ).shape != (3, 3):
             raise Bench3RError(f"{path}: expected pose [4, 4] and intrinsics [3, 3]")
         return arrays
 
@@ -95,9 +103,16 @@ class ScanNet(Dataset):
         image = read_image(folder / "color" / f"{frame}.jpg")
         pose = self._pose(scene, frame)
         check_rotation(
-            pose, f"{folder}: pose of frame {frame}" if self._processed(scene) else str(folder / "pose" / f"{frame}.txt")
+            pose,
+            f"{folder}: pose of frame {frame}"
+            if self._processed(scene)
+            else str(folder / "pose" / f"{frame}.txt"),
         )
-        k = self._cam(scene, frame)["intrinsics"] if self._processed(scene) else self._intrinsics(scene)
+        k = (
+            self._cam(scene, frame)["intrinsics"]
+            if self._processed(scene)
+            else self._intrinsics(scene)
+        )
         return Frame(at_size_of(depth, image), k.astype(np.float64), pose, depth)
 
     def _read_stream(self, stream: SensFile, frame: str) -> Frame:

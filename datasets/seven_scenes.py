@@ -35,7 +35,9 @@ class SevenScenes(Dataset):
 
     def frames(self, scene: str) -> list[str]:
         files = (self.root / scene).glob("frame-*.pose.txt")
-        stems = sorted((p.name.removesuffix(".pose.txt") for p in files), key=lambda s: int(s.split("-")[1]))
+        stems = sorted(
+            (p.name.removesuffix(".pose.txt") for p in files), key=lambda s: int(s.split("-")[1])
+        )
         return [s for s in stems if np.isfinite(self._pose(scene, s)).all()]
 
     def _pose(self, scene: str, frame: str) -> np.ndarray:
@@ -50,7 +52,9 @@ class SevenScenes(Dataset):
         path = folder / f"{frame}.color.png"
         image = read_image(path if path.exists() else folder / f"{frame}.color.jpg")
         if depth.shape != SIZE or image.shape[:2] != SIZE:
-            raise Bench3RError(f"{folder / frame}: colour {image.shape[:2]} and depth {depth.shape}, expected {SIZE}")
+            raise Bench3RError(
+                f"{folder / frame}: colour {image.shape[:2]} and depth {depth.shape}, expected {SIZE}"
+            )
         k = np.array([[DEPTH_FOCAL, 0, 320.0], [0, DEPTH_FOCAL, 240.0], [0, 0, 1]])
         return Frame(_to_depth_camera(image), k, pose, depth)
 

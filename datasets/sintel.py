@@ -23,7 +23,9 @@ def read_depth(path: Path) -> np.ndarray:
         raise Bench3RError(f"{path}: not a Sintel depth file (its first number must be {TAG})")
     width, height = np.frombuffer(data[4:12], "<i4").tolist()
     if len(data) != 12 + 4 * width * height:
-        raise Bench3RError(f"{path}: {len(data) - 12} bytes of pixels, expected {4 * width * height} for {width} x {height}")
+        raise Bench3RError(
+            f"{path}: {len(data) - 12} bytes of pixels, expected {4 * width * height} for {width} x {height}"
+        )
     return np.frombuffer(data[12:], "<f4").reshape(height, width)
 
 
@@ -53,7 +55,9 @@ class Sintel(Dataset):
         folder = self.root / "training" / "final"
         if not folder.is_dir():
             raise Bench3RError(f"{folder}: folder is missing. {self.obtain}")
-        return sorted(p.name for p in folder.iterdir() if (self.root / "training" / "depth" / p.name).is_dir())
+        return sorted(
+            p.name for p in folder.iterdir() if (self.root / "training" / "depth" / p.name).is_dir()
+        )
 
     def frames(self, scene: str) -> list[str]:
         files = (self.root / "training" / "final" / scene).glob("frame_*.png")
@@ -69,5 +73,9 @@ class Sintel(Dataset):
             read_depth(folder / "depth" / scene / f"{frame}.dpt"),
         )
         if depth.shape != image.shape[:2]:
-            raise Bench3RError(f"{folder / 'depth' / scene / frame}.dpt: depth {depth.shape}, image {image.shape[:2]}")
-        return Frame(image, k, np.linalg.inv(w2c), np.where(np.isfinite(depth), depth, 0).astype(np.float32))
+            raise Bench3RError(
+                f"{folder / 'depth' / scene / frame}.dpt: depth {depth.shape}, image {image.shape[:2]}"
+            )
+        return Frame(
+            image, k, np.linalg.inv(w2c), np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+        )

@@ -18,12 +18,14 @@ from bench3r.data.poses import pose_from_quaternion
 from bench3r.data.undistort import resample_depth, resample_image, undistorted
 
 CAMERAS = {  # by the sequence's name: fx, fy, cx, cy at 640 x 480
-    "freiburg1": (517.3, 516.5, 318.6, 255.3), "freiburg2": (520.9, 521.0, 325.1, 249.7),
+    "freiburg1": (517.3, 516.5, 318.6, 255.3),
+    "freiburg2": (520.9, 521.0, 325.1, 249.7),
     "freiburg3": (535.4, 539.2, 320.1, 247.6),
-}  # fmt: skip
+}
 DISTORTIONS = {  # k1, k2, p1, p2, k3 of OpenCV; the third camera's images are published undistorted
-    "freiburg1": (0.2624, -0.9531, -0.0054, 0.0026, 1.1633), "freiburg2": (0.2312, -0.7849, -0.0033, -0.0001, 0.9172),
-}  # fmt: skip
+    "freiburg1": (0.2624, -0.9531, -0.0054, 0.0026, 1.1633),
+    "freiburg2": (0.2312, -0.7849, -0.0033, -0.0001, 0.9172),
+}
 WITHIN = 0.02  # seconds between an image, its depth map and its pose
 SCALE = 5000  # depth values a metre
 
@@ -33,11 +35,14 @@ def matched(folder: Path) -> dict[str, tuple[str, str, tuple[float, ...]]]:
     """Image file, depth file and pose (t, quaternion xyzw) by the image's timestamp, in temporal order."""
     images, maps = read_list(folder / "rgb.txt"), read_list(folder / "depth.txt")
     poses = read_poses(folder / "groundtruth.txt")
-    depth_of, pose_of = (associate([t for t, _ in images], [t for t, _ in other], WITHIN) for other in (maps, poses))
+    depth_of, pose_of = (
+        associate([t for t, _ in images], [t for t, _ in other], WITHIN) for other in (maps, poses)
+    )
     return {
         Path(name).stem: (name, maps[depth_of[i]][1], poses[pose_of[i]][1])
-        for i, (_, name) in enumerate(images) if i in depth_of and i in pose_of
-    }  # fmt: skip
+        for i, (_, name) in enumerate(images)
+        if i in depth_of and i in pose_of
+    }
 
 
 @cache
@@ -63,7 +68,11 @@ class TumRgbd(Dataset):
     obtain = "Download sequences from https://cvg.cit.tum.de/data/datasets/rgbd-dataset and unpack them side by side."
 
     def scenes(self) -> list[str]:
-        return sorted(p.name for p in self.root.iterdir() if (p / "groundtruth.txt").is_file() and (p / "rgb.txt").is_file())
+        return sorted(
+            p.name
+            for p in self.root.iterdir()
+            if (p / "groundtruth.txt").is_file() and (p / "rgb.txt").is_file()
+        )
 
     def frames(self, scene: str) -> list[str]:
         return list(matched(self.root / scene))
@@ -72,16 +81,25 @@ class TumRgbd(Dataset):
         for name in CAMERAS:
             if name in scene:
                 return name
-        raise Bench3RError(f"{self.root / scene}: the name says no camera: expected one of {', '.join(CAMERAS)} in it")
+        raise Bench3RError(
+            f"{self.root / scene}: the name says no camera: expected one of {', '.join(CAMERAS)} in it"
+        )
 
     def read(self, scene: str, frame: str) -> Frame:
         folder, known = self.root / scene, matched(self.root / scene)
         if frame not in known:
-            raise Bench3RError(f"{folder}: image {frame} has no depth map or pose within {WITHIN} s")
+            raise Bench3RError(
+                f"{folder}: image {frame} has no depth map or pose within {WITHIN} s"
+            )
         image_file, depth_file, pose = known[frame]
-        image, depth = read_image(inside(folder, image_file)), read_depth_png(inside(folder, depth_file), SCALE)
+        image, depth = (
+            read_image(inside(folder, image_file)),
+            read_depth_png(inside(folder, depth_file), SCALE),
+        )
         if depth.shape != image.shape[:2]:
-            raise Bench3RError(f"{folder / depth_file}: depth {depth.shape} and image {image.shape[:2]} differ in size")
+            raise Bench3RError(
+                f"{folder / depth_file}: depth {depth.shape} and image {image.shape[:2]} differ in size"
+            )
         c2w = pose_from_quaternion(pose, f"{folder / 'groundtruth.txt'}, near {frame}")
         camera = self._camera(scene)
         if camera in DISTORTIONS and self.intrinsics == "exact":

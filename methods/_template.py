@@ -37,7 +37,9 @@ class MyMethod(Method):
 
     name = "NAME"  # in configurations; the file is called the same
     label = "NAME"  # in tables
-    hooks = ("attention",)  # what a backbone must let it change; ("schedule",) for which blocks run on which tokens
+    hooks = (
+        "attention",
+    )  # what a backbone must let it change; ("schedule",) for which blocks run on which tokens
     source = "PAPER, VENUE YEAR"
     Options = Options
 

@@ -28,9 +28,15 @@ EARLY = {"pi3": 10 / 18}  # share of the layers; 9 / 24 elsewhere
 class Options(MethodOptions):
     """Which layers change, and how far keys and values are thinned."""
 
-    factor: Literal[2, 4, 6, 9] = Field(9, description="one key and value of so many patches is kept")
-    early: int | None = Field(None, ge=0, description="global layers that attend inside views; None: the published share")
-    last: int | None = Field(None, ge=0, description="last global layers that stay dense; None: a sixth")
+    factor: Literal[2, 4, 6, 9] = Field(
+        9, description="one key and value of so many patches is kept"
+    )
+    early: int | None = Field(
+        None, ge=0, description="global layers that attend inside views; None: the published share"
+    )
+    last: int | None = Field(
+        None, ge=0, description="last global layers that stay dense; None: a sixth"
+    )
     mean: bool = Field(True, description="the mean of the dropped keys and values takes part")
     diagonal: bool = Field(True, description="a token whose own key was dropped sees itself")
 
@@ -45,7 +51,9 @@ class ViewCore(Core):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "avggt")
-        parts = [t.unflatten(2, (layout.views, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v)]
+        parts = [
+            t.unflatten(2, (layout.views, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v)
+        ]
         out = F.scaled_dot_product_attention(*parts)  # [B * S, heads, T, d]
         return out.unflatten(0, (-1, layout.views)).transpose(1, 2).flatten(2, 3)
 

@@ -25,12 +25,23 @@ from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_se
 class Options(MethodOptions):
     """How many key blocks a query block keeps."""
 
-    cdf: float | None = Field(0.97, gt=0, le=1, description="pooled attention mass that the kept blocks reach; None: unused")
-    sparse_ratio: float | None = Field(0.1, ge=0, lt=1, description="at least this share less 1 is kept; None: unused")
+    cdf: float | None = Field(
+        0.97,
+        gt=0,
+        le=1,
+        description="pooled attention mass that the kept blocks reach; None: unused",
+    )
+    sparse_ratio: float | None = Field(
+        0.1, ge=0, lt=1, description="at least this share less 1 is kept; None: unused"
+    )
     q_block: int = Field(128, ge=1)
     k_block: int = Field(64, ge=1)
-    order: Literal["rows", "hilbert"] = Field("rows", description="order of the patches of a view in the blocks")
-    special_keys: Literal["released", "always"] = Field("released", description="whether every special key is always kept")
+    order: Literal["rows", "hilbert"] = Field(
+        "rows", description="order of the patches of a view in the blocks"
+    )
+    special_keys: Literal["released", "always"] = Field(
+        "released", description="whether every special key is always kept"
+    )
 
 
 def hilbert_order(height: int, width: int) -> Tensor:
@@ -75,7 +86,9 @@ def select_blocks(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tenso
 
     ``q``, ``k`` [B, h, P, d] of the patches.
     """
-    pooled = pool_blocks(q, options.q_block) @ pool_blocks(k, options.k_block).mT * q.shape[-1] ** -0.5
+    pooled = (
+        pool_blocks(q, options.q_block) @ pool_blocks(k, options.k_block).mT * q.shape[-1] ** -0.5
+    )
     probability = pooled.softmax(-1)
     falling, order = probability.sort(-1, descending=True)
     blocks = int(probability.shape[-1])
@@ -101,7 +114,9 @@ class BlockSparseCore(Core):
 
     def split(self, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor]:
         """Indices of the special tokens and of the patches, patches in the order of the blocks."""
-        index = torch.arange(layout.views * layout.tokens_per_view, device=device).view(layout.views, -1)
+        index = torch.arange(layout.views * layout.tokens_per_view, device=device).view(
+            layout.views, -1
+        )
         special, patches = index[:, : layout.special], index[:, layout.special :]
         if self.options.order == "hilbert":
             patches = patches[:, hilbert_order(layout.height, layout.width).to(device)]
@@ -123,7 +138,9 @@ class BlockSparseCore(Core):
         out[:, :, patches] = self.patch_attention(q, k, v, special, patches)
         return out
 
-    def patch_attention(self, q: Tensor, k: Tensor, v: Tensor, special: Tensor, patches: Tensor) -> Tensor:
+    def patch_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, special: Tensor, patches: Tensor
+    ) -> Tensor:
         """Outputs [B, h, P, d] of the patch queries."""
         queries = q[:, :, patches]
         _, _, keep = select_blocks(queries, k[:, :, patches], self.options)
@@ -148,13 +165,18 @@ class BlockSparse(Method):
         patches = dense.sequence - special
         queries, keys = math.ceil(patches / o.q_block), math.ceil(patches / o.k_block)
         least = max(1, int(keys * (1 - o.sparse_ratio))) if o.sparse_ratio is not None else keys
-        seen = min(least * o.k_block + special, dense.sequence)  # blocks of special keys are always allowed
+        seen = min(
+            least * o.k_block + special, dense.sequence
+        )  # blocks of special keys are always allowed
 
         def core(a: AttentionShape) -> float:
             dense_rows = 2.0 * special * a.length * a.dim
             return dense_rows + queries * keys * a.dim + 2.0 * queries * o.q_block * seen * a.dim
 
-        return Cost(dense.with_global(core), f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows")
+        return Cost(
+            dense.with_global(core),
+            f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows",
+        )
 
     def apply(self, model: Any) -> None:
         for _, attention in attention_modules(model, "global"):

@@ -18,7 +18,10 @@ class GlobalAlignment(PairwisePredictor):
 
     def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
         o = self.options
-        return align(predictions, AlignmentOptions(o.iterations, o.lr, min_confidence=o.min_confidence, stride=o.stride))
+        return align(
+            predictions,
+            AlignmentOptions(o.iterations, o.lr, min_confidence=o.min_confidence, stride=o.stride),
+        )
 
 
 class Dust3r(Method):
@@ -33,7 +36,11 @@ class Dust3r(Method):
     class Options(PairwiseOptions):
         iterations: int = Field(300, ge=0, description="of global alignment")
         lr: float = Field(0.01, gt=0, description="at the start; a cosine takes it to 1e-6")
-        stride: int = Field(1, ge=1, description="every stride-th pixel is aligned; above 1 is faster than published")
+        stride: int = Field(
+            1,
+            ge=1,
+            description="every stride-th pixel is aligned; above 1 is faster than published",
+        )
 
     def cost(self, dense: BackboneCost) -> Cost:
         return network_cost(dense, self.options)

@@ -38,18 +38,30 @@ HELD_OUT = 3  # every third training scene calibrates instead of fitting
 class Options(MethodOptions):
     """Where and when the trunk may stop."""
 
-    exits: tuple[int, ...] | None = Field(None, description="pairs run at each exit; None: 1/2, 5/8, 3/4, 7/8 of the trunk")
+    exits: tuple[int, ...] | None = Field(
+        None, description="pairs run at each exit; None: 1/2, 5/8, 3/4, 7/8 of the trunk"
+    )
     criterion: Literal["change", "saturation", "learned"] = "change"
-    measure: Literal["depth", "pose"] = Field("depth", description="change: what is compared between exits")
-    threshold: float | None = Field(None, gt=0, description="None: calibrated so that `exit_share` of exits are taken")
-    exit_share: float = Field(0.5, gt=0, le=1, description="share of the criterion's values on training scenes below it")
+    measure: Literal["depth", "pose"] = Field(
+        "depth", description="change: what is compared between exits"
+    )
+    threshold: float | None = Field(
+        None, gt=0, description="None: calibrated so that `exit_share` of exits are taken"
+    )
+    exit_share: float = Field(
+        0.5, gt=0, le=1, description="share of the criterion's values on training scenes below it"
+    )
     probe_views: int = Field(1, ge=1, description="change: views whose depth is decoded at an exit")
-    margin: float = Field(0.1, gt=0, lt=1, description="learned: error rate of the conformal margin")
+    margin: float = Field(
+        0.1, gt=0, lt=1, description="learned: error rate of the conformal margin"
+    )
 
     @field_validator("exits")
     @classmethod
     def _ascending(cls, exits: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if exits is not None and (not exits or exits[0] < 1 or any(b <= a for a, b in itertools.pairwise(exits))):
+        if exits is not None and (
+            not exits or exits[0] < 1 or any(b <= a for a, b in itertools.pairwise(exits))
+        ):
             raise ValueError(f"exits must be ascending numbers of pairs from 1, got {exits}")
         return exits
 
@@ -57,7 +69,9 @@ class Options(MethodOptions):
         """The exits of a trunk of ``pairs``."""
         if self.exits is not None:
             return self.exits
-        return tuple(sorted({max(1, round(pairs * eighths / 8)) for eighths in (4, 5, 6, 7)} - {pairs}))
+        return tuple(
+            sorted({max(1, round(pairs * eighths / 8)) for eighths in (4, 5, 6, 7)} - {pairs})
+        )
 
 
 def relative_change(now: Tensor, before: Tensor) -> Tensor:
@@ -107,16 +121,24 @@ class ExitSchedule(Schedule):
     def __init__(self, model: Any, exits: tuple[int, ...], options: Options) -> None:
         super().__init__()
         self.exits, self.options = exits, options
-        self._decoder = (Decoder(model, options),)  # in a tuple, so that the heads are not registered twice
+        self._decoder = (
+            Decoder(model, options),
+        )  # in a tuple, so that the heads are not registered twice
         special, width = model.trunk.special, model.width
-        self.recoveries = nn.ModuleDict({f"{b}_{t}": Recovery(width, special) for b in exits for t in model.taps if t >= b})
+        self.recoveries = nn.ModuleDict(
+            {f"{b}_{t}": Recovery(width, special) for b in exits for t in model.taps if t >= b}
+        )
         self.register_buffer("threshold", torch.tensor(options.threshold or 0.0))
         if options.criterion == "learned":
             self.probes = nn.ModuleDict({str(b): nn.Linear(4 * width, 1) for b in exits})
 
-    def taps_at(self, pairs: int, output: Tensor, taps: dict[int, Tensor], wanted: tuple[int, ...]) -> dict[int, Tensor]:
+    def taps_at(
+        self, pairs: int, output: Tensor, taps: dict[int, Tensor], wanted: tuple[int, ...]
+    ) -> dict[int, Tensor]:
         """The tapped outputs as if the trunk ended after ``pairs``: those that ran, the others recovered."""
-        return {t: taps[t] if t in taps else self.recoveries[f"{pairs}_{t}"](output) for t in wanted}
+        return {
+            t: taps[t] if t in taps else self.recoveries[f"{pairs}_{t}"](output) for t in wanted
+        }
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
         x, taps, decoded = inputs.tokens, {}, None
@@ -139,20 +161,36 @@ class ExitSchedule(Schedule):
                     return self.output(taps, i + 1, values, evidence)
         return self.output(taps, trunk.depth, values, evidence)
 
-    def output(self, taps: dict[int, Tensor], exit_layer: int, values: list[float], evidence: list[Tensor]) -> TrunkOutput:
+    def output(
+        self, taps: dict[int, Tensor], exit_layer: int, values: list[float], evidence: list[Tensor]
+    ) -> TrunkOutput:
         """What the record will say: pairs run, the criterion's value at each exit that had one."""
-        return TrunkOutput(taps, extras={"exit_layer": exit_layer, "criterion": values, "decided_by": evidence})
+        return TrunkOutput(
+            taps, extras={"exit_layer": exit_layer, "criterion": values, "decided_by": evidence}
+        )
 
     def judge(
-        self, pairs: int, entered: Tensor, output: Tensor, taps: dict[int, Tensor], inputs: TrunkInput, before: Tensor | None
+        self,
+        pairs: int,
+        entered: Tensor,
+        output: Tensor,
+        taps: dict[int, Tensor],
+        inputs: TrunkInput,
+        before: Tensor | None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Criterion per scene [B] after ``pairs`` (None: nothing to compare with yet) and what was decoded there."""
         layout = inputs.layout
         if self.options.criterion == "saturation":
-            return 1 - F.cosine_similarity(entered, output[..., entered.shape[-1] :], dim=-1).mean((1, 2)), None
+            return 1 - F.cosine_similarity(entered, output[..., entered.shape[-1] :], dim=-1).mean(
+                (1, 2)
+            ), None
         if self.options.criterion == "learned":
-            return self.probes[str(pairs)](probe_features(output, layout.special)).squeeze(-1).exp(), None
-        read = inputs.taps if self.options.measure == "depth" else inputs.taps[-1:]  # the camera head reads the last
+            return self.probes[str(pairs)](probe_features(output, layout.special)).squeeze(
+                -1
+            ).exp(), None
+        read = (
+            inputs.taps if self.options.measure == "depth" else inputs.taps[-1:]
+        )  # the camera head reads the last
         now = self._decoder[0](self.taps_at(pairs, output, taps, read), layout)
         return (None if before is None else self._decoder[0].change(now, before)), now
 
@@ -173,12 +211,16 @@ class EarlyExit(Method):
                 f"early_exit: exit after pair {exits[-1]}, but {backbone} at scale {scale} has {pairs} pairs: expected fewer"
             )
         if self.options.criterion == "change" and len(exits) < 2:
-            raise Bench3RError("early_exit: criterion change compares consecutive exits and needs at least two")
+            raise Bench3RError(
+                "early_exit: criterion change compares consecutive exits and needs at least two"
+            )
 
     def cost(self, dense: BackboneCost) -> Cost:
         """With a share ``exit_share`` of the scenes that reach an exit leaving there, as the threshold is calibrated."""
         o, exits = self.options, self.options.at(dense.pairs)
-        change = o.criterion == "change"  # compares two exits, so the first is never taken, and decodes at each
+        change = (
+            o.criterion == "change"
+        )  # compares two exits, so the first is never taken, and decodes at each
         reached, parts = 1.0, {**dense.with_pairs(0), "recoveries": 0.0, "criterion": 0.0}
         for place, run in enumerate([*exits, dense.pairs]):
             last = run == dense.pairs
@@ -208,7 +250,11 @@ class EarlyExit(Method):
         learned = fit_recoveries(model, images, wanted)
         self.apply(model)
         schedule = model.schedule
-        state = {f"recoveries.{a + 1}_{t}.{k}": v for (a, t), part in learned.items() for k, v in part.items()}
+        state = {
+            f"recoveries.{a + 1}_{t}.{k}": v
+            for (a, t), part in learned.items()
+            for k, v in part.items()
+        }
         schedule.load_state_dict({**schedule.state_dict(), **state})
         if self.options.criterion == "learned":
             errors = self._fit_probes(model.to(context.device), images)
@@ -238,15 +284,22 @@ class EarlyExit(Method):
             kept = {t: out.taps[t] for t in model.taps}
             final = decoder(kept, layout)
             for b in schedule.exits:
-                taps = schedule.taps_at(b, out.taps[b - 1], {t: x for t, x in kept.items() if t < b}, model.taps)
+                taps = schedule.taps_at(
+                    b, out.taps[b - 1], {t: x for t, x in kept.items() if t < b}, model.taps
+                )
                 error = relative_change(decoder(taps, layout), final)
                 errors += error.tolist()
-                row = (probe_features(out.taps[b - 1], layout.special), error.clamp(min=1e-6).log()[:, None])
+                row = (
+                    probe_features(out.taps[b - 1], layout.special),
+                    error.clamp(min=1e-6).log()[:, None],
+                )
                 held[b].append(row) if number % HELD_OUT == 0 else statistics[b].add(*row)
         model.schedule = schedule
         for b in schedule.exits:
             weight, bias = statistics[b].solve(PROBE_RIDGE)
-            misses = torch.cat([y - (x.cpu() @ weight.mT + bias).to(y) for x, y in held[b]]).flatten()
+            misses = torch.cat(
+                [y - (x.cpu() @ weight.mT + bias).to(y) for x, y in held[b]]
+            ).flatten()
             probe: Any = schedule.probes[str(b)]
             probe.weight.copy_(weight)
             probe.bias.copy_(bias + float(misses.quantile(1 - self.options.margin)))

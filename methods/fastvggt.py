@@ -26,9 +26,13 @@ class Options(MethodOptions):
 
     start: int = Field(0, ge=0, description="first global layer that merges")
     ratio: float = Field(0.9, ge=0, le=1, description="share of all tokens that are merged at most")
-    protect: float = Field(0.1, ge=0, le=1, description="share of the tokens that are never merged, evenly spaced")
+    protect: float = Field(
+        0.1, ge=0, le=1, description="share of the tokens that are never merged, evenly spaced"
+    )
     cell: int = Field(2, ge=1, description="one destination in every cell of this side")
-    grid: Literal["released", "corrected"] = Field("released", description="how destinations are laid out on odd grids")
+    grid: Literal["released", "corrected"] = Field(
+        "released", description="how destinations are laid out on odd grids"
+    )
     matching: Literal["bf16", "fp32"] = Field("bf16", description="precision of the similarities")
 
 
@@ -41,17 +45,25 @@ def destinations(layout: TokenLayout, cells: Tensor, options: Options) -> Tensor
     views, rows, columns = cells.shape
     r = torch.arange(rows, device=cells.device)[:, None] * side + cells // side
     c = torch.arange(columns, device=cells.device) * side + cells % side
-    width = w if options.grid == "corrected" else columns * side  # the released code forgets the last odd column
+    width = (
+        w if options.grid == "corrected" else columns * side
+    )  # the released code forgets the last odd column
     chosen = torch.zeros(views, h * w, dtype=torch.long, device=cells.device)
     mask = chosen.scatter(1, (r * width + c).flatten(1), torch.ones_like(cells).flatten(1)) > 0
     special = mask.new_ones(views, layout.special)
-    return torch.cat([mask.new_ones(layout.tokens_per_view), torch.cat([special, mask], 1).flatten()])
+    return torch.cat(
+        [mask.new_ones(layout.tokens_per_view), torch.cat([special, mask], 1).flatten()]
+    )
 
 
 def protected(length: int, share: float, device: torch.device) -> Tensor:
     """Evenly spaced token indices, int(share * length) of them."""
     count = int(share * length)
-    return torch.arange(length, device=device)[:: length // count][:count] if count else torch.arange(0, device=device)
+    return (
+        torch.arange(length, device=device)[:: length // count][:count]
+        if count
+        else torch.arange(0, device=device)
+    )
 
 
 class MergingCore(Core):
@@ -69,12 +81,22 @@ class MergingCore(Core):
         cells = torch.randint(side * side, shape, generator=generator).to(x.device)
         alone = protected(len(x), self.options.protect, x.device)
         dtype = torch.bfloat16 if self.options.matching == "bf16" else torch.float32
-        return bipartite_plan(x, destinations(layout, cells, self.options), int(self.options.ratio * len(x)), alone, dtype)
+        return bipartite_plan(
+            x,
+            destinations(layout, cells, self.options),
+            int(self.options.ratio * len(x)),
+            alone,
+            dtype,
+        )
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
-        raise ValueError("fastvggt matches tokens by the block's input: it cannot run under a schedule that packs tokens")
+        raise ValueError(
+            "fastvggt matches tokens by the block's input: it cannot run under a schedule that packs tokens"
+        )
 
-    def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
+    def attend(
+        self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None
+    ) -> Tensor:
         layout = whole_sequence(layout, x.shape[1], "fastvggt")
         q, k, v = attention.project(x, rope)  # [B, heads, N, d]
         outputs = []
@@ -99,12 +121,16 @@ class FastVGGT(Method):
         cells = (dense.grid[0] // o.cell) * (dense.grid[1] // o.cell)
         targets = dense.tokens + (dense.frames - 1) * (dense.special + cells)
         alone = int(o.protect * n)
-        sources = n - targets - alone * (1 - targets / n)  # protected tokens are spread evenly over both
+        sources = (
+            n - targets - alone * (1 - targets / n)
+        )  # protected tokens are spread evenly over both
         merged = min(int(o.ratio * n), sources)
         length = n - merged + alone * targets / n
 
         def core(a: AttentionShape) -> float:
-            return a.dense if a.layer < o.start else sources * targets * a.dim + 2 * length**2 * a.dim
+            return (
+                a.dense if a.layer < o.start else sources * targets * a.dim + 2 * length**2 * a.dim
+            )
 
         return Cost(dense.with_global(core), "protected tokens are spread evenly" if alone else "")
 

@@ -27,8 +27,12 @@ from bench3r.recursion.recovery import Recovery, fit_recoveries
 class Options(MethodOptions):
     """Which pairs are bypassed."""
 
-    start: int | None = Field(None, ge=1, description="first bypassed pair (from 0); None: after an eighth of the trunk")
-    count: int | None = Field(None, ge=1, description="bypassed pairs; None: a quarter of the trunk")
+    start: int | None = Field(
+        None, ge=1, description="first bypassed pair (from 0); None: after an eighth of the trunk"
+    )
+    count: int | None = Field(
+        None, ge=1, description="bypassed pairs; None: a quarter of the trunk"
+    )
 
     def interval(self, pairs: int) -> range:
         """The bypassed pairs of a trunk of ``pairs``."""
@@ -39,11 +43,15 @@ class Options(MethodOptions):
 class SkipSchedule(Schedule):
     """Every pair outside the interval, on every token; inside it only the recoveries of tapped outputs."""
 
-    def __init__(self, trunk: Trunk, width: int, special: int, taps: tuple[int, ...], skipped: range) -> None:
+    def __init__(
+        self, trunk: Trunk, width: int, special: int, taps: tuple[int, ...], skipped: range
+    ) -> None:
         super().__init__()
         self.skipped = skipped
         needed = [t for t in taps if t in skipped and t != skipped[-1]]
-        self.recoveries = nn.ModuleDict({str(t): Recovery(width, special) for t in [*needed, skipped[-1]]})
+        self.recoveries = nn.ModuleDict(
+            {str(t): Recovery(width, special) for t in [*needed, skipped[-1]]}
+        )
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
         x, taps, last = inputs.tokens, {}, None
@@ -84,13 +92,22 @@ class LayerSkip(Method):
     def cost(self, dense: BackboneCost) -> Cost:
         skipped = self.options.interval(dense.pairs)
         recovered = len({t for t in dense.taps if t in skipped} | {skipped[-1]})
-        return Cost({**dense.with_pairs(dense.pairs - len(skipped)), "recoveries": recovered * dense.recovery})
+        return Cost(
+            {
+                **dense.with_pairs(dense.pairs - len(skipped)),
+                "recoveries": recovered * dense.recovery,
+            }
+        )
 
     def apply(self, model: Any) -> None:
         skipped = self.options.interval(model.trunk.depth)
-        model.schedule = SkipSchedule(model.trunk, model.width, model.trunk.special, model.taps, skipped)
+        model.schedule = SkipSchedule(
+            model.trunk, model.width, model.trunk.special, model.taps, skipped
+        )
         kept = [
-            [nn.Identity() if i in skipped else block for i, block in enumerate(blocks)]  # no part of this model
+            [
+                nn.Identity() if i in skipped else block for i, block in enumerate(blocks)
+            ]  # no part of this model
             for blocks in (model.trunk.frame_blocks, model.trunk.global_blocks)
         ]
         model.trunk.replace_blocks(*kept)
@@ -102,4 +119,8 @@ class LayerSkip(Method):
         targets = sorted({t for t in model.taps if t in skipped} | {skipped[-1]})
         wanted = [(skipped.start - 1, t) for t in targets]
         learned = fit_recoveries(model, (scene_images(s, context.device) for s in scenes), wanted)
-        return {f"schedule.recoveries.{b}.{k}": v for (_, b), state in learned.items() for k, v in state.items()}
+        return {
+            f"schedule.recoveries.{b}.{k}": v
+            for (_, b), state in learned.items()
+            for k, v in state.items()
+        }

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
-from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention, pool_blocks, top_blocks
+from bench3r.attention.sparse import (
+    block_sparse_attention,
+    elu_features,
+    linear_attention,
+    pool_blocks,
+    top_blocks,
+)
 from bench3r.models.layers import Attention, Core, TokenLayout
 from bench3r.training.distillation import cosine_weight
 
@@ -32,8 +38,15 @@ SLA_EPS = 1e-5
 class Options(MethodOptions):
     """Which factors apply, and how sparse attention is."""
 
-    variant: Variant = Field("sla_block_fp8", description="which of the paper's factors apply; the default is all")
-    keep_ratio: float = Field(0.3, gt=0, le=1, description="share of the key blocks each query block attends to by softmax")
+    variant: Variant = Field(
+        "sla_block_fp8", description="which of the paper's factors apply; the default is all"
+    )
+    keep_ratio: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="share of the key blocks each query block attends to by softmax",
+    )
     block: int = Field(64, ge=1, description="tokens per block")
     level: Level = Field(
         "block",
@@ -42,9 +55,13 @@ class Options(MethodOptions):
     )
     high: float = Field(0.25, gt=0, le=1, description="three_way: share of critical blocks")
     low: float = Field(0.25, ge=0, le=1, description="three_way: share of negligible blocks")
-    padding: Literal["masked", "released"] = Field("masked", description="the released code lets zero padding take part")
+    padding: Literal["masked", "released"] = Field(
+        "masked", description="the released code lets zero padding take part"
+    )
     qat: bool = Field(True, description="train with simulated FP8 where the variant stores FP8")
-    distill: tuple[float, float] = Field((0.1, 0.01), description="weight of the attention distillation, first and last")
+    distill: tuple[float, float] = Field(
+        (0.1, 0.01), description="weight of the attention distillation, first and last"
+    )
 
     @property
     def sparse(self) -> bool:
@@ -83,24 +100,35 @@ def three_way(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     return probability, classes
 
 
-def sla_blocks(q: Tensor, k: Tensor, keep_ratio: float, q_block: int, k_block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def sla_blocks(
+    q: Tensor, k: Tensor, keep_ratio: float, q_block: int, k_block: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """SLA's released selection: pooled queries, pooled centred keys, their scores and the blocks kept [N, h, Bq, Bk].
 
     Upstream keeps int(ratio * blocks), which may be none; here at least one.
     """
     pooled_q, pooled_k = pool_blocks(q, q_block), pool_blocks(k - k.mean(2, keepdim=True), k_block)
     scores = pooled_q @ pooled_k.mT
-    return pooled_q, pooled_k, scores, top_blocks(scores, max(1, int(keep_ratio * int(scores.shape[-1]))))
+    return (
+        pooled_q,
+        pooled_k,
+        scores,
+        top_blocks(scores, max(1, int(keep_ratio * int(scores.shape[-1])))),
+    )
 
 
-def marginal_linear(q: Tensor, k: Tensor, v: Tensor, classes: Tensor, block: int, eps: float = 1e-6) -> Tensor:
+def marginal_linear(
+    q: Tensor, k: Tensor, v: Tensor, classes: Tensor, block: int, eps: float = 1e-6
+) -> Tensor:
     """Linear attention of features ``q`` over the marginal key blocks (class 0) of each query block.
 
     Memories are summed per key block once; zero-padded features (phi(0) = 1) take part as in the released code when the
     caller pads before taking features.
     """
     length = q.shape[2]
-    q, k, v = (F.pad(x, (0, 0, 0, -x.shape[2] % block)).unflatten(2, (-1, block)) for x in (q, k, v))
+    q, k, v = (
+        F.pad(x, (0, 0, 0, -x.shape[2] % block)).unflatten(2, (-1, block)) for x in (q, k, v)
+    )
     marginal = (classes == 0).to(q.dtype)
     memory = torch.einsum("nhij,nhjde->nhide", marginal, k.mT @ v)
     mass = torch.einsum("nhij,nhjd->nhid", marginal, k.sum(3))
@@ -138,7 +166,9 @@ class SparseLinearCore(Core):
         if self.linear_only:
             return None, linear
         if o.level == "token":
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=top_keys(q, k, o.keep_ratio)), linear
+            return F.scaled_dot_product_attention(
+                q, k, v, attn_mask=top_keys(q, k, o.keep_ratio)
+            ), linear
         released, blocks = o.padding == "released", math.ceil(int(k.shape[2]) / o.block)
         if not released and max(1, round(o.keep_ratio * blocks)) == blocks:  # nothing to choose
             return F.scaled_dot_product_attention(q, k, v), linear
@@ -150,16 +180,22 @@ class SparseLinearCore(Core):
         released = self.options.padding == "released"
         pooled = [pool_blocks(x, self.options.block, released) for x in (q, k)]
         scores = pooled[0] @ pooled[1].mT * q.shape[-1] ** -0.5
-        return scores, top_blocks(scores, max(1, round(self.options.keep_ratio * int(scores.shape[-1]))))
+        return scores, top_blocks(
+            scores, max(1, round(self.options.keep_ratio * int(scores.shape[-1])))
+        )
 
     def _three_way(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         o, released = self.options, self.options.padding == "released"
         _, classes = three_way(q, k, o)
-        sparse = block_sparse_attention(q, k, v, classes == 1, o.block, o.block, zero_padded=released)
+        sparse = block_sparse_attention(
+            q, k, v, classes == 1, o.block, o.block, zero_padded=released
+        )
         if released:
             length = q.shape[2]
             q, k, v = (F.pad(x, (0, 0, 0, -x.shape[2] % o.block)) for x in (q, k, v))
-            return sparse, marginal_linear(elu_features(q), elu_features(k), v, classes, o.block)[:, :, :length]
+            return sparse, marginal_linear(elu_features(q), elu_features(k), v, classes, o.block)[
+                :, :, :length
+            ]
         return sparse, marginal_linear(elu_features(q), elu_features(k), v, classes, o.block)
 
 
@@ -205,7 +241,9 @@ class Lite3R(TrainedMethod):
         for module in list(model.modules()):
             if isinstance(module, Attention):
                 head_dim = module.proj.in_features // module.heads
-                module.core = SparseLinearCore(head_dim, self.options, self.options.variant == "sla_linear_only")
+                module.core = SparseLinearCore(
+                    head_dim, self.options, self.options.variant == "sla_linear_only"
+                )
 
     def prepare_training(self, model: Any) -> None:
         """Simulate FP8 in every linear layer but the projections that learn."""
@@ -228,7 +266,10 @@ class Lite3R(TrainedMethod):
             model.trunk_dtype = torch.bfloat16
             return {"weight_storage": "bf16"}
         if not activations:  # on any hardware: only storage is FP8
-            return {"weight_storage": "fp8_e4m3", "emulated": "FP8 weights are widened before each product"}
+            return {
+                "weight_storage": "fp8_e4m3",
+                "emulated": "FP8 weights are widened before each product",
+            }
         emulated = sum(not m.products for m in model.modules() if isinstance(m, StoredLinear))
         text = f"{emulated} linear layers multiply values read back from FP8 codes, not the codes"
         return {"weight_storage": "fp8_e4m3", "emulated": text if emulated else None}

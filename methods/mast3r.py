@@ -26,8 +26,14 @@ class SparseAlignment(PairwisePredictor):
         o = self.options
         if o.alignment == "global":
             return align(predictions, AlignmentOptions(min_confidence=o.min_confidence))
-        matches = {(i, j): pair_matches(pairs[i, j], pairs[j, i], o.step) for i, j in pairs if i < j and (j, i) in pairs}
-        settings = SparseOptions(iterations=(o.coarse_iterations, o.fine_iterations), trusted=o.trusted)
+        matches = {
+            (i, j): pair_matches(pairs[i, j], pairs[j, i], o.step)
+            for i, j in pairs
+            if i < j and (j, i) in pairs
+        }
+        settings = SparseOptions(
+            iterations=(o.coarse_iterations, o.fine_iterations), trusted=o.trusted
+        )
         return sparse_align(predictions, matches, settings)
 
 
@@ -41,9 +47,15 @@ class Mast3r(Method):
     source = "Leroy et al., Grounding Image Matching in 3D with MASt3R, 2024; Duisterhof et al., MASt3R-SfM, 2024"
 
     class Options(PairwiseOptions):
-        alignment: Literal["sparse", "global"] = Field("sparse", description="by matches, or by all pixels as DUSt3R")
+        alignment: Literal["sparse", "global"] = Field(
+            "sparse", description="by matches, or by all pixels as DUSt3R"
+        )
         step: int = Field(8, ge=1, description="pixels between the seeds of matching")
-        trusted: float = Field(5.0, ge=0, description="confidence of its best match from which a pair counts as matched")
+        trusted: float = Field(
+            5.0,
+            ge=0,
+            description="confidence of its best match from which a pair counts as matched",
+        )
         coarse_iterations: int = Field(300, ge=0, description="of the first stage, in the world")
         fine_iterations: int = Field(300, ge=0, description="of the second stage, in the images")
 

@@ -32,28 +32,40 @@ class Options(MethodOptions):
     """MoR's settings; defaults are those of the released configurations where they carry over."""
 
     max_depth: int = Field(4, ge=1, description="recursions that a patch may take at most")
-    recursions: int = Field(4, ge=1, description="K: recursions that replace the trunk at equal cost")
+    recursions: int = Field(
+        4, ge=1, description="K: recursions that replace the trunk at equal cost"
+    )
     routing: Literal["expert_choice", "token_choice"] = "expert_choice"
     sharing: Pattern = "cycle"
     initialisation: Initialisation = "average"
     caching: Literal["recursion_wise", "recursive_sharing", "latest"] = Field(
-        "recursion_wise", description="keys and values: of active tokens; of the first recursion; each token's latest"
+        "recursion_wise",
+        description="keys and values: of active tokens; of the first recursion; each token's latest",
     )
-    capacity: tuple[float, ...] | None = Field(None, description="share of all patches per recursion; None: (N - r) / N")
+    capacity: tuple[float, ...] | None = Field(
+        None, description="share of all patches per recursion; None: (N - r) / N"
+    )
     gating: Literal["residual", "weighted", "additive"] = Field(
-        "residual", description="residual: block output, gate by straight-through; the others as in the official code"
+        "residual",
+        description="residual: block output, gate by straight-through; the others as in the official code",
     )
     router: Literal["linear", "mlp"] = "linear"
-    activation: Literal["sigmoid", "tanh", "none", "softmax"] = Field("sigmoid", description="softmax: token choice only")
+    activation: Literal["sigmoid", "tanh", "none", "softmax"] = Field(
+        "sigmoid", description="softmax: token choice only"
+    )
     alpha: float = Field(0.1, gt=0, description="factor on the router's activation")
     temperature: float = Field(1.0, gt=0)
-    sampling: Literal["aux_loss", "aux_router", "none"] = Field("aux_loss", description="expert choice: what learns top-k")
+    sampling: Literal["aux_loss", "aux_router", "none"] = Field(
+        "aux_loss", description="expert choice: what learns top-k"
+    )
     aux_weight: float = Field(1e-3, ge=0)
     z_weight: float = Field(1e-5, ge=0)
     balancing: Literal["loss", "loss_free"] = Field("loss", description="token choice")
     balance_weight: float = Field(0.1, ge=0)
     bias_step: float = Field(1e-3, ge=0, description="loss-free balancing: step of the bias")
-    capacity_warmup: float = Field(0.0, ge=0, le=1, description="share of the fine-tuning over which capacity falls")
+    capacity_warmup: float = Field(
+        0.0, ge=0, le=1, description="share of the fine-tuning over which capacity falls"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:
@@ -61,19 +73,29 @@ class Options(MethodOptions):
             raise ValueError(f"max_depth {self.max_depth} exceeds recursions {self.recursions}")
         shares = self.capacities
         if len(shares) != self.max_depth:
-            raise ValueError(f"capacity has {len(shares)} entries, expected one for each of {self.max_depth} recursions")
+            raise ValueError(
+                f"capacity has {len(shares)} entries, expected one for each of {self.max_depth} recursions"
+            )
         if any(not 0 < c <= 1 for c in shares) or any(b > a for a, b in itertools.pairwise(shares)):
-            raise ValueError(f"capacity must be in (0, 1] and must not grow from one recursion to the next, got {shares}")
+            raise ValueError(
+                f"capacity must be in (0, 1] and must not grow from one recursion to the next, got {shares}"
+            )
         if self.caching != "recursion_wise" and shares[0] != 1:
-            raise ValueError(f"caching {self.caching} needs every patch in the first recursion: capacity[0] must be 1")
+            raise ValueError(
+                f"caching {self.caching} needs every patch in the first recursion: capacity[0] must be 1"
+            )
         if self.routing == "expert_choice" and self.activation == "softmax":
-            raise ValueError("activation softmax is for token_choice; expert choice has one logit a patch")
+            raise ValueError(
+                "activation softmax is for token_choice; expert choice has one logit a patch"
+            )
         return self
 
     @property
     def capacities(self) -> tuple[float, ...]:
         """Share of all patches that each recursion takes."""
-        return self.capacity or tuple((self.max_depth - r) / self.max_depth for r in range(self.max_depth))
+        return self.capacity or tuple(
+            (self.max_depth - r) / self.max_depth for r in range(self.max_depth)
+        )
 
 
 class LinearRouter(nn.Module):
@@ -92,7 +114,9 @@ class MLPRouter(nn.Module):
 
     def __init__(self, dim: int, out: int) -> None:
         super().__init__()
-        self.router = nn.Sequential(nn.Linear(dim, 2 * dim, bias=False), nn.GELU(), nn.Linear(2 * dim, out, bias=False))
+        self.router = nn.Sequential(
+            nn.Linear(dim, 2 * dim, bias=False), nn.GELU(), nn.Linear(2 * dim, out, bias=False)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.router(x)
@@ -165,7 +189,9 @@ class TokenChoice(nn.Module):
     def probabilities(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and activated scores [..., depths] of tokens [..., C]."""
         logits = self.mor_router(x / self.options.temperature)
-        activated = logits.softmax(-1) if self.options.activation == "softmax" else torch.sigmoid(logits)
+        activated = (
+            logits.softmax(-1) if self.options.activation == "softmax" else torch.sigmoid(logits)
+        )
         return logits, self.options.alpha * activated
 
     def choose(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,16 +201,24 @@ class TokenChoice(nn.Module):
 
     def losses(self, logits: Tensor, probabilities: Tensor, depth: Tensor) -> dict[str, Tensor]:
         """Balancing loss, the share of tokens per depth, and the z loss, none of them weighted."""
-        ratio = torch.bincount(depth.flatten(), minlength=self.depths).to(probabilities) / depth.numel()
+        ratio = (
+            torch.bincount(depth.flatten(), minlength=self.depths).to(probabilities) / depth.numel()
+        )
         self.last_ratio = ratio.detach()
         balancing = (probabilities.flatten(0, -2).mean(0) * self.depths * ratio).sum()
-        return {"balancing_loss": balancing, "balancing_ratio": ratio, "z_loss": logits.logsumexp(-1).square().mean()}
+        return {
+            "balancing_loss": balancing,
+            "balancing_ratio": ratio,
+            "z_loss": logits.logsumexp(-1).square().mean(),
+        }
 
     @torch.no_grad()
     def move_bias(self) -> None:
         """Loss-free balancing: towards depths that were chosen too rarely, by a fixed step."""
         if self.last_ratio is not None:
-            self.bias += self.options.bias_step * torch.sign(self.last_ratio.mean() - self.last_ratio)
+            self.bias += self.options.bias_step * torch.sign(
+                self.last_ratio.mean() - self.last_ratio
+            )
 
 
 class MoRSchedule(RecursiveSchedule):
@@ -195,7 +229,9 @@ class MoRSchedule(RecursiveSchedule):
         self.options, self.progress = options, 1.0
         self.keys_of_all = options.caching != "recursion_wise"
         if options.routing == "expert_choice":
-            self.routers = nn.ModuleList(ExpertChoice(dim, options) for _ in range(options.max_depth))
+            self.routers = nn.ModuleList(
+                ExpertChoice(dim, options) for _ in range(options.max_depth)
+            )
         else:
             self.router = TokenChoice(dim, options.max_depth, options)
 
@@ -215,7 +251,13 @@ class MoRSchedule(RecursiveSchedule):
         logits, probabilities = self.router.probabilities(x)  # [B, S, P, depths]
         chosen, gate = self.router.choose(probabilities)
         entered = inputs.tokens.flatten(0, 2)
-        routing = Routing(chosen.view(shape) + 1, self.max_depth, facts=facts, gate=gate.flatten(), entered=entered)
+        routing = Routing(
+            chosen.view(shape) + 1,
+            self.max_depth,
+            facts=facts,
+            gate=gate.flatten(),
+            entered=entered,
+        )
         if self.training:
             parts = self.router.losses(logits, probabilities, chosen)
             if self.options.balancing == "loss":
@@ -227,7 +269,9 @@ class MoRSchedule(RecursiveSchedule):
         if self.options.routing == "token_choice":
             return deeper_than(routing.depth, recursion, before.layout)
         layout, patches = before.layout, before.index[before.patches]
-        alive = x[patches].unflatten(0, (layout.batch, -1))  # [B, n, C]: every scene keeps equally many
+        alive = x[patches].unflatten(
+            0, (layout.batch, -1)
+        )  # [B, n, C]: every scene keeps equally many
         router: Any = self.routers[recursion]
         logits = router.logits(alive)
         share = self.options.capacities[recursion]
@@ -251,18 +295,24 @@ class MoRSchedule(RecursiveSchedule):
             z = self.options.z_weight * parts["z_loss"]
             routing.losses["router_z"] = routing.losses.get("router_z", 0) + z
 
-    def combine(self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor) -> Tensor:
+    def combine(
+        self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor
+    ) -> Tensor:
         """Gate the patches; special tokens take the block's output."""
         assert routing.gate is not None
         token_choice = self.options.routing == "token_choice"
         scores = routing.gate[active.patch_index] if token_choice else routing.gate
-        gate = before.new_ones(len(before)).masked_scatter(active.patches, scores.to(before.dtype))[:, None]
+        gate = before.new_ones(len(before)).masked_scatter(active.patches, scores.to(before.dtype))[
+            :, None
+        ]
         if self.options.gating == "residual":
             return before + straight_through(gate) * (after - before) if self.training else after
         gated = (gate if self.options.gating == "weighted" else 1) * after
         if not token_choice:
             return torch.where(active.patches[:, None], before + gated, after)
-        assert routing.entered is not None  # token choice: the gate comes when a patch has taken its last recursion
+        assert (
+            routing.entered is not None
+        )  # token choice: the gate comes when a patch has taken its last recursion
         ends = routing.depth.flatten()[active.patch_index] == recursion + 1
         last = torch.zeros_like(active.patches).masked_scatter(active.patches, ends)
         return torch.where(last[:, None], routing.entered[active.index] + gated, after)
@@ -288,7 +338,10 @@ class MoR(TrainedMethod):
         depths, assumed = assumed_depths(dense)
         patches, choice = dense.tokens - dense.special, o.routing == "expert_choice"
         active = list(o.capacities) if choice else deeper_shares(depths, o.max_depth)
-        sharing, once = Sharing(dense.pairs, o.recursions, o.sharing), o.caching == "recursive_sharing"
+        sharing, once = (
+            Sharing(dense.pairs, o.recursions, o.sharing),
+            o.caching == "recursive_sharing",
+        )
         parts = recursive_parts(dense, sharing, active, o.caching != "recursion_wise", once)
         wide = dense.dim if o.router == "linear" else 2 * dense.dim * (dense.dim + 1)
         scored = 1.0 + sum(active[:-1]) if choice else float(o.max_depth)

@@ -22,8 +22,12 @@ class Oracle(Method):
 
     class Options(MethodOptions):
         depth_noise: float = Field(0.05, ge=0, description="standard deviation of the log depth")
-        rotation_deg: float = Field(2.0, ge=0, description="rotation error of every view but the first")
-        translation: float = Field(0.02, ge=0, description="positional error as a share of the distance between cameras")
+        rotation_deg: float = Field(
+            2.0, ge=0, description="rotation error of every view but the first"
+        )
+        translation: float = Field(
+            0.02, ge=0, description="positional error as a share of the distance between cameras"
+        )
 
     def build(self, context: BuildContext) -> Predictor:
         return lambda images, ground_truth: self.perturb(ground_truth, context.seed)
@@ -38,14 +42,21 @@ class Oracle(Method):
         depth = filled * np.exp(rng.normal(0, self.options.depth_noise, filled.shape))
         c2w, intrinsics = scene.c2w.astype(np.float64), scene.intrinsics
         if not (np.isfinite(c2w).all() and np.isfinite(intrinsics).all()):  # truth has depth alone
-            c2w, intrinsics = np.tile(np.eye(4), (len(c2w), 1, 1)), np.tile(_some_camera(depth), (len(c2w), 1, 1))
+            c2w, intrinsics = (
+                np.tile(np.eye(4), (len(c2w), 1, 1)),
+                np.tile(_some_camera(depth), (len(c2w), 1, 1)),
+            )
         axis = rng.normal(size=(len(c2w), 3))
         axis *= np.radians(self.options.rotation_deg) / np.linalg.norm(axis, axis=1, keepdims=True)
         axis[0] = 0
-        c2w[:, :3, :3] = c2w[:, :3, :3] @ Rotation.from_rotvec(axis).as_matrix()  # about the camera's own centre
+        c2w[:, :3, :3] = (
+            c2w[:, :3, :3] @ Rotation.from_rotvec(axis).as_matrix()
+        )  # about the camera's own centre
         if len(c2w) > 1:
             apart = self.options.translation * np.median(pdist(c2w[:, :3, 3]))
-            c2w[1:, :3, 3] += apart * rng.normal(size=(len(c2w) - 1, 3)) @ c2w[0, :3, :3].T  # in view 0's axes
+            c2w[1:, :3, 3] += (
+                apart * rng.normal(size=(len(c2w) - 1, 3)) @ c2w[0, :3, :3].T
+            )  # in view 0's axes
         return Reconstruction(
             extrinsics=_batch(np.linalg.inv(c2w)[:, :3]),
             intrinsics=_batch(intrinsics),

@@ -53,7 +53,9 @@ class Shallow(TrainedMethod):
     def check(self, backbone: str, scale: str) -> None:
         pairs = trunk_pairs(backbone, scale)
         if pairs * self.options.quarters % 4:
-            raise Bench3RError(f"shallow: {self.options.quarters} quarters of {pairs} pairs is no whole number of pairs")
+            raise Bench3RError(
+                f"shallow: {self.options.quarters} quarters of {pairs} pairs is no whole number of pairs"
+            )
 
     def cost(self, dense: BackboneCost) -> Cost:
         return Cost(dense.with_pairs(dense.pairs * self.options.quarters // 4))
@@ -61,4 +63,6 @@ class Shallow(TrainedMethod):
     def apply(self, model: Any) -> None:
         kept = model.trunk.depth * self.options.quarters // 4
         model.schedule = ShallowSchedule(kept)
-        model.trunk.replace_blocks(model.trunk.frame_blocks[:kept], model.trunk.global_blocks[:kept])
+        model.trunk.replace_blocks(
+            model.trunk.frame_blocks[:kept], model.trunk.global_blocks[:kept]
+        )

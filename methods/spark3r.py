@@ -29,21 +29,43 @@ from bench3r.models.preprocess import scene_images
 
 PROBE_SCENES = 12  # at most
 GROUP = 20  # views; matches beyond are rare (paper)
-SENSITIVE_RATIO = 1.05  # a layer whose error grows by more than this when its factor is raised is sensitive
-PUBLISHED = {"vggt": (11, 16, 24), "pi3": (11, 16, 18), "depth_anything_3": (3, 12, 14)}  # first, last sensitive, of layers
+SENSITIVE_RATIO = (
+    1.05  # a layer whose error grows by more than this when its factor is raised is sensitive
+)
+PUBLISHED = {
+    "vggt": (11, 16, 24),
+    "pi3": (11, 16, 18),
+    "depth_anything_3": (3, 12, 14),
+}  # first, last sensitive, of layers
 
 
 class Options(MethodOptions):
     """Factors and what they apply to. None: by the published schedule."""
 
-    query_factor: int | None = Field(None, ge=1, description="r_Q; None: 1 to 100 views, 2 to 300, 3 to 500, then 4")
-    kv_factor: int | None = Field(None, ge=1, description="r_KV; None: 1 to 100 views, then ceil(views / 40)")
-    layers: Literal["adaptive", "fixed"] = Field("adaptive", description="larger r_KV in layers that are not sensitive")
-    insensitive: int = Field(3, ge=1, description="r_KV of insensitive layers is so many times larger")
-    sensitive: Literal["probe", "published"] = Field("probe", description="where the sensitive layers come from")
-    symmetric: int | None = Field(None, ge=1, description="control: queries, keys and values all merged by this factor")
-    stride: Literal["frames", "staggered"] = Field("frames", description="whole views, or tokens staggered over views")
-    group: int | None = Field(None, ge=1, description="consecutive views in which queries are matched; None: 20 at most")
+    query_factor: int | None = Field(
+        None, ge=1, description="r_Q; None: 1 to 100 views, 2 to 300, 3 to 500, then 4"
+    )
+    kv_factor: int | None = Field(
+        None, ge=1, description="r_KV; None: 1 to 100 views, then ceil(views / 40)"
+    )
+    layers: Literal["adaptive", "fixed"] = Field(
+        "adaptive", description="larger r_KV in layers that are not sensitive"
+    )
+    insensitive: int = Field(
+        3, ge=1, description="r_KV of insensitive layers is so many times larger"
+    )
+    sensitive: Literal["probe", "published"] = Field(
+        "probe", description="where the sensitive layers come from"
+    )
+    symmetric: int | None = Field(
+        None, ge=1, description="control: queries, keys and values all merged by this factor"
+    )
+    stride: Literal["frames", "staggered"] = Field(
+        "frames", description="whole views, or tokens staggered over views"
+    )
+    group: int | None = Field(
+        None, ge=1, description="consecutive views in which queries are matched; None: 20 at most"
+    )
     probe_factor: int = Field(2, ge=1, description="r_KV of all layers in the probe")
     probe_raise: int = Field(2, ge=2, description="and so many times more in the probed layer")
 
@@ -73,7 +95,9 @@ class SparkCore(Core):
     def __init__(self, options: Options, sensitive: bool) -> None:
         super().__init__()
         self.options = options
-        self.register_buffer("ratio", torch.tensor(2.0 if sensitive else 1.0))  # error when raised over error before
+        self.register_buffer(
+            "ratio", torch.tensor(2.0 if sensitive else 1.0)
+        )  # error when raised over error before
         self.forced: int | None = None  # r_KV that the probe asks for
 
     def factors(self, views: int) -> tuple[int, int]:
@@ -93,8 +117,14 @@ class SparkCore(Core):
         outputs = []
         for b in range(len(q)):
             plan = self.plan(k[b].transpose(0, 1).flatten(1), layout, query)
-            keys, values = (plan.merge(t[b]) for t in (k, v)) if symmetric else (_take(k[b], kept), _take(v[b], kept))
-            merged = F.scaled_dot_product_attention(plan.merge(q[b])[None], keys[None], values[None])[0]
+            keys, values = (
+                (plan.merge(t[b]) for t in (k, v))
+                if symmetric
+                else (_take(k[b], kept), _take(v[b], kept))
+            )
+            merged = F.scaled_dot_product_attention(
+                plan.merge(q[b])[None], keys[None], values[None]
+            )[0]
             outputs.append(plan.unmerge(merged))
         return torch.stack(outputs)
 
@@ -102,18 +132,28 @@ class SparkCore(Core):
         """Tokens whose keys and values stay: the first view, special tokens, and every ``factor``-th view or patch."""
         view = torch.arange(layout.views, device=device)[:, None]
         patch = torch.arange(layout.height * layout.width, device=device)
-        stay = (view % factor == 0) if self.options.stride == "frames" else ((patch + view) % factor == 0)
+        stay = (
+            (view % factor == 0)
+            if self.options.stride == "frames"
+            else ((patch + view) % factor == 0)
+        )
         stay = (stay | (view == 0)).expand(layout.views, len(patch))
         special = stay.new_ones(layout.views, layout.special)
         return torch.cat([special, stay], 1).flatten().nonzero().squeeze(1)
 
     def plan(self, metric: Tensor, layout: TokenLayout, factor: int) -> MergePlan:
         """Merging of the patches of each group of views, matched by ``metric`` [N, C]."""
-        token = torch.arange(layout.views * layout.tokens_per_view, device=metric.device).view(layout.views, -1)
+        token = torch.arange(layout.views * layout.tokens_per_view, device=metric.device).view(
+            layout.views, -1
+        )
         patches, size = token[:, layout.special :], self.options.group or min(GROUP, layout.views)
         if size > layout.views:
-            raise ValueError(f"spark3r: group is {size} views, but the scene has only {layout.views}")
-        groups = [g[g >= layout.tokens_per_view] for g in (p.flatten() for p in patches.split(size))]
+            raise ValueError(
+                f"spark3r: group is {size} views, but the scene has only {layout.views}"
+            )
+        groups = [
+            g[g >= layout.tokens_per_view] for g in (p.flatten() for p in patches.split(size))
+        ]
         alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
         return strided_plan(metric, groups, alone, factor)
 
@@ -135,21 +175,33 @@ class Spark3R(Method):
     @property
     def needs_training(self) -> bool:
         """The probe runs in the train stage, unless the layers are given."""
-        return self.options.layers == "adaptive" and self.options.sensitive == "probe" and not self.options.symmetric
+        return (
+            self.options.layers == "adaptive"
+            and self.options.sensitive == "probe"
+            and not self.options.symmetric
+        )
 
     def cost(self, dense: BackboneCost) -> Cost:
         o, sensitive = self.options, published_sensitive(dense.backbone, dense.pairs)
         patches, n = dense.tokens - dense.special, dense.sequence
         query = o.query(dense.frames)
         size = min(o.group or GROUP, dense.frames)
-        views = [min(size, dense.frames - start) - (start == 0) for start in range(0, dense.frames, size)]
-        rows = [(v * patches, math.ceil(v * patches / query)) for v in views]  # tokens and destinations of each group
+        views = [
+            min(size, dense.frames - start) - (start == 0) for start in range(0, dense.frames, size)
+        ]
+        rows = [
+            (v * patches, math.ceil(v * patches / query)) for v in views
+        ]  # tokens and destinations of each group
         merged = dense.tokens + (dense.frames - 1) * dense.special + sum(m for _, m in rows)
         matching = sum((tokens - m) * m for tokens, m in rows) if query > 1 else 0
 
         def core(a: AttentionShape) -> float:
             factor = o.key_value(dense.frames, sensitive[a.layer])
-            whole = math.ceil(dense.frames / factor) if o.stride == "frames" else 1 + (dense.frames - 1) / factor
+            whole = (
+                math.ceil(dense.frames / factor)
+                if o.stride == "frames"
+                else 1 + (dense.frames - 1) / factor
+            )
             keys = merged if o.symmetric else dense.frames * dense.special + whole * patches
             return float(matching * a.dim + 2 * (merged if query > 1 else n) * keys * a.dim)
 
@@ -174,14 +226,21 @@ class Spark3R(Method):
         with torch.inference_mode():
             dense = [_points(model(x)) for x in images]
             self.apply(model)
-            cores: list[Any] = [attention.core for _, attention in attention_modules(model, "global")]
-            low, high = self.options.probe_factor, self.options.probe_factor * self.options.probe_raise
+            cores: list[Any] = [
+                attention.core for _, attention in attention_modules(model, "global")
+            ]
+            low, high = (
+                self.options.probe_factor,
+                self.options.probe_factor * self.options.probe_raise,
+            )
             set_factors(cores, low, None, low)
             before = _error(model, images, dense)
             ratios = {}
             for i, (name, _) in enumerate(attention_modules(model, "global")):
                 set_factors(cores, low, i, high)
-                ratios[f"{name}.core.ratio"] = torch.tensor(_error(model, images, dense) / max(before, 1e-12))
+                ratios[f"{name}.core.ratio"] = torch.tensor(
+                    _error(model, images, dense) / max(before, 1e-12)
+                )
         return ratios
 
 
@@ -194,7 +253,11 @@ def set_factors(cores: list[Any], factor: int, special: int | None, raised: int)
 def _points(out: Any) -> Tensor:
     from bench3r.models.geometry import unproject
 
-    points = out.world_points if out.world_points is not None else unproject(out.depth, out.extrinsics, out.intrinsics)
+    points = (
+        out.world_points
+        if out.world_points is not None
+        else unproject(out.depth, out.extrinsics, out.intrinsics)
+    )
     return points.flatten(0, 3)
 
 

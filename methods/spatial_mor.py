@@ -30,7 +30,14 @@ from bench3r.recursion.depth import (
     region_adjacency,
     violations,
 )
-from bench3r.recursion.packed import KeyValues, LatestKeyValues, StoredKeyValues, Subset, as_grid, deeper_than
+from bench3r.recursion.packed import (
+    KeyValues,
+    LatestKeyValues,
+    StoredKeyValues,
+    Subset,
+    as_grid,
+    deeper_than,
+)
 from bench3r.recursion.schedule import RecursionNorm, RecursiveSchedule, Routing
 from bench3r.recursion.sharing import Initialisation, Pattern, Sharing
 
@@ -39,30 +46,61 @@ class Options(MethodOptions):
     """SpatialMoR's settings; defaults are the paper's where it gives one."""
 
     max_depth: int = Field(4, ge=1, description="recursions that a patch may take at most")
-    recursions: int = Field(4, ge=1, description="K: recursions that replace the trunk at equal cost")
+    recursions: int = Field(
+        4, ge=1, description="K: recursions that replace the trunk at equal cost"
+    )
     routing: Literal["local_context", "region_guided"] = "local_context"
-    caching: Literal["spatial_blending", "region_coherent", "latest", "recursion_wise"] = "spatial_blending"
-    alpha: float = Field(0.75, ge=0, le=1, description="equation 4: share of a patch's new keys and values")
-    beta: float = Field(1.0, ge=0, le=1, description="equation 4: factor on the neighbourhood mean of finished patches")
-    epsilon: float = Field(0.5, gt=0, description="equation 5: largest difference in a region, RMS over the channels")
+    caching: Literal["spatial_blending", "region_coherent", "latest", "recursion_wise"] = (
+        "spatial_blending"
+    )
+    alpha: float = Field(
+        0.75, ge=0, le=1, description="equation 4: share of a patch's new keys and values"
+    )
+    beta: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="equation 4: factor on the neighbourhood mean of finished patches",
+    )
+    epsilon: float = Field(
+        0.5, gt=0, description="equation 5: largest difference in a region, RMS over the channels"
+    )
     neighbourhood: int = Field(3, ge=1, description="side of the router's window, in patches")
     regions: int = Field(16, ge=1, description="SLIC regions per image")
-    lipschitz: bool = Field(True, description="adjacent patches never differ by more than one recursion")
-    patch_sizing: Literal["fixed", "adaptive"] = Field(
-        "fixed", description="adaptive (the paper's rejected alternative): plain 2 x 2 blocks are one token, depth is fixed"
+    lipschitz: bool = Field(
+        True, description="adjacent patches never differ by more than one recursion"
     )
-    merged: float = Field(0.5, ge=0, le=1, description="adaptive: share of the 2 x 2 blocks that are merged, plainest first")
+    patch_sizing: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="adaptive (the paper's rejected alternative): plain 2 x 2 blocks are one token, depth is fixed",
+    )
+    merged: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="adaptive: share of the 2 x 2 blocks that are merged, plainest first",
+    )
     sharing: Pattern = "cycle"
     initialisation: Initialisation = "average"
-    hidden: int | None = Field(None, ge=1, description="width inside the router; None: a third of the model's (256 of 768)")
+    hidden: int | None = Field(
+        None, ge=1, description="width inside the router; None: a third of the model's (256 of 768)"
+    )
     recursion_norm: bool = Field(True, description="layer norm before each recursion")
     balance_weight: float = Field(0.1, ge=0, description="lambda of equation 6")
-    local_balance_weight: float = Field(0.1, ge=0, description="the same inside neighbourhoods, once one depth dominates")
-    local_balance_limit: float = Field(0.9, ge=0, le=1, description="share of a neighbourhood at one depth that is too much")
+    local_balance_weight: float = Field(
+        0.1, ge=0, description="the same inside neighbourhoods, once one depth dominates"
+    )
+    local_balance_limit: float = Field(
+        0.9, ge=0, le=1, description="share of a neighbourhood at one depth that is too much"
+    )
     spatial_weight: float = Field(0.05, ge=0, description="gamma of equation 6")
     delta: float = Field(1.0, ge=0, description="equation 8: allowed difference of depth")
-    warmup: float = Field(0.4, ge=0, le=1, description="share of the fine-tuning at fixed depth 2 (20 of 50 epochs)")
-    unfreeze: float = Field(0.5, ge=0, le=1, description="share of the fine-tuning after which the heads learn too")
+    warmup: float = Field(
+        0.4, ge=0, le=1, description="share of the fine-tuning at fixed depth 2 (20 of 50 epochs)"
+    )
+    unfreeze: float = Field(
+        0.5, ge=0, le=1, description="share of the fine-tuning after which the heads learn too"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:
@@ -71,8 +109,10 @@ class Options(MethodOptions):
         if self.neighbourhood % 2 == 0:
             raise ValueError(f"neighbourhood must be odd, got {self.neighbourhood}")
         if self.patch_sizing == "adaptive" and self.caching != "recursion_wise":
-            raise ValueError(f"patch_sizing adaptive needs caching recursion_wise, got {self.caching}: merged patches have "
-                             "no keys and values of their own")  # fmt: skip
+            raise ValueError(
+                f"patch_sizing adaptive needs caching recursion_wise, got {self.caching}: merged patches have "
+                "no keys and values of their own"
+            )
         return self
 
 
@@ -98,14 +138,18 @@ class SpatialRouter(nn.Module):
         """Patch features [V, C, h, w] -> logits over depths [V, h, w, depths]. Borders repeat the outermost patch."""
         side = self.window // 2
         x = self.norm(patches.movedim(1, -1)).movedim(-1, 1)
-        around = F.unfold(F.pad(x, (side,) * 4, mode="replicate"), self.window)  # [V, C * window^2, h * w]
+        around = F.unfold(
+            F.pad(x, (side,) * 4, mode="replicate"), self.window
+        )  # [V, C * window^2, h * w]
         logits = self.fc2(F.gelu(self.fc1(around.transpose(1, 2))))
         return logits.unflatten(1, patches.shape[-2:])
 
 
 def neighbourhood_mean(x: Tensor) -> Tensor:
     """Mean over the 3 x 3 neighbourhood of every patch of [V, h, w, D], cut off at the border."""
-    pooled = F.avg_pool2d(x.movedim(-1, 1), 3, 1, 1, count_include_pad=False)  # channels last in memory
+    pooled = F.avg_pool2d(
+        x.movedim(-1, 1), 3, 1, 1, count_include_pad=False
+    )  # channels last in memory
     return pooled.movedim(1, -1)
 
 
@@ -118,7 +162,9 @@ class SpatialBlending(StoredKeyValues):
 
     def update(self, stored: Tensor, new: Tensor, active: Subset) -> Tensor:
         layout = active.layout
-        views = stored.unflatten(0, (-1, layout.tokens_per_view)).flatten(2)  # [B * S, T, 2 * heads * d]
+        views = stored.unflatten(0, (-1, layout.tokens_per_view)).flatten(
+            2
+        )  # [B * S, T, 2 * heads * d]
         patches = views[:, layout.special :].unflatten(1, (layout.height, layout.width))
         finished = neighbourhood_mean(patches).flatten(1, 2)
         if self.beta != 1:
@@ -137,12 +183,20 @@ class RegionCoherent(LatestKeyValues):
 
     def view(self, stored: Tensor, active: Subset) -> Tensor:
         layout, labels = active.layout, self.regions.flatten()
-        patches = stored.unflatten(0, (-1, layout.tokens_per_view))[:, layout.special :].flatten(0, 1).flatten(1)
+        patches = (
+            stored.unflatten(0, (-1, layout.tokens_per_view))[:, layout.special :]
+            .flatten(0, 1)
+            .flatten(1)
+        )
         count = int(labels.max()) + 1
         sizes = torch.bincount(labels, minlength=count).clamp(min=1)[:, None].to(stored)
-        mean = (patches.new_zeros(count, patches.shape[1]).index_add(0, labels, patches) / sizes)[labels]
+        mean = (patches.new_zeros(count, patches.shape[1]).index_add(0, labels, patches) / sizes)[
+            labels
+        ]
         away = patches - mean
-        radius = 0.4999 * self.epsilon * away.shape[1] ** 0.5  # strictly inside: rounding must not break equation 5
+        radius = (
+            0.4999 * self.epsilon * away.shape[1] ** 0.5
+        )  # strictly inside: rounding must not break equation 5
         factor = (radius / away.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1)
         pulled = torch.addcmul(mean, away, factor)
         views = stored.unflatten(0, (-1, layout.tokens_per_view)).flatten(2)
@@ -155,7 +209,9 @@ def segment(images: Tensor, grid: tuple[int, int], count: int) -> Tensor:
 
     Works on the mean colour of every patch, so that regions consist of whole patches.
     """
-    means = F.adaptive_avg_pool2d(images.float().flatten(0, 1), grid).permute(0, 2, 3, 1).cpu().numpy()
+    means = (
+        F.adaptive_avg_pool2d(images.float().flatten(0, 1), grid).permute(0, 2, 3, 1).cpu().numpy()
+    )
     maps, first = [], 0
     for picture in means:
         labels = slic(picture, n_segments=count, compactness=0.1, start_label=0, channel_axis=-1)
@@ -225,7 +281,9 @@ class SpatialMoRSchedule(RecursiveSchedule):
         self.options, self.progress = options, 1.0
         self.keys_of_all = options.caching != "recursion_wise"
         if options.patch_sizing == "fixed":
-            self.router = SpatialRouter(dim, options.hidden or dim // 3, options.max_depth, options.neighbourhood)
+            self.router = SpatialRouter(
+                dim, options.hidden or dim // 3, options.max_depth, options.neighbourhood
+            )
         if options.recursion_norm:
             self.norms = RecursionNorm(dim, options.max_depth)
 
@@ -246,12 +304,20 @@ class SpatialMoRSchedule(RecursiveSchedule):
         heads, rest = progress >= self.options.unfreeze, progress >= (1 + self.options.unfreeze) / 2
         trunk = [
             *self.parameters(),
-            *(p for b in (*model.trunk.frame_blocks, *model.trunk.global_blocks) for p in b.parameters()),
+            *(
+                p
+                for b in (*model.trunk.frame_blocks, *model.trunk.global_blocks)
+                for p in b.parameters()
+            ),
         ]
         recursive = {id(p) for p in trunk}
-        head_names = tuple(f"{m}." for part, names in model.parts.items() if part.endswith("_head") for m in names)
+        head_names = tuple(
+            f"{m}." for part, names in model.parts.items() if part.endswith("_head") for m in names
+        )
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(rest or id(parameter) in recursive or (heads and name.startswith(head_names)))
+            parameter.requires_grad_(
+                rest or id(parameter) in recursive or (heads and name.startswith(head_names))
+            )
 
     def route(self, inputs: TrunkInput) -> Routing:
         layout, o = inputs.layout, self.options
@@ -262,7 +328,9 @@ class SpatialMoRSchedule(RecursiveSchedule):
             regions = segment(inputs.images, grid, o.regions)
         if o.patch_sizing == "adaptive":
             return self._merge_plain(inputs)
-        logits = self.router(as_grid(inputs.tokens.flatten(0, 2), layout))[..., : self.deepest]  # [V, h, w, depths]
+        logits = self.router(as_grid(inputs.tokens.flatten(0, 2), layout))[
+            ..., : self.deepest
+        ]  # [V, h, w, depths]
         if o.routing == "region_guided":
             assert regions is not None
             logits = self._pool(logits, regions.flatten(0, 1))
@@ -271,12 +339,21 @@ class SpatialMoRSchedule(RecursiveSchedule):
         if self.training and self.progress < o.warmup:
             chosen = torch.full_like(chosen, self.deepest)
         depth = self._coherent(chosen, regions)
-        survival = probabilities.flip(-1).cumsum(-1).flip(-1).flatten(0, 2)  # [.., r] = P(depth > r)
-        facts = {"violations_before": violations(chosen), "raised_share": float((depth > chosen).float().mean())}
+        survival = (
+            probabilities.flip(-1).cumsum(-1).flip(-1).flatten(0, 2)
+        )  # [.., r] = P(depth > r)
+        facts = {
+            "violations_before": violations(chosen),
+            "raised_share": float((depth > chosen).float().mean()),
+        }
         return SpatialRouting(
-            depth.view(layout.batch, layout.views, *grid), self.deepest, facts=facts, gate=survival, regions=regions,
+            depth.view(layout.batch, layout.views, *grid),
+            self.deepest,
+            facts=facts,
+            gate=survival,
+            regions=regions,
             losses=self._losses(probabilities) if self.training else {},
-        )  # fmt: skip
+        )
 
     def _merge_plain(self, inputs: TrunkInput) -> Routing:
         """Adaptive patch sizing: fixed depth, plain blocks as single tokens."""
@@ -286,14 +363,18 @@ class SpatialMoRSchedule(RecursiveSchedule):
         shape = (layout.batch, layout.views, layout.height, layout.width)
         depth = torch.full(shape, self.deepest, device=blocks.device)
         gone = 3 * int(blocks.sum()) / depth.numel()
-        return SpatialRouting(depth, self.deepest, facts={"merged_share": gone, "collapsed": False}, blocks=blocks)
+        return SpatialRouting(
+            depth, self.deepest, facts={"merged_share": gone, "collapsed": False}, blocks=blocks
+        )
 
     def _pool(self, logits: Tensor, regions: Tensor) -> Tensor:
         """Every patch gets its region's mean logits; ``regions`` [V, h, w]."""
         labels = regions.flatten()
         count = int(labels.max()) + 1
         sizes = torch.bincount(labels, minlength=count)[:, None].to(logits)
-        summed = logits.new_zeros(count, logits.shape[-1]).index_add(0, labels, logits.flatten(0, 2))
+        summed = logits.new_zeros(count, logits.shape[-1]).index_add(
+            0, labels, logits.flatten(0, 2)
+        )
         return (summed / sizes)[labels].view_as(logits)
 
     def _coherent(self, chosen: Tensor, regions: Tensor | None) -> Tensor:
@@ -313,7 +394,10 @@ class SpatialMoRSchedule(RecursiveSchedule):
 
     def _losses(self, probabilities: Tensor) -> dict[str, Tensor]:
         """The weighted second and third terms of equation 6; the spatial one rises with training (§IV.D)."""
-        o, depths = self.options, torch.arange(1, probabilities.shape[-1] + 1, device=probabilities.device)
+        o, depths = (
+            self.options,
+            torch.arange(1, probabilities.shape[-1] + 1, device=probabilities.device),
+        )
         soft = (probabilities * depths).sum(-1)
         return {
             "balance": o.balance_weight * balance_loss(probabilities),
@@ -327,7 +411,9 @@ class SpatialMoRSchedule(RecursiveSchedule):
         if routing.blocks is None:
             return deeper_than(routing.depth, recursion, before.layout)
         layout = before.layout
-        inside = spread_blocks(routing.blocks[:, None].float(), (layout.height, layout.width))[:, 0] > 0
+        inside = (
+            spread_blocks(routing.blocks[:, None].float(), (layout.height, layout.width))[:, 0] > 0
+        )
         inside[:, ::2, ::2] = False  # the first patch of a block stands for all four
         return deeper_than((~inside).long().view_as(routing.depth), 0, layout)
 
@@ -366,12 +452,16 @@ class SpatialMoRSchedule(RecursiveSchedule):
         moved = torch.where(inside, old + spread_blocks(step, (h, w)), new)
         return self._as_rows(moved, after, layout.special)
 
-    def combine(self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor) -> Tensor:
+    def combine(
+        self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor
+    ) -> Tensor:
         """Straight-through: the step counts fully, its gradient reaches P(depth > recursion) of the patches."""
         if not self.training or recursion == 0 or routing.gate is None:
             return after
         score = routing.gate[active.patch_index, recursion]
-        soft = before.new_ones(len(before)).masked_scatter(active.patches, score.to(before.dtype))[:, None]
+        soft = before.new_ones(len(before)).masked_scatter(active.patches, score.to(before.dtype))[
+            :, None
+        ]
         return after + (soft - soft.detach()) * (after - before).detach()
 
     def key_values(self, routing: Routing) -> KeyValues | None:
@@ -414,7 +504,11 @@ class SpatialMoR(TrainedMethod):
         parts = recursive_parts(dense, sharing, active, o.caching != "recursion_wise")
         if o.patch_sizing == "fixed":
             hidden = o.hidden or dense.dim // 3
-            parts["router"] = dense.frames * patches * float(o.neighbourhood**2 * dense.dim * hidden + hidden * o.max_depth)
+            parts["router"] = (
+                dense.frames
+                * patches
+                * float(o.neighbourhood**2 * dense.dim * hidden + hidden * o.max_depth)
+            )
         return Cost(parts, assumed)
 
     def apply(self, model: Any) -> None:

@@ -16,7 +16,10 @@ from bench3r.api.scene import SceneData
 from bench3r.models.geometry import decode_pose
 from bench3r.models.weights import read_state_dict
 
-USUAL_FOV = (0.84, 1.05)  # vertical, horizontal, radians: where no training scene knows its intrinsics
+USUAL_FOV = (
+    0.84,
+    1.05,
+)  # vertical, horizontal, radians: where no training scene knows its intrinsics
 GRID = 48  # the depth map is kept at this many pixels a side
 
 
@@ -44,7 +47,10 @@ class Trivial(Method):
         stacked = torch.cat(maps)
         stacked[stacked <= 0] = float("nan")
         depth = stacked.nanmedian(0).values.nan_to_num(1.0)
-        return {"depth": depth, "fov": torch.from_numpy(np.median(fovs or [USUAL_FOV], axis=0)).float()}
+        return {
+            "depth": depth,
+            "fov": torch.from_numpy(np.median(fovs or [USUAL_FOV], axis=0)).float(),
+        }
 
     def build(self, context: BuildContext) -> Predictor:
         if context.fitted is None:
@@ -55,7 +61,11 @@ class Trivial(Method):
     def guess(self, images: torch.Tensor, learned: dict[str, torch.Tensor]) -> Reconstruction:
         """The same reconstruction whatever ``images`` [1, S, 3, H, W] show, apart from their size and number."""
         _, s, _, h, w = images.shape
-        depth = F.interpolate(learned["depth"][None, None], (h, w), mode="bilinear")[0].expand(1, s, h, w)
+        depth = F.interpolate(learned["depth"][None, None], (h, w), mode="bilinear")[0].expand(
+            1, s, h, w
+        )
         identity = torch.tensor([0.0, 0, 0, 0, 0, 0, 1]).expand(1, s, 7)
-        extrinsics, intrinsics = decode_pose(torch.cat([identity, learned["fov"].expand(1, s, 2)], -1), (h, w))
+        extrinsics, intrinsics = decode_pose(
+            torch.cat([identity, learned["fov"].expand(1, s, 2)], -1), (h, w)
+        )
         return Reconstruction(extrinsics, intrinsics, depth, torch.ones_like(depth))

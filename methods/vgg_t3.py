@@ -23,7 +23,14 @@ from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.metrics.pose import pairs, relative_pose_errors
 from bench3r.models.backbones import BackbonePredictor
-from bench3r.models.layers import Attention, Core, TokenLayout, apply_rope, attention_modules, whole_sequence
+from bench3r.models.layers import (
+    Attention,
+    Core,
+    TokenLayout,
+    apply_rope,
+    attention_modules,
+    whole_sequence,
+)
 from bench3r.models.trunk import TrunkOutput
 from bench3r.training.distillation import cosine_weight
 
@@ -35,14 +42,26 @@ WEIGHT_SEED = 0  # of the fast networks' first weights, which are never trained
 class Options(MethodOptions):
     """The memory and its test-time training."""
 
-    steps: int | None = Field(None, ge=1, description="test-time steps; None: 1 in training, 2 + images / 1000 after it")
+    steps: int | None = Field(
+        None, ge=1, description="test-time steps; None: 1 in training, 2 + images / 1000 after it"
+    )
     ratio: int = Field(4, ge=1, description="hidden width of the fast network over the head's")
-    chunk: int | None = Field(None, ge=1, description="tokens whose gradients and outputs are computed at once; None: "
-                              "20 views of 37 x 37 as released, on a CPU what its caches hold")  # fmt: skip
+    chunk: int | None = Field(
+        None,
+        ge=1,
+        description="tokens whose gradients and outputs are computed at once; None: "
+        "20 views of 37 x 37 as released, on a CPU what its caches hold",
+    )
     newton_schulz: int = Field(5, ge=0, description="iterations that orthogonalise each gradient")
-    distill: tuple[float, float] = Field((1.0, 0.1), description="weight of the attention distillation, first and last")
-    layers: int | None = Field(None, ge=0, description="global layers that are converted, counted from the last; None: all")
-    localise: int = Field(0, ge=0, description="last views that are only looked up in the memory of the others")
+    distill: tuple[float, float] = Field(
+        (1.0, 0.1), description="weight of the attention distillation, first and last"
+    )
+    layers: int | None = Field(
+        None, ge=0, description="global layers that are converted, counted from the last; None: all"
+    )
+    localise: int = Field(
+        0, ge=0, description="last views that are only looked up in the memory of the others"
+    )
 
     def test_steps(self, views: int, training: bool) -> int:
         """Steps for a scene of ``views``."""
@@ -71,14 +90,18 @@ class MemoryCore(Core):
         with torch.no_grad():
             self.conv.weight[:, :, 1, 1] = 1.0  # values start unchanged
         self.lr_fc = nn.Linear(width, 3 * heads)
-        start = initial_weights(heads, head_dim, options.ratio * head_dim, torch.Generator().manual_seed(WEIGHT_SEED))
+        start = initial_weights(
+            heads, head_dim, options.ratio * head_dim, torch.Generator().manual_seed(WEIGHT_SEED)
+        )
         for name in ("w0", "w1", "w2"):
             self.register_buffer(name, getattr(start, name))
         self.mode: Literal["fit", "store", "recall"] = "fit"
         self.memory: FastWeights | None = None
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
-        raise ValueError("vgg_t3 makes its own queries and keys: it cannot run under a schedule that packs tokens")
+        raise ValueError(
+            "vgg_t3 makes its own queries and keys: it cannot run under a schedule that packs tokens"
+        )
 
     def short_convolution(self, v: Tensor, layout: TokenLayout) -> Tensor:
         """Values [B, N, C] after a depth-wise 3x3 convolution over each view's patches; special tokens pass by."""
@@ -107,14 +130,20 @@ class MemoryCore(Core):
             part.transpose(1, 2).flatten(0, 1)[..., None] for part in rate.chunk(3, -1)
         )
 
-    def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
+    def attend(
+        self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None
+    ) -> Tensor:
         layout = whole_sequence(layout, x.shape[1], "vgg_t3")
         chunk = self.options.chunk or CHUNK["cpu" if x.device.type == "cpu" else "gpu"]
-        views = max(1, chunk // layout.tokens_per_view)  # at once: what lives beside queries, keys and values stays small
+        views = max(
+            1, chunk // layout.tokens_per_view
+        )  # at once: what lives beside queries, keys and values stays small
         queries, stored = [], []
         for first in range(0, layout.views, views):
             part = replace(layout, views=min(views, layout.views - first))
-            rows = slice(first * layout.tokens_per_view, (first + part.views) * layout.tokens_per_view)
+            rows = slice(
+                first * layout.tokens_per_view, (first + part.views) * layout.tokens_per_view
+            )
             tokens = x[:, rows]
             q, k, v = self.inputs(attention, tokens, None if rope is None else rope[:, rows], part)
             queries.append(q)
@@ -122,7 +151,9 @@ class MemoryCore(Core):
                 stored.append((k, v, self.rates(tokens)))
         if self.mode == "recall":
             if self.memory is None:
-                raise ValueError("vgg_t3 was asked to localise before it has a memory: run it on mapped views first (store)")
+                raise ValueError(
+                    "vgg_t3 was asked to localise before it has a memory: run it on mapped views first (store)"
+                )
             memory = self.memory
         else:
             steps = self.options.test_steps(layout.views, self.training)
@@ -151,7 +182,9 @@ class LocalisingPredictor(BackbonePredictor):
         """As any predictor. Raises ValueError for a scene with no view left to map."""
         views = images.shape[1] - self.held_out
         if views < 1:
-            raise ValueError(f"localise is {self.held_out}, but the scene has only {images.shape[1]} views")
+            raise ValueError(
+                f"localise is {self.held_out}, but the scene has only {images.shape[1]} views"
+            )
         set_mode(self.model, "store")
         mapped, layout = self.model.run_trunk(images[:, :views])
         set_mode(self.model, "recall")
@@ -168,8 +201,11 @@ class LocalisingPredictor(BackbonePredictor):
         mapped = images.shape[1] - self.held_out
         first, second = pairs(images.shape[1]).T
         across = (first < mapped) & (second >= mapped)
-        return {"joint_rotation_deg": float(rotation[across].mean()),
-                "joint_translation_deg": float(translation[across].mean()), **super().explain(images, out)}  # fmt: skip
+        return {
+            "joint_rotation_deg": float(rotation[across].mean()),
+            "joint_translation_deg": float(translation[across].mean()),
+            **super().explain(images, out),
+        }
 
 
 def _square(extrinsics: Tensor) -> np.ndarray:
@@ -200,12 +236,17 @@ class VGGT3(TrainedMethod):
 
     def check(self, backbone: str, scale: str) -> None:
         if self.options.localise and backbone == "depth_anything_3":
-            raise Bench3RError("vgg_t3: localise needs a backbone whose poses do not depend on a chosen reference view")
+            raise Bench3RError(
+                "vgg_t3: localise needs a backbone whose poses do not depend on a chosen reference view"
+            )
 
     def cost(self, dense: BackboneCost) -> Cost:
         o, n = self.options, dense.sequence
         first = 0 if o.layers is None else dense.pairs - o.layers
-        steps, patches = o.test_steps(dense.frames, False), dense.frames * (dense.tokens - dense.special)
+        steps, patches = (
+            o.test_steps(dense.frames, False),
+            dense.frames * (dense.tokens - dense.special),
+        )
 
         def core(a: AttentionShape) -> float:
             if a.layer < first:
@@ -213,9 +254,16 @@ class VGGT3(TrainedMethod):
             d = a.dim // a.heads
             hidden = o.ratio * d
             small = min(d, hidden)
-            newton = o.newton_schulz * (2 * d * hidden * small + small**3)  # gram, its square, and the product, per matrix
+            newton = o.newton_schulz * (
+                2 * d * hidden * small + small**3
+            )  # gram, its square, and the product, per matrix
             fitted = steps * a.heads * (6.0 * n * d * hidden + 3 * newton)
-            return fitted + 3.0 * n * hidden * a.dim + 9.0 * patches * a.dim + 3.0 * n * a.dim * a.heads
+            return (
+                fitted
+                + 3.0 * n * hidden * a.dim
+                + 9.0 * patches * a.dim
+                + 3.0 * n * a.dim * a.heads
+            )
 
         return Cost(dense.with_global(core))
 
@@ -223,9 +271,13 @@ class VGGT3(TrainedMethod):
         """Convert global attention and leave only the converted modules to train."""
         model.requires_grad_(False)
         modules = list(attention_modules(model, "global"))
-        count = len(modules) if self.options.layers is None else min(self.options.layers, len(modules))
+        count = (
+            len(modules) if self.options.layers is None else min(self.options.layers, len(modules))
+        )
         for _, attention in modules[len(modules) - count :]:
-            attention.core = MemoryCore(attention.heads, attention.proj.in_features // attention.heads, self.options)
+            attention.core = MemoryCore(
+                attention.heads, attention.proj.in_features // attention.heads, self.options
+            )
             attention.requires_grad_(True)
 
     def teacher_weight(self, progress: float) -> float | None:

@@ -42,12 +42,17 @@ def test_the_method_of_the_tutorial(plugins, tmp_path, monkeypatch):
     said = list(check_method(file))
     assert any("every second key" in line for line in said)
     monkeypatch.chdir(tmp_path)
-    raw = yaml.safe_load(config) | {"protocols": ["depth_median"], "profile": {"frames": [4], "warmup": 1, "repeats": 1}}
+    raw = yaml.safe_load(config) | {
+        "protocols": ["depth_median"],
+        "profile": {"frames": [4], "warmup": 1, "repeats": 1},
+    }
     run_all(make_plan(parse_config(raw, "strides.yaml")))
     rows = scores(tmp_path, "strides")
     stride = rows["options"].str.extract(r'"stride": (\d)')[0].fillna("0")
     values = (
-        rows[rows["metric"] == "absrel"].assign(stride=stride).pivot_table(index="stride", columns="scene", values="value")
+        rows[rows["metric"] == "absrel"]
+        .assign(stride=stride)
+        .pivot_table(index="stride", columns="scene", values="value")
     )
     np.testing.assert_allclose(values.loc["1"], values.loc["0"], rtol=1e-5)  # stride 1 is VGGT
     assert (values.loc["4"] - values.loc["0"]).abs().max() > 1e-6
@@ -97,7 +102,10 @@ def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
     np.savetxt(folder / "poses.txt", np.linalg.inv(world.c2w).reshape(6, 16))
     assert "inverted" in check_scene("myrgbd", str(folder.parent), "desk", 1)["problems"][0]
     np.savetxt(folder / "poses.txt", world.c2w.reshape(6, 16))
-    raw = yaml.safe_load(config) | {"protocols": ["depth_median"], "profile": {"frames": [4], "warmup": 1, "repeats": 1}}
+    raw = yaml.safe_load(config) | {
+        "protocols": ["depth_median"],
+        "profile": {"frames": [4], "warmup": 1, "repeats": 1},
+    }
     run_all(make_plan(parse_config(raw, "mine.yaml")))
     rows = scores(tmp_path, "mine")
     assert set(rows["dataset"]) == {"myrgbd"}
@@ -107,8 +115,12 @@ def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
 def test_pages_name_files_that_exist():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         text = page.read_text()
-        for name in re.findall(r"`((?:methods|datasets|config|benchmarks|bench3r|tests|slurm|docs)/[\w./]+)`", text):
-            if name.endswith(("every_second_key.py", "late_global.py", "myrgbd.py", "strides.yaml")):
+        for name in re.findall(
+            r"`((?:methods|datasets|config|benchmarks|bench3r|tests|slurm|docs)/[\w./]+)`", text
+        ):
+            if name.endswith(
+                ("every_second_key.py", "late_global.py", "myrgbd.py", "strides.yaml")
+            ):
                 continue
             assert (ROOT / name).exists(), f"{page.name}: {name}"
         for link in re.findall(r"\]\(([^)#:]+)\)", text):

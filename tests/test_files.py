@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from bench3r.api.errors import Bench3RError
-from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_atomic, write_json, write_npz
+from bench3r.files import (
+    append_jsonl,
+    read_json,
+    read_jsonl,
+    read_npz,
+    write_atomic,
+    write_json,
+    write_npz,
+)
 
 
 def test_a_half_written_line_is_left_out_and_closed(tmp_path):

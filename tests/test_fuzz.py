@@ -32,15 +32,22 @@ from tests.conftest import ROOT
 from tests.helpers.worlds import WRITERS
 
 QUICK = settings(
-    max_examples=60, deadline=None, derandomize=True,
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(
-    SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=6), v, max_size=3), max_leaves=6
+    SCALARS,
+    lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=6), v, max_size=3),
+    max_leaves=6,
 )
 KEYS = st.sampled_from([*RunConfig.model_fields, "frame", "method", ""])
-NUMBERS = st.lists(st.sampled_from(["1", "-inf", "nan", "1e400", "0", "x", "--", "\ufeff", "1,2", "\0", "²"]), max_size=20)
+NUMBERS = st.lists(
+    st.sampled_from(["1", "-inf", "nan", "1e400", "0", "x", "--", "\ufeff", "1,2", "\0", "²"]),
+    max_size=20,
+)
 
 
 def fine(call, *kinds):
@@ -140,7 +147,9 @@ def test_a_changed_file_of_a_dataset_is_read_or_named(case, data, tmp_path_facto
         file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     elif how == "overwrite":
         at = data.draw(st.integers(0, max(0, len(content) - 1)))
-        file.write_bytes(content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at + 8 :])
+        file.write_bytes(
+            content[:at] + data.draw(st.binary(min_size=1, max_size=8)) + content[at + 8 :]
+        )
     elif how == "replace":
         file.write_bytes(data.draw(st.binary(max_size=40)))
     else:
@@ -156,7 +165,10 @@ def test_a_changed_file_of_a_dataset_is_read_or_named(case, data, tmp_path_facto
 
 @cache
 def golden() -> tuple[tuple[str, dict], ...]:
-    cases = [(p.stem, json.loads(p.read_text())) for p in sorted((ROOT / "tests" / "golden").glob("*.json"))]
+    cases = [
+        (p.stem, json.loads(p.read_text()))
+        for p in sorted((ROOT / "tests" / "golden").glob("*.json"))
+    ]
     small = [c for c in cases if c[1].get("kind") in ("method", "protocol")]
     return tuple(small or cases)
 
@@ -181,8 +193,15 @@ def test_a_changed_golden_file_is_checked_or_refused(data, tmp_path_factory):
 
 
 @QUICK
-@given(st.lists(st.dictionaries(st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)), max_size=5),
-       st.integers(0, 40))  # fmt: skip
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+        ),
+        max_size=5,
+    ),
+    st.integers(0, 40),
+)
 def test_records_cut_anywhere_keep_what_was_whole(tmp_path, rows, cut):
     path = tmp_path / "rows.jsonl"
     write_jsonl(path, rows)
@@ -195,7 +214,12 @@ def test_records_cut_anywhere_keep_what_was_whole(tmp_path, rows, cut):
 
 
 @QUICK
-@given(st.dictionaries(st.sampled_from(["name", "dataset", "origin", "frames_by", "sha256", "lists", "more"]), VALUES))
+@given(
+    st.dictionaries(
+        st.sampled_from(["name", "dataset", "origin", "frames_by", "sha256", "lists", "more"]),
+        VALUES,
+    )
+)
 def test_any_frame_list_is_whole_or_refused(tmp_path, raw):
     (tmp_path / "mine.json").write_text(json.dumps(raw))
     with pytest.MonkeyPatch.context() as patch:
@@ -211,7 +235,9 @@ def test_any_frame_list_is_whole_or_refused(tmp_path, raw):
 def test_chosen_frames_are_frames_in_order(there, wanted):
     frames = [str(i) for i in range(there)]
     for rule in ("run", "fastvggt"):
-        made = frame_lists.FrameList(name="m", dataset="scannet", origin="", frames_by=rule, sha256="", lists={"s": None})
+        made = frame_lists.FrameList(
+            name="m", dataset="scannet", origin="", frames_by=rule, sha256="", lists={"s": None}
+        )
         chosen = fine(lambda m=made: frame_lists.chosen_frames(m, "s", frames, wanted), list)
         if chosen is not None:
             assert [int(c) for c in chosen] == sorted({int(c) for c in chosen})

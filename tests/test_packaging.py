@@ -30,7 +30,11 @@ def test_constraints_pin_every_package_inside_its_range():
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert all("==" in line for line in lines)
     pinned = {canonicalize_name(n): v for n, v in (line.split("==") for line in lines)}
     for text in requirements():
@@ -41,9 +45,13 @@ def test_constraints_pin_every_package_inside_its_range():
 
 def test_imports_point_downwards():
     """models and metrics know nothing of stages, reports or the command line."""
-    low = {"models": ("stages", "report", "plan", "cli"), "metrics": ("models", "stages", "report", "plan", "cli"),
-           "procedural": ("models", "stages", "training", "report", "plan"), "measure": ("stages", "report", "plan", "cli"),
-           "protocols": ("models", "stages", "report", "plan", "cli")}  # fmt: skip
+    low = {
+        "models": ("stages", "report", "plan", "cli"),
+        "metrics": ("models", "stages", "report", "plan", "cli"),
+        "procedural": ("models", "stages", "training", "report", "plan"),
+        "measure": ("stages", "report", "plan", "cli"),
+        "protocols": ("models", "stages", "report", "plan", "cli"),
+    }
     for package, forbidden in low.items():
         for file in (ROOT / "bench3r" / package).glob("*.py"):
             for name in re.findall(r"(?:from|import) bench3r\.(\w+)", file.read_text()):
@@ -53,7 +61,9 @@ def test_imports_point_downwards():
 def test_the_snakefile_is_short_and_parsing_imports_no_torch():
     assert (ROOT / "Snakefile").read_text().count("\n") <= 60
     code = "import sys, bench3r.run.workflow, bench3r.run.paths\nprint([m for m in ('torch', 'pandas', 'scipy') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -62,4 +72,12 @@ def test_shipped_weights_have_their_papers():
         assert weights.stat().st_size <= 8_000_000
         assert weights.with_suffix(".csv").exists()
         record = yaml.safe_load(weights.with_suffix(".json").read_text())
-        assert {"data", "generator_version", "steps_done", "scenes_seen", "seconds", "train", "provenance"} <= record.keys()
+        assert {
+            "data",
+            "generator_version",
+            "steps_done",
+            "scenes_seen",
+            "seconds",
+            "train",
+            "provenance",
+        } <= record.keys()

@@ -63,13 +63,32 @@ def test_hostile_names_never_reach_a_shell(tmp_path):
     data = tmp_path / f"data {HOSTILE}"
     DATASETS.get("scannet").write_procedural(data, "scene9000_00", 0, 1, 4)
     config = {
-        "name": "hostile", "methods": {"told": {"text": [HOSTILE, ""]}}, "frames": [3], "protocols": ["depth_median"],
+        "name": "hostile",
+        "methods": {"told": {"text": [HOSTILE, ""]}},
+        "frames": [3],
+        "protocols": ["depth_median"],
         "datasets": {"scannet": {"root": str(data), "scenes": 1, "views": 4}},
-    }  # fmt: skip
+    }
     (folder / "config" / "hostile.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/hostile.yaml"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "2",
+        "--configfile",
+        "config/hostile.yaml",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     rows = pd.read_parquet(folder / "results/hostile/records.parquet")
     assert set(rows["status"]) == {"ok"}
@@ -95,10 +114,13 @@ def test_the_page_escapes_everything(plugins, tmp_path, monkeypatch):
     (plugins / "methods" / "told.py").write_text(METHOD.format(label=label))
     monkeypatch.chdir(tmp_path)
     config = {
-        "name": "page", "methods": {"vggt": {}, "told": {"text": ["<b>fail</b>", ""]}}, "frames": [3],
-        "protocols": ["depth_median"], "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 4}},
+        "name": "page",
+        "methods": {"vggt": {}, "told": {"text": ["<b>fail</b>", ""]}},
+        "frames": [3],
+        "protocols": ["depth_median"],
+        "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 4}},
         "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
-    }  # fmt: skip
+    }
     run_all(make_plan(parse_config(config, "page.yaml")))
     page = (tmp_path / "reports/page/index.html").read_text()
     assert "alert(1)" in page  # it is shown
@@ -114,7 +136,9 @@ def test_names_that_lead_outside_are_refused(name, tmp_path):
 
 
 def _tum(root):
-    (root / "rgbd_dataset_freiburg3_test" / "rgb.txt").write_text("1305031102.175304 ../../secret.png\n")
+    (root / "rgbd_dataset_freiburg3_test" / "rgb.txt").write_text(
+        "1305031102.175304 ../../secret.png\n"
+    )
 
 
 def _co3d(root):
@@ -139,7 +163,9 @@ def _eth3d(root):
     path.write_text(path.read_text().replace("dslr_images/", "../../../dslr_images/"))
 
 
-@pytest.mark.parametrize(("case", "spoil"), [("tum", _tum), ("co3dv2", _co3d), ("re10k", _re10k), ("eth3d", _eth3d)])
+@pytest.mark.parametrize(
+    ("case", "spoil"), [("tum", _tum), ("co3dv2", _co3d), ("re10k", _re10k), ("eth3d", _eth3d)]
+)
 def test_files_that_name_files_outside_the_root_are_refused(case, spoil, tmp_path):
     root = tmp_path / "root"
     root.mkdir()
@@ -153,6 +179,8 @@ def test_files_that_name_files_outside_the_root_are_refused(case, spoil, tmp_pat
 
 def test_arrays_in_a_data_root_hold_no_objects(tmp_path):
     WRITERS["megadepth"][1](tmp_path)
-    np.save(tmp_path / "9001" / "0" / "0000.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(
+        tmp_path / "9001" / "0" / "0000.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True
+    )
     with pytest.raises(Bench3RError, match="unreadable depth map"):
         DATASETS.get("megadepth")(tmp_path).read("9001/0", "0000")

@@ -44,9 +44,13 @@ class BackboneCost:
     taps: tuple[int, ...]  # pairs that heads read
     parts: Mapping[str, float]  # MACs by part
     attentions: tuple[AttentionShape, ...]
-    attention_parts: Mapping[str, tuple[str, ...]]  # role -> the parts that its attentions are counted in
+    attention_parts: Mapping[
+        str, tuple[str, ...]
+    ]  # role -> the parts that its attentions are counted in
     depth_head: float  # MACs of the z-depth of one view, decoded alone
-    depth_shares: tuple[float, ...] = ()  # assumed share of patches at recursion depth 1, 2, ...; (): the usual ones
+    depth_shares: tuple[
+        float, ...
+    ] = ()  # assumed share of patches at recursion depth 1, 2, ...; (): the usual ones
     assumed: str = ""  # where ``depth_shares`` come from
 
     @property

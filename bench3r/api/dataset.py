@@ -26,11 +26,15 @@ class Dataset(ABC):
     icp_distance: ClassVar[float] = 0.1  # in ``unit``; in median depths where the unit is arbitrary
     has_depth: ClassVar[bool] = True
     has_pose: ClassVar[bool] = True  # False: poses and intrinsics are nan, only depth can be scored
-    largest_depth: ClassVar[float | None] = None  # bound of true depth in ``depth_video``; None: 80 m, none in other units
+    largest_depth: ClassVar[float | None] = (
+        None  # bound of true depth in ``depth_video``; None: 80 m, none in other units
+    )
     clips_depth: ClassVar[bool] = False  # whether that protocol clips predictions at the bound, too
     licence: ClassVar[str] = ""
     obtain: ClassVar[str] = ""  # how to get the data
-    procedural_style: ClassVar[str | None] = None  # style of the procedural stand-in, None: there is none
+    procedural_style: ClassVar[str | None] = (
+        None  # style of the procedural stand-in, None: there is none
+    )
 
     def __init__(self, root: Path, intrinsics: Intrinsics = "exact") -> None:
         self.root, self.intrinsics = root, intrinsics
@@ -67,7 +71,11 @@ class Dataset(ABC):
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
         """Write one procedural scene under ``root`` in this dataset's official layout."""
-        raise Bench3RError(f"{cls.name} has no procedural stand-in: set `root` to the real data. {cls.obtain}")
+        raise Bench3RError(
+            f"{cls.name} has no procedural stand-in: set `root` to the real data. {cls.obtain}"
+        )
 
 
-DATASETS: Registry[type[Dataset]] = Registry("dataset", ROOT / "datasets", "bench3r_datasets", subclass_of(Dataset))
+DATASETS: Registry[type[Dataset]] = Registry(
+    "dataset", ROOT / "datasets", "bench3r_datasets", subclass_of(Dataset)
+)

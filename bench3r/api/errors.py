@@ -30,7 +30,9 @@ def unknown(kind: str, word: str, known: Iterable[str], where: str = "") -> Benc
     """Error for an unknown name: what it was, the closest known one, and all known ones."""
     known = sorted(str(k) for k in known)
     prefix = f"{where}: " if where else ""
-    return Bench3RError(f"{prefix}unknown {kind} {word!r}{did_you_mean(word, known)}; known: {', '.join(known) or 'none'}")
+    return Bench3RError(
+        f"{prefix}unknown {kind} {word!r}{did_you_mean(word, known)}; known: {', '.join(known) or 'none'}"
+    )
 
 
 def describe(error: ValidationError, where: str, known: Iterable[str] = ()) -> Bench3RError:

@@ -66,13 +66,23 @@ class Method(ABC):
     name: ClassVar[str]
     label: ClassVar[str]  # as printed in tables
     kind: ClassVar[Literal["backbone", "plugin", "model", "control"]] = "plugin"
-    backbones: ClassVar[tuple[str, ...] | None] = None  # None: every one (plug-ins); of a model its own network, if any
-    hooks: ClassVar[tuple[str, ...]] = ()  # what a backbone must let it change: "schedule", "attention"
+    backbones: ClassVar[tuple[str, ...] | None] = (
+        None  # None: every one (plug-ins); of a model its own network, if any
+    )
+    hooks: ClassVar[
+        tuple[str, ...]
+    ] = ()  # what a backbone must let it change: "schedule", "attention"
     source: ClassVar[str] = ""  # paper or URL
-    conditions_on: ClassVar[tuple[Condition, ...]] = ()  # what it is told besides images; ground truth: controls alone
-    untrained_options: ClassVar[tuple[str, ...]] = ()  # options that do not change what the train stage learns
+    conditions_on: ClassVar[
+        tuple[Condition, ...]
+    ] = ()  # what it is told besides images; ground truth: controls alone
+    untrained_options: ClassVar[
+        tuple[str, ...]
+    ] = ()  # options that do not change what the train stage learns
     adapts_depth: ClassVar[bool] = False  # whether it spends fewer blocks on some inputs or patches
-    depth_control: ClassVar[bool] = False  # whether it is the plainly shallower model that those have to beat
+    depth_control: ClassVar[bool] = (
+        False  # whether it is the plainly shallower model that those have to beat
+    )
     facts: ClassVar[tuple[Fact, ...]] = ()  # what it records of every scene
     sections: ClassVar[tuple[MethodSection, ...]] = ()  # tables and figures of its own
     reported: ClassVar[tuple[Reported, ...]] = ()  # its paper's own numbers
@@ -99,7 +109,9 @@ class Method(ABC):
         """The predictor of a whole model or a control; None: the backbone with its weights, changed by :meth:`apply`."""
         return None
 
-    def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, torch.Tensor] | None:
+    def fit(
+        self, scenes: Iterator[SceneData], context: BuildContext
+    ) -> dict[str, torch.Tensor] | None:
         """Tensors learned from training scenes, saved by the train stage; None when there is nothing to learn."""
         return None
 
@@ -138,18 +150,26 @@ class TrainedMethod(Method):
         return None
 
 
-METHODS: Registry[type[Method]] = Registry("method", ROOT / "methods", "bench3r_methods", subclass_of(Method))
+METHODS: Registry[type[Method]] = Registry(
+    "method", ROOT / "methods", "bench3r_methods", subclass_of(Method)
+)
 
 
 def cost_of(method: Method, unchanged: BackboneCost) -> Cost:
     """MACs of ``method`` on the backbone and scene of ``unchanged``. Raises Unsupported when it has no closed form."""
     found = method.cost(unchanged)
     if found is None:
-        raise Unsupported(f"{method.name} has no closed form: count it by running it (bench3r profile)")
+        raise Unsupported(
+            f"{method.name} has no closed form: count it by running it (bench3r profile)"
+        )
     return found
 
 
 def conditions_of(method: type[Method] | Method, scene: SceneData) -> dict[str, Any]:
     """What a predictor of ``method`` is told of ``scene`` besides its images: only what the method declares."""
-    known: dict[Condition, Any] = {"intrinsics": scene.intrinsics, "poses": scene.c2w, "ground_truth": scene}
+    known: dict[Condition, Any] = {
+        "intrinsics": scene.intrinsics,
+        "poses": scene.c2w,
+        "ground_truth": scene,
+    }
     return {name: known[name] for name in method.conditions_on}

@@ -26,7 +26,9 @@ class Reconstruction:
     visibility: Tensor | None = None  # [B, S, N] in [0, 1]
     track_conf: Tensor | None = None  # [B, S, N] in [0, 1]
     recursion_depth: Tensor | None = None  # [B, S, h, w] recursion steps of each patch
-    extras: dict[str, Any] = field(default_factory=dict)  # training and records only: pose_encodings, losses, ...
+    extras: dict[str, Any] = field(
+        default_factory=dict
+    )  # training and records only: pose_encodings, losses, ...
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that hold tensors, by name."""
@@ -36,9 +38,13 @@ class Reconstruction:
         """What makes this reconstruction of ``images`` [B, S, 3, H, W] invalid; empty when it is sound."""
         b, s, _, h, w = images.shape
         expected = {
-            "extrinsics": (b, s, 3, 4), "intrinsics": (b, s, 3, 3), "depth": (b, s, h, w), "depth_conf": (b, s, h, w),
-            "world_points": (b, s, h, w, 3), "world_points_conf": (b, s, h, w),
-        }  # fmt: skip
+            "extrinsics": (b, s, 3, 4),
+            "intrinsics": (b, s, 3, 3),
+            "depth": (b, s, h, w),
+            "depth_conf": (b, s, h, w),
+            "world_points": (b, s, h, w, 3),
+            "world_points_conf": (b, s, h, w),
+        }
         found = []
         for name, tensor in self.tensors().items():
             shape = expected.get(name)

@@ -78,7 +78,9 @@ class Registry(Generic[T]):
     def files(self) -> dict[str, Path]:
         """File or package of every entry by its stem, without importing any."""
         named = {_stem(p): p for p in self.folder.glob(self._pattern)}
-        return {n: named[n] for n in sorted(named) if not n.startswith("_") and n not in self._leave_out}
+        return {
+            n: named[n] for n in sorted(named) if not n.startswith("_") and n not in self._leave_out
+        }
 
     def module(self, path: Path) -> ModuleType:
         """Import the file at ``path``. Raises Bench3RError with file, line and cause when it raises."""
@@ -93,13 +95,17 @@ class Registry(Generic[T]):
             sys.modules.pop(name, None)
             if not isinstance(error, (Exception, SystemExit)):
                 raise
-            frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+            frames = [
+                f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
+            ]
             line = frames[-1].lineno if frames else getattr(error, "lineno", "?")
             cause = f"{type(error).__name__}: {error}"
             raise Bench3RError(f"{path}, line {line}: plug-in cannot be loaded: {cause}") from error
 
     def _import_plugin(self, name: str, path: Path) -> ModuleType:
-        if self.package not in sys.modules:  # a package whose path is the folder, so that plug-ins can share _helpers
+        if (
+            self.package not in sys.modules
+        ):  # a package whose path is the folder, so that plug-ins can share _helpers
             package = ModuleType(self.package)
             package.__path__ = [str(path.parent)]
             sys.modules[self.package] = package
@@ -122,7 +128,9 @@ class Registry(Generic[T]):
             name = getattr(entry, "name", None)
             if not isinstance(name, str) or not NAME.fullmatch(name):
                 called = getattr(entry, "__name__", type(entry).__name__)
-                raise Bench3RError(f"{path}: {called}.name is {name!r}; expected letters, digits and _ only")
+                raise Bench3RError(
+                    f"{path}: {called}.name is {name!r}; expected letters, digits and _ only"
+                )
         return found
 
     def usable(self) -> tuple[dict[str, T], dict[str, Bench3RError]]:
@@ -135,7 +143,9 @@ class Registry(Generic[T]):
                 for entry in self.entries(path):
                     name = entry.name  # type: ignore[attr-defined]
                     if name in good:
-                        raise Bench3RError(f"{path}: the name {name!r} is already taken by {origin[name]}")
+                        raise Bench3RError(
+                            f"{path}: the name {name!r} is already taken by {origin[name]}"
+                        )
                     good[name], origin[name] = entry, path
             except Bench3RError as error:
                 broken[stem] = error
@@ -163,7 +173,9 @@ class Registry(Generic[T]):
             raise self.missing(name, good, broken, where)
         return good[name]
 
-    def missing(self, name: str, good: dict[str, T], broken: dict[str, Bench3RError], where: str = "") -> Bench3RError:
+    def missing(
+        self, name: str, good: dict[str, T], broken: dict[str, Bench3RError], where: str = ""
+    ) -> Bench3RError:
         """Why there is no ``name``: its own error when its file is broken, else what there is instead."""
         if name in broken:
             return broken[name]
@@ -179,9 +191,15 @@ class Registry(Generic[T]):
         files = self.files()
         if inspect.isclass(entry):
             return Path(inspect.getfile(entry))
-        return files[name] if name in files else next(p for p in files.values() if entry in self.entries(p))
+        return (
+            files[name]
+            if name in files
+            else next(p for p in files.values() if entry in self.entries(p))
+        )
 
     def forget(self) -> None:
         """Drop what was imported from the folder, so that a changed file is read again."""
-        for name in [m for m in sys.modules if m == self.package or m.startswith(f"{self.package}.")]:
+        for name in [
+            m for m in sys.modules if m == self.package or m.startswith(f"{self.package}.")
+        ]:
             del sys.modules[name]

@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Stored = tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]  # keys and values [N, L, d], three step sizes [N, L, 1]
+Stored = tuple[
+    Tensor, Tensor, tuple[Tensor, Tensor, Tensor]
+]  # keys and values [N, L, d], three step sizes [N, L, 1]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Muon's coefficients
 NORM_EPS = 1e-5
 
@@ -50,7 +52,9 @@ class FastWeights:
         """f(x) of ``x`` [N, L, d]."""
         return (F.silu(x @ self.w0) * (x @ self.w2)) @ self.w1
 
-    def gradients(self, k: Tensor, v: Tensor, lr: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def gradients(
+        self, k: Tensor, v: Tensor, lr: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of sum_t lr_t <f(k_t), v_t> with respect to w0, w1 and w2, in closed form.
 
         ``k``, ``v`` [N, L, d]; ``lr`` three step sizes [N, L, 1], each of which enters only its own matrix's gradient.
@@ -65,7 +69,9 @@ class FastWeights:
         g2 = k.mT @ (lr[2] * back * silu)
         return g0, g1, g2
 
-    def step(self, gradients: tuple[Tensor, ...], norms: tuple[Tensor, ...], newton_schulz: int = 5) -> FastWeights:
+    def step(
+        self, gradients: tuple[Tensor, ...], norms: tuple[Tensor, ...], newton_schulz: int = 5
+    ) -> FastWeights:
         """The weights after adding the orthogonalised ``gradients``, columns scaled back to ``norms``."""
         moved = []
         for w, g, norm in zip((self.w0, self.w1, self.w2), gradients, norms, strict=True):
@@ -73,7 +79,9 @@ class FastWeights:
             moved.append(w / (w.norm(dim=1, keepdim=True) + NORM_EPS) * norm)
         return FastWeights(*moved)
 
-    def fit(self, tokens: Sequence[Stored], steps: int, chunk: int, newton_schulz: int = 5) -> FastWeights:
+    def fit(
+        self, tokens: Sequence[Stored], steps: int, chunk: int, newton_schulz: int = 5
+    ) -> FastWeights:
         """The weights after ``steps`` full-batch steps on all tokens, given in parts of any length.
 
         Gradients are summed over at most ``chunk`` tokens at a time. Raises ValueError when there is nothing to store.
@@ -86,7 +94,11 @@ class FastWeights:
             for k, v, lr in tokens:
                 for ks, vs, *lrs in zip(*(x.split(chunk, 1) for x in (k, v, *lr)), strict=True):
                     part = weights.gradients(ks, vs, tuple(lrs))  # type: ignore[arg-type]
-                    total = part if total is None else tuple(a + b for a, b in zip(total, part, strict=True))
+                    total = (
+                        part
+                        if total is None
+                        else tuple(a + b for a, b in zip(total, part, strict=True))
+                    )
             assert total is not None
             weights = weights.step(total, norms, newton_schulz)
         return weights
@@ -96,7 +108,9 @@ class FastWeights:
         return FastWeights(*(w.repeat(batch, 1, 1) for w in (self.w0, self.w1, self.w2)))
 
 
-def initial_weights(heads: int, dim: int, hidden: int, generator: torch.Generator | None = None) -> FastWeights:
+def initial_weights(
+    heads: int, dim: int, hidden: int, generator: torch.Generator | None = None
+) -> FastWeights:
     """Random networks with standard deviation sqrt(2 / fan in)."""
 
     def draw(rows: int, columns: int) -> Tensor:

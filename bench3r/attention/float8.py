@@ -52,7 +52,9 @@ def scaled_product(x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
     Tokens are quantised here; sums are kept in float32 and returned in bf16. Both widths must be multiples of 16.
     """
     tokens, token_scale = quantise(x.reshape(-1, x.shape[-1]).float())
-    out = torch._scaled_mm(tokens, codes.t(), token_scale, scale.t().contiguous(), out_dtype=torch.bfloat16)
+    out = torch._scaled_mm(
+        tokens, codes.t(), token_scale, scale.t().contiguous(), out_dtype=torch.bfloat16
+    )
     return out.view(*x.shape[:-1], len(codes)).to(x.dtype)
 
 
@@ -66,7 +68,13 @@ class StoredLinear(nn.Module):
 
     scale: Tensor | None
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, activations: bool = False, products: bool = False) -> None:
+    def __init__(
+        self,
+        linear: nn.Linear,
+        dtype: torch.dtype,
+        activations: bool = False,
+        products: bool = False,
+    ) -> None:
         super().__init__()
         fits = linear.in_features % 16 == 0 and linear.out_features % 16 == 0
         self.activations = activations and dtype == torch.float8_e4m3fn
@@ -107,4 +115,8 @@ def replace_linears(model: nn.Module, make: Any, skip: tuple[type, ...] = ()) ->
 
 def fp8_products(device: str) -> bool:
     """Whether ``device`` multiplies in FP8 (compute capability 8.9 or later)."""
-    return device.startswith("cuda") and torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 9)
+    return (
+        device.startswith("cuda")
+        and torch.cuda.is_available()
+        and torch.cuda.get_device_capability() >= (8, 9)
+    )

@@ -12,7 +12,10 @@ MATCH_CHUNK = 5000  # source tokens compared with all destinations at once
 
 
 def best_match(
-    sources: Tensor, destinations: Tensor, chunk: int = MATCH_CHUNK, dtype: torch.dtype = torch.float32
+    sources: Tensor,
+    destinations: Tensor,
+    chunk: int = MATCH_CHUNK,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor]:
     """Cosine similarity to and index of the best destination of every source.
 
@@ -20,7 +23,9 @@ def best_match(
     Returns both [G, n].
     """
     target = F.normalize(destinations, dim=-1).to(dtype).mT
-    found = [(F.normalize(part, dim=-1).to(dtype) @ target).max(-1) for part in sources.split(chunk, 1)]
+    found = [
+        (F.normalize(part, dim=-1).to(dtype) @ target).max(-1) for part in sources.split(chunk, 1)
+    ]
     return torch.cat([f.values for f in found], 1), torch.cat([f.indices for f in found], 1)
 
 
@@ -56,7 +61,11 @@ class MergePlan:
 
 
 def bipartite_plan(
-    metric: Tensor, destination: Tensor, count: int, protected: Tensor, dtype: torch.dtype = torch.bfloat16
+    metric: Tensor,
+    destination: Tensor,
+    count: int,
+    protected: Tensor,
+    dtype: torch.dtype = torch.bfloat16,
 ) -> MergePlan:
     """FastVGGT's plan: the ``count`` unprotected sources most similar to a destination are merged into it.
 
@@ -68,13 +77,19 @@ def bipartite_plan(
     kept_alone[protected] = True
     source = (~destination & ~kept_alone).nonzero().squeeze(1)
     targets = destination.nonzero().squeeze(1)
-    score, match = (x[0] for x in best_match(metric[None, source], metric[None, targets], dtype=dtype))
+    score, match = (
+        x[0] for x in best_match(metric[None, source], metric[None, targets], dtype=dtype)
+    )
     order = score.argsort(descending=True, stable=True)
     merged, kept = order[:count], order[count:].sort().values
     base = len(kept)
     end = base + len(targets)
-    rows = [torch.arange(base, device=metric.device), torch.arange(base, end, device=metric.device),
-            base + match[merged], torch.arange(end, end + len(protected), device=metric.device)]  # fmt: skip
+    rows = [
+        torch.arange(base, device=metric.device),
+        torch.arange(base, end, device=metric.device),
+        base + match[merged],
+        torch.arange(end, end + len(protected), device=metric.device),
+    ]
     members = [source[kept], targets, source[merged], protected]
     read = torch.empty(n, dtype=torch.long, device=metric.device)
     for index, row in zip(members, rows, strict=True):

@@ -13,7 +13,11 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
 
     The fused CPU kernel where it serves; otherwise plain products in chunks of queries.
     """
-    if q.device.type == "cpu" and not torch.is_grad_enabled() and q.dtype in (torch.float32, torch.bfloat16):
+    if (
+        q.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and q.dtype in (torch.float32, torch.bfloat16)
+    ):
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
         return out, lse
     rows = max(1, CHUNK // max(1, q.shape[0] * q.shape[1] * k.shape[2]))

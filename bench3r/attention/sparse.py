@@ -40,7 +40,13 @@ def top_blocks(scores: Tensor, count: int) -> Tensor:
 
 
 def block_sparse_attention(
-    q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, zero_padded: bool = False
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keep: Tensor,
+    q_block: int,
+    k_block: int,
+    zero_padded: bool = False,
 ) -> Tensor:
     """Softmax attention [N, h, Lq, d] of ``q`` over the tokens of the key blocks that ``keep`` [N, h, Bq, Bk] allows.
 
@@ -48,7 +54,11 @@ def block_sparse_attention(
     filled up with keys and values of zero that take part. Raises ValueError when a query block keeps nothing or the map
     does not fit the sequences.
     """
-    expected = (*q.shape[:2], math.ceil(int(q.shape[2]) / q_block), math.ceil(int(k.shape[2]) / k_block))
+    expected = (
+        *q.shape[:2],
+        math.ceil(int(q.shape[2]) / q_block),
+        math.ceil(int(k.shape[2]) / k_block),
+    )
     if tuple(keep.shape) != tuple(map(int, expected)):
         raise ValueError(f"the block map is {tuple(keep.shape)}, expected {expected}")
     if zero_padded:
@@ -65,15 +75,21 @@ def kept_pairs(keep: Tensor, keys: int, q_block: int, k_block: int) -> tuple[int
     """Fewest key blocks that a query block keeps, and pairs of query (whole blocks of them) and key that are computed."""
     sizes = torch.full((keep.shape[-1],), k_block, device=keep.device)
     sizes[-1] = keys - (keep.shape[-1] - 1) * k_block
-    least, pairs = torch.stack([keep.sum(-1).min(), (keep * sizes).sum() * q_block]).tolist()  # one wait for the device
+    least, pairs = torch.stack(
+        [keep.sum(-1).min(), (keep * sizes).sum() * q_block]
+    ).tolist()  # one wait for the device
     return int(least), int(pairs)
 
 
 def _gathered(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int) -> Tensor:
     """Query blocks with equally many kept blocks together: gather their keys, one fused attention each."""
     n, h, length, d = map(int, q.shape)
-    blocks = F.pad(q, (0, 0, 0, -length % q_block)).unflatten(2, (-1, q_block)).flatten(0, 2)  # [rows, q_block, d]
-    keys = F.pad(k, (0, 0, 0, -k.shape[2] % k_block)).unflatten(2, (-1, k_block)).flatten(0, 2)  # [N h Bk, k_block, d]
+    blocks = (
+        F.pad(q, (0, 0, 0, -length % q_block)).unflatten(2, (-1, q_block)).flatten(0, 2)
+    )  # [rows, q_block, d]
+    keys = (
+        F.pad(k, (0, 0, 0, -k.shape[2] % k_block)).unflatten(2, (-1, k_block)).flatten(0, 2)
+    )  # [N h Bk, k_block, d]
     values = F.pad(v, (0, 0, 0, -v.shape[2] % k_block)).unflatten(2, (-1, k_block)).flatten(0, 2)
     rows = keep.flatten(0, 2)
     per_sequence = int(keep.shape[3])
@@ -84,12 +100,18 @@ def _gathered(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_blo
     for value in kind.unique().tolist():
         members = (kind == value).nonzero().squeeze(1)
         for part in members.split(max(1, GATHERED // (value // 2 * k_block * d))):
-            which = rows[part].nonzero()[:, 1].view(len(part), -1)  # ascending, so the last block comes last
+            which = (
+                rows[part].nonzero()[:, 1].view(len(part), -1)
+            )  # ascending, so the last block comes last
             where = which + (part // keep.shape[2])[:, None] * per_sequence
             ks, vs = (x[where].flatten(1, 2) for x in (keys, values))
             if value % 2:
                 ks, vs = ks[:, : last - k_block], vs[:, : last - k_block]
-            results.append(F.scaled_dot_product_attention(blocks[part][:, None], ks[:, None], vs[:, None])[:, 0])
+            results.append(
+                F.scaled_dot_product_attention(blocks[part][:, None], ks[:, None], vs[:, None])[
+                    :, 0
+                ]
+            )
             order.append(part)
     out = torch.cat(results)[torch.cat(order).argsort()]
     return out.unflatten(0, (n, h, -1)).flatten(2, 3)[:, :, :length]
@@ -103,7 +125,9 @@ def _compiled_flex() -> Any:
 
 
 @torch.library.custom_op("bench3r::flex_attention", mutates_args=())
-def flex_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int) -> Tensor:
+def flex_attention(
+    q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int
+) -> Tensor:
     """FlexAttention over the kept blocks; the map is data, so nothing is compiled anew for another one.
 
     ``pairs``, of query and key that are computed, is for FLOP counters alone.
@@ -124,7 +148,9 @@ def flex_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, 
 
 
 @torch.library.register_fake("bench3r::flex_attention")
-def _(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int) -> Tensor:
+def _(
+    q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int
+) -> Tensor:
     return q.new_empty((*q.shape[:-1], v.shape[-1]))
 
 

@@ -17,7 +17,9 @@ def pose_from_quaternion(values: tuple[float, ...], where: str) -> np.ndarray:
     """Translation and quaternion xyzw, 7 numbers -> [4, 4]. Raises Bench3RError for what is no rotation."""
     numbers = np.array(values, dtype=np.float64)
     if not np.isfinite(numbers).all() or abs(np.linalg.norm(numbers[3:]) - 1) > 1e-2:
-        raise Bench3RError(f"{where}: expected a translation and a unit quaternion, found {numbers.tolist()}")
+        raise Bench3RError(
+            f"{where}: expected a translation and a unit quaternion, found {numbers.tolist()}"
+        )
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
     return pose
@@ -26,5 +28,11 @@ def pose_from_quaternion(values: tuple[float, ...], where: str) -> np.ndarray:
 def check_rotation(pose: np.ndarray, where: str) -> None:
     """Raise Bench3RError unless the upper 3x3 of ``pose`` is a rotation (orthonormal, determinant +1)."""
     r = pose[:3, :3]
-    if not np.isfinite(pose).all() or np.abs(r @ r.T - np.eye(3)).max() > 1e-2 or np.linalg.det(r) < 0:
-        raise Bench3RError(f"{where}: the pose is not a rigid transform (rotation part {np.round(r, 3).tolist()})")
+    if (
+        not np.isfinite(pose).all()
+        or np.abs(r @ r.T - np.eye(3)).max() > 1e-2
+        or np.linalg.det(r) < 0
+    ):
+        raise Bench3RError(
+            f"{where}: the pose is not a rigid transform (rotation part {np.round(r, 3).tolist()})"
+        )

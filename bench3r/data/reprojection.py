@@ -64,7 +64,14 @@ def sample_depth(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     out = np.zeros(len(u))
     column, row = u[inside].astype(int).clip(0, w - 2), v[inside].astype(int).clip(0, h - 2)
     a, b = u[inside] - column, v[inside] - row
-    corners = np.stack([depth[row, column], depth[row, column + 1], depth[row + 1, column], depth[row + 1, column + 1]])
+    corners = np.stack(
+        [
+            depth[row, column],
+            depth[row, column + 1],
+            depth[row + 1, column],
+            depth[row + 1, column + 1],
+        ]
+    )
     weights = np.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
     good = (corners > 0).all(0)
     inverse = (weights / np.where(corners > 0, corners, 1)).sum(0)
@@ -85,12 +92,19 @@ def measure(frames: list[Frame]) -> GateResult:
             overlapping = [e for e, overlap in both if overlap > MIN_OVERLAP]
             errors += [min(overlapping)] if overlapping else []
     if not errors:
-        return GateResult(None, 0, "not checked: no two neighbouring frames overlap by more than 30 %")
+        return GateResult(
+            None, 0, "not checked: no two neighbouring frames overlap by more than 30 %"
+        )
     return GateResult(float(np.median(errors)), len(errors))
 
 
 def _changed(frame: Frame, c2w: np.ndarray | None = None, depth: np.ndarray | None = None) -> Frame:
-    return Frame(frame.image, frame.intrinsics, frame.c2w if c2w is None else c2w, frame.depth if depth is None else depth)
+    return Frame(
+        frame.image,
+        frame.intrinsics,
+        frame.c2w if c2w is None else c2w,
+        frame.depth if depth is None else depth,
+    )
 
 
 def _ray_length(frame: Frame) -> Frame:
@@ -105,13 +119,15 @@ def _scaled(factor: float) -> Callable[[Frame], Frame]:
 
 
 MISTAKES: dict[str, Callable[[Frame], Frame]] = {
-    "the poses look inverted (world-to-camera where camera-to-world is expected)": lambda f: _changed(
-        f, c2w=np.linalg.inv(f.c2w)
+    "the poses look inverted (world-to-camera where camera-to-world is expected)": lambda f: (
+        _changed(f, c2w=np.linalg.inv(f.c2w))
     ),
     "the poses look like OpenGL axes (y up, z backward); flip columns 1 and 2": lambda f: _changed(
         f, c2w=f.c2w @ np.diag([1.0, -1, -1, 1])
     ),
-    "the poses look like inverted OpenGL poses": lambda f: _changed(f, c2w=np.linalg.inv(f.c2w) @ np.diag([1.0, -1, -1, 1])),
+    "the poses look like inverted OpenGL poses": lambda f: _changed(
+        f, c2w=np.linalg.inv(f.c2w) @ np.diag([1.0, -1, -1, 1])
+    ),
     "the depth looks 1000 times too large for the poses (millimetres?)": _scaled(1e-3),
     "the depth looks 1000 times too small for the poses (metres?)": _scaled(1e3),
     "the depth looks like distance along the ray, not z": _ray_length,
@@ -143,6 +159,12 @@ def check(frames: list[Frame], where: str) -> GateResult:
     mistake = likely_mistake(frames)
     if result.median is None and mistake is None:
         return result
-    found = "no overlap" if result.median is None else f"median relative error {result.median:.1%} over {result.pairs} pairs"
+    found = (
+        "no overlap"
+        if result.median is None
+        else f"median relative error {result.median:.1%} over {result.pairs} pairs"
+    )
     hint = mistake or "no common convention mistake explains it: check depth, poses and intrinsics"
-    raise Bench3RError(f"{where}: depth reprojected between frames disagrees ({found}, allowed {MAX_ERROR:.0%}): {hint}")
+    raise Bench3RError(
+        f"{where}: depth reprojected between frames disagrees ({found}, allowed {MAX_ERROR:.0%}): {hint}"
+    )

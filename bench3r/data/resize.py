@@ -22,7 +22,9 @@ def resize_frame(frame: Frame, size: tuple[int, int], intrinsics: Intrinsics = "
     """
     h, w = frame.image.shape[:2]
     sy, sx = size[0] / h, size[1] / w
-    image = np.asarray(Image.fromarray(frame.image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    image = np.asarray(
+        Image.fromarray(frame.image).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    )
     k = frame.intrinsics.astype(np.float64).copy()
     k[0, 0] *= sx if intrinsics == "exact" else max(sx, sy)
     k[1, 1] *= sy if intrinsics == "exact" else max(sx, sy)
@@ -45,4 +47,9 @@ def crop_height(frame: Frame, height: int) -> Frame:
     k = frame.intrinsics.copy()
     k[1, 2] -= start
     rows = slice(start, start + height)
-    return replace(frame, image=frame.image[rows], intrinsics=k, depth=None if frame.depth is None else frame.depth[rows])
+    return replace(
+        frame,
+        image=frame.image[rows],
+        intrinsics=k,
+        depth=None if frame.depth is None else frame.depth[rows],
+    )

@@ -19,14 +19,18 @@ def undistorted(camera: pycolmap.Camera, size: tuple[int, int]) -> tuple[np.ndar
     k[:2] *= scale[:, None]
     k[:2, 2] -= 0.5
     v, u = np.mgrid[:h, :w]
-    rays = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(u.shape)], -1).reshape(-1, 3)
+    rays = np.stack(
+        [(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(u.shape)], -1
+    ).reshape(-1, 3)
     pixels = np.asarray(camera.img_from_cam(rays)).reshape(h, w, 2)
     return k, np.stack([pixels[..., 1] - 0.5, pixels[..., 0] - 0.5])
 
 
 def resample_image(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     """``image`` [H, W, 3] uint8 at the places ``where`` [2, h, w], bilinear; the border goes on outside."""
-    return np.stack([map_coordinates(image[..., c], where, order=1, mode="nearest") for c in range(3)], -1)
+    return np.stack(
+        [map_coordinates(image[..., c], where, order=1, mode="nearest") for c in range(3)], -1
+    )
 
 
 def resample_depth(depth: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -30,14 +30,23 @@ def groups(count: int) -> list[list[int]]:
         return []
     number = max(1, min(GROUPS, count // GROUP))
     edges = np.linspace(0, count, number + 1).astype(int)
-    return [sorted(set(np.linspace(a, b - 1, min(GROUP, b - a)).round().astype(int).tolist()))
-            for a, b in itertools.pairwise(edges)]  # fmt: skip
+    return [
+        sorted(set(np.linspace(a, b - 1, min(GROUP, b - a)).round().astype(int).tolist()))
+        for a, b in itertools.pairwise(edges)
+    ]
 
 
 def check_scene(name: str, root: str, scene: str, every: int) -> dict[str, Any]:
     """What one scene holds and what is wrong with it. Reads every ``every``-th frame and those of the gate."""
     dataset = DATASETS.get(name)(Path(root))
-    found: dict[str, Any] = {"scene": scene, "frames": 0, "read": 0, "unreadable": 0, "problems": [], "gate": None}
+    found: dict[str, Any] = {
+        "scene": scene,
+        "frames": 0,
+        "read": 0,
+        "unreadable": 0,
+        "problems": [],
+        "gate": None,
+    }
     try:
         frames = dataset.frames(scene)
     except Bench3RError as error:
@@ -82,7 +91,9 @@ def _gate(dataset: Dataset, scene: str, frames: list[str], problems: list[str]) 
     errors = []
     for places in groups(len(frames)):
         try:
-            result = reprojection.check([dataset.read(scene, frames[i]) for i in places], f"{dataset.name} {scene}")
+            result = reprojection.check(
+                [dataset.read(scene, frames[i]) for i in places], f"{dataset.name} {scene}"
+            )
         except Bench3RError as error:
             problems.append(str(error))
             continue
@@ -102,20 +113,38 @@ def validate(
     names = cls(root).scenes()[:scenes]
     if not names:
         raise Bench3RError(f"{name}: no scene found under {root}. {cls.obtain}")
-    rows = sorted(_all(name, root, names, every, workers or os.cpu_count() or 1), key=lambda r: names.index(r["scene"]))
+    rows = sorted(
+        _all(name, root, names, every, workers or os.cpu_count() or 1),
+        key=lambda r: names.index(r["scene"]),
+    )
     result = {
-        "dataset": name, "root": os.path.abspath(root), "every": every, "scenes": len(rows),
-        "frames": sum(r["frames"] for r in rows), "read": sum(r["read"] for r in rows),
-        "unreadable": sum(r["unreadable"] for r in rows), "broken": [r["scene"] for r in rows if r["problems"]],
+        "dataset": name,
+        "root": os.path.abspath(root),
+        "every": every,
+        "scenes": len(rows),
+        "frames": sum(r["frames"] for r in rows),
+        "read": sum(r["read"] for r in rows),
+        "unreadable": sum(r["unreadable"] for r in rows),
+        "broken": [r["scene"] for r in rows if r["problems"]],
         "details": rows,
-    }  # fmt: skip
+    }
     write_json(out, result)
     return result
 
 
-def _all(name: str, root: Path, names: list[str], every: int, workers: int) -> Iterator[dict[str, Any]]:
-    columns = (TextColumn(f"validate {name}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar, ProcessPoolExecutor(min(workers, len(names))) as pool:
+def _all(
+    name: str, root: Path, names: list[str], every: int, workers: int
+) -> Iterator[dict[str, Any]]:
+    columns = (
+        TextColumn(f"validate {name}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with (
+        Progress(*columns, transient=True) as bar,
+        ProcessPoolExecutor(min(workers, len(names))) as pool,
+    ):
         task = bar.add_task("", total=len(names))
         jobs = {pool.submit(check_scene, name, str(root), scene, every): scene for scene in names}
         for job in as_completed(jobs):
@@ -123,5 +152,11 @@ def _all(name: str, root: Path, names: list[str], every: int, workers: int) -> I
             try:
                 yield job.result()
             except Exception as error:  # a loader's fault in one scene must not hide the others
-                yield {"scene": jobs[job], "frames": 0, "read": 0, "unreadable": 0, "gate": None,
-                       "problems": [f"{type(error).__name__}: {error}"]}  # fmt: skip
+                yield {
+                    "scene": jobs[job],
+                    "frames": 0,
+                    "read": 0,
+                    "unreadable": 0,
+                    "gate": None,
+                    "problems": [f"{type(error).__name__}: {error}"],
+                }

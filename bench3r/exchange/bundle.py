@@ -15,7 +15,14 @@ from bench3r.run.plan import Plan
 from bench3r.run.provenance import version_of
 
 MANIFEST, RECORDS = "manifest.json", "records.parquet"
-TABLES = (RECORDS, "records.csv", "profiles.jsonl", "facts.jsonl", "trainings.jsonl", "largest.jsonl")
+TABLES = (
+    RECORDS,
+    "records.csv",
+    "profiles.jsonl",
+    "facts.jsonl",
+    "trainings.jsonl",
+    "largest.jsonl",
+)
 
 
 def contents(plan: Plan) -> Iterator[tuple[str, Path]]:
@@ -40,14 +47,18 @@ def export(plan: Plan, out: Path) -> dict[str, Any]:
     if out.exists():
         raise Bench3RError(f"{out}: file exists; a bundle is never overwritten")
     if not paths.collected(str(plan.config["name"])).exists():
-        raise Bench3RError(f"{paths.collected(str(plan.config['name']))}: the run has no collected records yet")
+        raise Bench3RError(
+            f"{paths.collected(str(plan.config['name']))}: the run has no collected records yet"
+        )
     files = {name: path.read_bytes() for name, path in contents(plan) if path.is_file()}
     files["plan.json"] = json.dumps(plan.model_dump(mode="json"), indent=1, sort_keys=True).encode()
     manifest = {
-        "format": 1, "run": plan.config["name"], "bench3r": version_of("bench3r"),
+        "format": 1,
+        "run": plan.config["name"],
+        "bench3r": version_of("bench3r"),
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
         "missing": sorted(name for name, path in contents(plan) if not path.is_file()),
-    }  # fmt: skip
+    }
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr(MANIFEST, json.dumps(manifest, indent=1))
@@ -66,7 +77,11 @@ def verify(source: Path) -> dict[str, Any]:
             manifest: dict[str, Any] = json.loads(bundle.read(MANIFEST))
             names = set(bundle.namelist()) - {MANIFEST}
             listed: dict[str, str] = manifest["sha256"]
-            wrong = sorted(n for n in names & listed.keys() if hashlib.sha256(bundle.read(n)).hexdigest() != listed[n])
+            wrong = sorted(
+                n
+                for n in names & listed.keys()
+                if hashlib.sha256(bundle.read(n)).hexdigest() != listed[n]
+            )
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise Bench3RError(f"{source}: not a bundle of bench3r export ({error})") from error
     for text, found in (

@@ -21,7 +21,17 @@ from bench3r.exchange.bundle import RECORDS, verify
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.report.tables import Table, label_of
 
-SETTING = ["method", "label", "options", "backbone", "scale", "dataset", "frames", "protocol", "metric"]
+SETTING = [
+    "method",
+    "label",
+    "options",
+    "backbone",
+    "scale",
+    "dataset",
+    "frames",
+    "protocol",
+    "metric",
+]
 SAME = ["protocol_hash", "lists_sha256"]  # what must agree for two scores to be compared
 HIGHER = re.compile(r"(^|_)(auc|rra|rta|fscore|f1|delta\d|nc|precision|recall)(\d|_|$)")
 LOWER = re.compile(
@@ -37,7 +47,9 @@ def read_records(source: Path) -> pd.DataFrame:
     if source.is_dir():
         source = source / RECORDS
     if not source.is_file():
-        raise Bench3RError(f"{source}: no records; expected a folder of results, a records file or a bundle")
+        raise Bench3RError(
+            f"{source}: no records; expected a folder of results, a records file or a bundle"
+        )
     whole: Any = source
     if zipfile.is_zipfile(source):
         verify(source)
@@ -75,7 +87,9 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -
             continue
         wrong = [c for c in SAME if not (a.loc[scenes, c] == b.loc[scenes, c]).all()]
         if wrong:
-            reason = {"protocol_hash": "other scoring rules", "lists_sha256": "other frames"}[wrong[0]]
+            reason = {"protocol_hash": "other scoring rules", "lists_sha256": "other frames"}[
+                wrong[0]
+            ]
             apart.append({**named, "reason": reason})
             continue
         x, y = (t.loc[scenes, "value"].to_numpy(float) for t in (a, b))
@@ -85,30 +99,56 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -
         way = lower_is_better(str(named["metric"]))
         changed = "differs" if way is None else "better" if (difference < 0) == way else "worse"
         verdict = "same" if np.array_equal(x, y) else changed if clear else "within noise"
-        rows.append({**named, "scenes": len(scenes), "first": x.mean(), "second": y.mean(), "difference": difference,
-                     "low": delta.low if delta else np.nan, "high": delta.high if delta else np.nan,
-                     "verdict": verdict})  # fmt: skip
+        rows.append(
+            {
+                **named,
+                "scenes": len(scenes),
+                "first": x.mean(),
+                "second": y.mean(),
+                "difference": difference,
+                "low": delta.low if delta else np.nan,
+                "high": delta.high if delta else np.nan,
+                "verdict": verdict,
+            }
+        )
     if not rows:
         reasons = sorted({r["reason"] for r in apart})
         why = f": {', '.join(reasons)}" if reasons else ": they share no setting and metric"
         raise Bench3RError(f"{names[0]} and {names[1]} cannot be compared{why}")
     raw = pd.DataFrame(rows)
     return Table(
-        "compare", f"{names[1]} against {names[0]}", _about(first, second, names), _shown(raw), raw, _notes(raw, apart)
+        "compare",
+        f"{names[1]} against {names[0]}",
+        _about(first, second, names),
+        _shown(raw),
+        raw,
+        _notes(raw, apart),
     )
 
 
 def _shown(raw: pd.DataFrame) -> pd.DataFrame:
     """What a reader looks at: differences that are clear, worst first; of unchanged rows only the number is given."""
-    kept = raw[raw["verdict"].isin(["better", "worse", "differs"])].sort_values("verdict", ascending=False, kind="stable")
+    kept = raw[raw["verdict"].isin(["better", "worse", "differs"])].sort_values(
+        "verdict", ascending=False, kind="stable"
+    )
     options = {m: [_options(o) for o in g.unique()] for m, g in raw.groupby("method")["options"]}
-    return pd.DataFrame({
-        "method": [label_of(r.method, r.label, _options(r.options), options[r.method]) for r in kept.itertuples()],
-        "dataset": kept["dataset"], "metric": kept["protocol"] + "/" + kept["metric"],
-        "first": [f"{v:.4g}" for v in kept["first"]], "second": [f"{v:.4g}" for v in kept["second"]],
-        "difference": [f"{r.difference:+.3g} [{r.low:+.3g}, {r.high:+.3g}]" for r in kept.itertuples()],
-        "scenes": kept["scenes"], "verdict": kept["verdict"],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "method": [
+                label_of(r.method, r.label, _options(r.options), options[r.method])
+                for r in kept.itertuples()
+            ],
+            "dataset": kept["dataset"],
+            "metric": kept["protocol"] + "/" + kept["metric"],
+            "first": [f"{v:.4g}" for v in kept["first"]],
+            "second": [f"{v:.4g}" for v in kept["second"]],
+            "difference": [
+                f"{r.difference:+.3g} [{r.low:+.3g}, {r.high:+.3g}]" for r in kept.itertuples()
+            ],
+            "scenes": kept["scenes"],
+            "verdict": kept["verdict"],
+        }
+    )
 
 
 def _options(text: str) -> dict[str, object]:
@@ -118,7 +158,9 @@ def _options(text: str) -> dict[str, object]:
 def _about(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> str:
     parts = []
     for name, table in zip(names, (first, second), strict=True):
-        devices, commits = (", ".join(sorted(map(str, table[c].dropna().unique()))) for c in ("device", "git"))
+        devices, commits = (
+            ", ".join(sorted(map(str, table[c].dropna().unique()))) for c in ("device", "git")
+        )
         parts.append(f"{name}: {devices or 'unknown device'}, commit {commits[:60] or 'unknown'}")
     return "; ".join(parts) + "."
 

@@ -20,7 +20,15 @@ from bench3r.api.errors import Bench3RError
 from bench3r.exchange.bundle import RECORDS
 from bench3r.exchange.compare import read_records
 from bench3r.files import read_jsonl, write_json, write_text
-from bench3r.report.summary import SETTING, Column, common_scenes, counts, settings, weights_of, wide
+from bench3r.report.summary import (
+    SETTING,
+    Column,
+    common_scenes,
+    counts,
+    settings,
+    weights_of,
+    wide,
+)
 from bench3r.report.tables import DETAIL, QUALITY, Table, cost_cells, name_of, quality_cells
 
 PROFILES = "profiles.jsonl"
@@ -38,9 +46,18 @@ class Source:
 
     def about(self) -> dict[str, Any]:
         """Where its numbers come from, for the manifest."""
-        facts = {c: sorted(map(str, self.table[c].dropna().unique())) for c in ("device", "git", "scale") if c in self.table}
+        facts = {
+            c: sorted(map(str, self.table[c].dropna().unique()))
+            for c in ("device", "git", "scale")
+            if c in self.table
+        }
         file = self.path / RECORDS if self.path.is_dir() else self.path
-        return {"name": self.name, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **facts}
+        return {
+            "name": self.name,
+            "file": file.name,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            **facts,
+        }
 
 
 def read_sources(paths: list[Path]) -> list[Source]:
@@ -52,7 +69,9 @@ def read_sources(paths: list[Path]) -> list[Source]:
         table = read_records(path)  # verifies a bundle
         name = path.resolve().stem if path.is_file() else path.resolve().name
         taken = {s.name for s in out}
-        name = next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(paths) + 2))) if n not in taken)
+        name = next(
+            n for n in (name, *(f"{name}-{i}" for i in range(2, len(paths) + 2))) if n not in taken
+        )
         out.append(Source(name, path, table, _profiles(path)))
     return out
 
@@ -71,7 +90,9 @@ def rules_of(table: pd.DataFrame) -> pd.Series:
     wanted = table[table["protocol"].isin({c.protocol for c in COLUMNS})]
     key = ["dataset", "frames", "scale", "lists_sha256"]
     hashes = wanted.groupby(key)[["protocol", "protocol_hash"]].apply(
-        lambda g: json.dumps(sorted(map(list, g.drop_duplicates().dropna().itertuples(index=False, name=None))))
+        lambda g: json.dumps(
+            sorted(map(list, g.drop_duplicates().dropna().itertuples(index=False, name=None)))
+        )
     )
     return hashes
 
@@ -92,13 +113,27 @@ def merge(sources: list[Source]) -> list[Table]:
         )
     tables = [_table(key, group, number) for number, (key, group) in enumerate(shared.items(), 1)]
     alone = [
-        {"source": group[0].name, "dataset": key[0], "frames": key[1], "scale": key[2], "frame lists": key[3][:12]}
-        for key, group in groups.items() if len(group) == 1
-    ]  # fmt: skip
+        {
+            "source": group[0].name,
+            "dataset": key[0],
+            "frames": key[1],
+            "scale": key[2],
+            "frame lists": key[3][:12],
+        }
+        for key, group in groups.items()
+        if len(group) == 1
+    ]
     if alone:
         rows = pd.DataFrame(alone)
-        tables.append(Table("not_merged", "Not merged", "Other frames, another scale or other scoring rules than any other "
-                            "source has.", rows, rows))  # fmt: skip
+        tables.append(
+            Table(
+                "not_merged",
+                "Not merged",
+                "Other frames, another scale or other scoring rules than any other source has.",
+                rows,
+                rows,
+            )
+        )
     return tables
 
 
@@ -111,7 +146,9 @@ def _table(key: tuple[str, ...], group: list[Source], number: int) -> Table:
         own = own[same & own["scale"].eq(scale) & own["lists_sha256"].eq(lists)]
         for _, row in settings(own).iterrows():
             marked = row.copy()
-            marked["method"] = f"{row['method']}@{source.name}"  # another row than the same method of another source
+            marked["method"] = (
+                f"{row['method']}@{source.name}"  # another row than the same method of another source
+            )
             setting = tuple(marked[SETTING])
             names[setting] = (name_of(row, own), source.name)
             costs[setting] = _cost(source, row, int(frames))
@@ -119,7 +156,9 @@ def _table(key: tuple[str, ...], group: list[Source], number: int) -> Table:
     rows_of_all = pd.concat(parts, ignore_index=True)
     rows, common = settings(rows_of_all), common_scenes(rows_of_all)
     keys = [tuple(r) for r in rows[SETTING].to_numpy()]
-    shown = pd.DataFrame({"method": [names[k][0] for k in keys], "source": [names[k][1] for k in keys]})
+    shown = pd.DataFrame(
+        {"method": [names[k][0] for k in keys], "source": [names[k][1] for k in keys]}
+    )
     raw = rows.assign(source=shown["source"])
     for column in (c for c in COLUMNS if wide(rows_of_all, c).notna().any(axis=None)):
         _add_column(shown, raw, rows_of_all, column, rows, common)
@@ -128,17 +167,35 @@ def _table(key: tuple[str, ...], group: list[Source], number: int) -> Table:
     tally = [counts(rows_of_all, k) for k in keys]
     shown["n/N"] = [f"{n}/{total}" for n, total in tally]
     listed = ", ".join(s.name for s in group)
-    about = f"{dataset}, {frames} frames, scale `{scale}`, frame lists {lists[:12]}; sources: {listed}."
-    notes = [f"Means over the {len(common)} scenes that every row finished; †: tied with the best. All rows were scored by "
-             "the same rules on the same frames. Times are of the device beside them and are not compared."]  # fmt: skip
-    return Table(f"merged_{number}_{dataset}", f"Merged: {dataset}, {frames} frames, {scale}", about, shown, raw, notes)
+    about = (
+        f"{dataset}, {frames} frames, scale `{scale}`, frame lists {lists[:12]}; sources: {listed}."
+    )
+    notes = [
+        f"Means over the {len(common)} scenes that every row finished; †: tied with the best. All rows were scored by "
+        "the same rules on the same frames. Times are of the device beside them and are not compared."
+    ]
+    return Table(
+        f"merged_{number}_{dataset}",
+        f"Merged: {dataset}, {frames} frames, {scale}",
+        about,
+        shown,
+        raw,
+        notes,
+    )
 
 
 def _add_column(
-    shown: pd.DataFrame, raw: pd.DataFrame, table: pd.DataFrame, column: Column, rows: pd.DataFrame, common: pd.Index
+    shown: pd.DataFrame,
+    raw: pd.DataFrame,
+    table: pd.DataFrame,
+    column: Column,
+    rows: pd.DataFrame,
+    common: pd.Index,
 ) -> None:
     values, keys = wide(table, column), [tuple(r) for r in rows[SETTING].to_numpy()]
-    cells, numbers = quality_cells(values[values.index.isin(common)], column, rows, weights_of(table, column))
+    cells, numbers = quality_cells(
+        values[values.index.isin(common)], column, rows, weights_of(table, column)
+    )
     shown[column.title] = [cells[k] for k in keys]
     for part in ("mean", "low", "high", "tied_with_best"):
         raw[f"{column.protocol}/{column.metric}/{part}"] = [numbers[k].get(part) for k in keys]
@@ -163,6 +220,11 @@ def write_merged(sources: list[Source], out: Path) -> list[Table]:
     for table in tables:
         table.write(out / "tables")
     write_json(out / "sources.json", [s.about() for s in sources])
-    pd.concat([s.table.assign(source=s.name) for s in sources], ignore_index=True).to_parquet(out / RECORDS)
-    write_text(out / "merged.md", "\n".join(["# Results of several runs\n", *(t.markdown() for t in tables)]))
+    pd.concat([s.table.assign(source=s.name) for s in sources], ignore_index=True).to_parquet(
+        out / RECORDS
+    )
+    write_text(
+        out / "merged.md",
+        "\n".join(["# Results of several runs\n", *(t.markdown() for t in tables)]),
+    )
     return tables

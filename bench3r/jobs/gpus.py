@@ -20,10 +20,14 @@ _held: list[TextIO] = []  # locks last as long as the process
 
 def present(devices: Path = Path("/dev")) -> list[int]:
     """Numbers of this machine's NVIDIA GPUs."""
-    return sorted(int(m[1]) for p in devices.glob("nvidia*") if (m := re.fullmatch(r"nvidia(\d+)", p.name)))
+    return sorted(
+        int(m[1]) for p in devices.glob("nvidia*") if (m := re.fullmatch(r"nvidia(\d+)", p.name))
+    )
 
 
-def claim(wait: float = 3600.0, devices: Path = Path("/dev"), locks: Path | None = None) -> int | None:
+def claim(
+    wait: float = 3600.0, devices: Path = Path("/dev"), locks: Path | None = None
+) -> int | None:
     """Claim a free GPU for this process and those it starts; its number, or None where somebody chose already.
 
     Raises Bench3RError when there is no GPU, or none became free within ``wait`` seconds.
@@ -48,4 +52,6 @@ def claim(wait: float = 3600.0, devices: Path = Path("/dev"), locks: Path | None
             os.environ["CUDA_VISIBLE_DEVICES"] = str(number)
             return number
         time.sleep(min(1.0, wait / 10))
-    raise Bench3RError(f"none of the {len(numbers)} GPUs became free within {wait:g} s: run fewer jobs side by side")
+    raise Bench3RError(
+        f"none of the {len(numbers)} GPUs became free within {wait:g} s: run fewer jobs side by side"
+    )

@@ -24,16 +24,24 @@ from bench3r.run.records import LOST_INFRASTRUCTURE, STATUSES, PredictRecord, St
 class Supervisor:
     """Runs one cell to its end."""
 
-    def __init__(self, plan_path: Path, plan: Plan, cell: Cell, out: Path, threads: int = 1) -> None:
+    def __init__(
+        self, plan_path: Path, plan: Plan, cell: Cell, out: Path, threads: int = 1
+    ) -> None:
         self.plan_path, self.cell, self.out, self.threads = plan_path, cell, out, threads
         self.limits = plan.run_config().limits
         self.folder = out.with_suffix("")
         self.progress = self.folder / "progress.jsonl"
-        self.weights: list[str] = []  # hashes of trained weights that a kept record must have been made with
+        self.weights: list[
+            str
+        ] = []  # hashes of trained weights that a kept record must have been made with
 
     def finished(self) -> dict[str, dict[str, Any]]:
         """Records of this cell's key whose prediction is still what was written, by scene."""
-        rows = {r["scene"]: r for r in read_jsonl(self.progress) if r.get("key") == self.cell.key and "scene" in r}
+        rows = {
+            r["scene"]: r
+            for r in read_jsonl(self.progress)
+            if r.get("key") == self.cell.key and "scene" in r
+        }
         return {s: r for s, r in rows.items() if self._intact(r)}
 
     def _intact(self, row: dict[str, Any]) -> bool:
@@ -46,7 +54,9 @@ class Supervisor:
 
     def record(self, scene: str, status: Status, reason: str) -> None:
         """Append a record for a scene that the worker could not record itself."""
-        row = PredictRecord(cell=self.cell.id, key=self.cell.key, scene=scene, status=status, reason=reason)
+        row = PredictRecord(
+            cell=self.cell.id, key=self.cell.key, scene=scene, status=status, reason=reason
+        )
         append_jsonl(self.progress, row.model_dump(mode="json"))
 
     def run(self, prepared: Path, base: Path | None, fitted: Path | None) -> list[dict[str, Any]]:
@@ -63,9 +73,16 @@ class Supervisor:
         with self._bar(len(items)) as bar:
             while todo := [i for i in items if i["id"] not in self.finished()]:
                 bar.update(bar.task_ids[0], completed=len(items) - len(todo))
-                job = {"plan": str(self.plan_path), "cell": self.cell.id, "folder": str(self.folder),
-                       "prepared": str(prepared), "items": todo, "threads": self.threads,
-                       "base": str(base) if base else None, "fitted": str(fitted) if fitted else None}  # fmt: skip
+                job = {
+                    "plan": str(self.plan_path),
+                    "cell": self.cell.id,
+                    "folder": str(self.folder),
+                    "prepared": str(prepared),
+                    "items": todo,
+                    "threads": self.threads,
+                    "base": str(base) if base else None,
+                    "fitted": str(fitted) if fitted else None,
+                }
                 self._one_worker(job, bar)
         done = self.finished()
         rows = [done[i["id"]] for i in items]
@@ -73,8 +90,15 @@ class Supervisor:
         return rows
 
     def _bar(self, total: int) -> Progress:
-        columns = (TextColumn(self.cell.id[:60]), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        bar = Progress(*columns, disable=server.forked)  # its thread must not be there when the worker is forked
+        columns = (
+            TextColumn(self.cell.id[:60]),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        bar = Progress(
+            *columns, disable=server.forked
+        )  # its thread must not be there when the worker is forked
         bar.add_task("predict", total=total)
         return bar
 
@@ -95,9 +119,13 @@ class Supervisor:
             return self._allowed(scene) - (time.monotonic() - start)
 
         code, verdict = run_worker(
-            "bench3r.jobs.predict_worker", self.folder / "job.json", self.folder / "worker.log", self.threads,
-            self.limits.memory_gb, left,
-        )  # fmt: skip
+            "bench3r.jobs.predict_worker",
+            self.folder / "job.json",
+            self.folder / "worker.log",
+            self.threads,
+            self.limits.memory_gb,
+            left,
+        )
         if verdict and verdict[0] == "timeout":
             verdict = ("timeout", f"no result after {self._allowed(scene):g} s")
         self._settle(code, verdict, job["items"], before)
@@ -111,7 +139,13 @@ class Supervisor:
             return (self.folder / "current").read_text()
         return None
 
-    def _settle(self, code: int, verdict: tuple[Status, str] | None, items: list[dict[str, Any]], before: int) -> None:
+    def _settle(
+        self,
+        code: int,
+        verdict: tuple[Status, str] | None,
+        items: list[dict[str, Any]],
+        before: int,
+    ) -> None:
         """Record what the worker left open. A worker that never reached a scene fails all of its scenes."""
         if verdict is None and code == 0:
             return

@@ -40,16 +40,25 @@ from bench3r.run.records import LOST_INFRASTRUCTURE, Efficiency, PredictRecord, 
 
 def disk_is_lost(error: BaseException) -> bool:
     """Whether ``error`` says that the disk is full or gone, which is no result of a method."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+    return isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+    )
 
 
-def build_predictor(cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None) -> tuple[Predictor, str]:
+def build_predictor(
+    cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None
+) -> tuple[Predictor, str]:
     """The cell's predictor and the hash of the weights it runs with."""
     cls = METHODS.get(cell.method)
     weights = None
     if cell.backbone != NO_BACKBONE:
         weights = resolve_base(config.base_of(cell.backbone), cell.backbone, cell.scale, base)
-    context = BuildContext(cell.backbone, cell.scale, config.device, config.precision, weights, fitted, cell.seed)
+    context = BuildContext(
+        cell.backbone, cell.scale, config.device, config.precision, weights, fitted, cell.seed
+    )
     hashes = [file_digest(p) for p in (weights, fitted) if p is not None]
     return build_method(cls(cls.Options.model_validate(cell.options)), context), "+".join(hashes)
 
@@ -57,7 +66,9 @@ def build_predictor(cell: Cell, config: RunConfig, base: Path | None, fitted: Pa
 def check_prediction(out: Any, images: torch.Tensor) -> Reconstruction:
     """Raise InvalidPrediction unless ``out`` is a sound reconstruction of ``images``."""
     if not isinstance(out, Reconstruction):
-        raise InvalidPrediction(f"the method returned {type(out).__name__}, expected a Reconstruction")
+        raise InvalidPrediction(
+            f"the method returned {type(out).__name__}, expected a Reconstruction"
+        )
     problems = out.problems(images)
     if problems:
         raise InvalidPrediction("; ".join(problems))
@@ -67,11 +78,13 @@ def check_prediction(out: Any, images: torch.Tensor) -> Reconstruction:
 def arrays(out: Reconstruction, config: RunConfig) -> dict[str, np.ndarray]:
     """What is stored of a prediction (setting ``keep``); points that follow from depth and pose are not."""
     kept = {
-        "depth": out.depth[0].float(), "extrinsics": out.extrinsics[0].double(),
-        "intrinsics": out.intrinsics[0].double(), "recursion_depth": first(out.recursion_depth),
+        "depth": out.depth[0].float(),
+        "extrinsics": out.extrinsics[0].double(),
+        "intrinsics": out.intrinsics[0].double(),
+        "recursion_depth": first(out.recursion_depth),
         "depth_conf": out.depth_conf[0].clamp(max=6e4).half() if config.keep.depth_conf else None,
         "world_points": first(out.world_points) if config.keep.world_points else None,
-    }  # fmt: skip
+    }
     return {k: v.cpu().numpy() for k, v in kept.items() if v is not None}
 
 
@@ -82,7 +95,11 @@ def first(tensor: torch.Tensor | None) -> torch.Tensor | None:
 
 def plain_extras(extras: dict[str, Any]) -> dict[str, Any]:
     """The extras that fit a record: numbers, texts and short lists."""
-    return {k: v for k, v in extras.items() if isinstance(v, (int, float, str, bool, list)) and not _has_tensor(v)}
+    return {
+        k: v
+        for k, v in extras.items()
+        if isinstance(v, (int, float, str, bool, list)) and not _has_tensor(v)
+    }
 
 
 def _has_tensor(value: Any) -> bool:
@@ -90,18 +107,33 @@ def _has_tensor(value: Any) -> bool:
 
 
 def predict_scene(
-    predictor: Predictor, scene: SceneData, given: dict[str, Any], config: RunConfig, counter: FlopCounter
+    predictor: Predictor,
+    scene: SceneData,
+    given: dict[str, Any],
+    config: RunConfig,
+    counter: FlopCounter,
 ) -> tuple[Reconstruction, Efficiency]:
     """One forward pass with its time and memory (shared: other jobs may run beside it), then its FLOPs."""
     images = scene_images(scene, config.device)
-    with torch.inference_mode(), MemoryTracker(config.device) as memory, Timer(config.device) as timer:
+    with (
+        torch.inference_mode(),
+        MemoryTracker(config.device) as memory,
+        Timer(config.device) as timer,
+    ):
         out = predictor(images, **given)
     check_prediction(out, images)
     with torch.inference_mode():
         macs = counter(predictor, images, out)
-        out.extras |= predictor.explain(images, out) if isinstance(predictor, BackbonePredictor) else {}
-    return out, Efficiency(seconds=timer.seconds, peak_rss_bytes=memory.peak_rss, peak_gpu_bytes=memory.peak_gpu,
-                           macs=macs, flops=None if macs is None else 2 * macs)  # fmt: skip
+        out.extras |= (
+            predictor.explain(images, out) if isinstance(predictor, BackbonePredictor) else {}
+        )
+    return out, Efficiency(
+        seconds=timer.seconds,
+        peak_rss_bytes=memory.peak_rss,
+        peak_gpu_bytes=memory.peak_gpu,
+        macs=macs,
+        flops=None if macs is None else 2 * macs,
+    )
 
 
 class FlopCounter:
@@ -112,12 +144,18 @@ class FlopCounter:
     def __init__(self) -> None:
         self.known: dict[tuple[int, ...], int] = {}
 
-    def __call__(self, predictor: Predictor, images: torch.Tensor, out: Reconstruction) -> int | None:
+    def __call__(
+        self, predictor: Predictor, images: torch.Tensor, out: Reconstruction
+    ) -> int | None:
         """Multiply-adds of ``predictor`` on ``images``; None when it names nothing to count (``counted``)."""
         if not isinstance(predictor, CountedPredictor):
             return None
         model = predictor.counted(images)
-        dynamic = out.recursion_depth is not None or "decided_by" in out.extras or cost_depends_on_content(model)
+        dynamic = (
+            out.recursion_depth is not None
+            or "decided_by" in out.extras
+            or cost_depends_on_content(model)
+        )
         shape = tuple(images.shape)
         if dynamic or shape not in self.known:
             whole = isinstance(predictor, BackbonePredictor)
@@ -145,8 +183,11 @@ class CellRun:
     def __init__(self, plan: Plan, cell: Cell, folder: Path, prepared: dict[str, Any]) -> None:
         self.config, self.cell, self.folder = plan.run_config(), cell, folder
         self.prepared, self.progress = prepared, folder / "progress.jsonl"
-        self.provenance = {**provenance(self.config.device), "lists_sha256": prepared["lists_sha256"],
-                           "procedural": prepared["procedural"]}  # fmt: skip
+        self.provenance = {
+            **provenance(self.config.device),
+            "lists_sha256": prepared["lists_sha256"],
+            "procedural": prepared["procedural"],
+        }
 
     def run(self, items: list[dict[str, Any]], base: Path | None, fitted: Path | None) -> None:
         """Predict ``items``, appending a record for each."""
@@ -155,19 +196,33 @@ class CellRun:
         dataset = open_prepared(self.prepared)
         for item in items:
             write_text(self.folder / "current", item["id"])
-            append_jsonl(self.progress, self.one(predictor, weights, dataset, item).model_dump(mode="json"))
+            append_jsonl(
+                self.progress, self.one(predictor, weights, dataset, item).model_dump(mode="json")
+            )
         (self.folder / "current").unlink(missing_ok=True)
 
-    def one(self, predictor: Predictor, weights: str, dataset: Dataset, item: dict[str, Any]) -> PredictRecord:
+    def one(
+        self, predictor: Predictor, weights: str, dataset: Dataset, item: dict[str, Any]
+    ) -> PredictRecord:
         """The record of one scene, whatever happens. A full disk is no result and is raised."""
-        common = {"cell": self.cell.id, "key": self.cell.key, "scene": item["id"], "frames": len(item["frames"]),
-                  "weights": weights, "provenance": self.provenance}  # fmt: skip
+        common = {
+            "cell": self.cell.id,
+            "key": self.cell.key,
+            "scene": item["id"],
+            "frames": len(item["frames"]),
+            "weights": weights,
+            "provenance": self.provenance,
+        }
         try:
             _, width, patch = input_size(self.config.sees(self.cell.backbone), self.cell.scale)
             scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
             scene.name = item["id"]
             out, efficiency = predict_scene(
-                predictor, scene, conditions_of(METHODS.get(self.cell.method), scene), self.config, self.counter
+                predictor,
+                scene,
+                conditions_of(METHODS.get(self.cell.method), scene),
+                self.config,
+                self.counter,
             )
             path = self.folder / f"{item['id']}.npz"
             write_npz(path, arrays(out, self.config))
@@ -177,12 +232,18 @@ class CellRun:
             status, reason = failure(error)
             return PredictRecord(**common, status=status, reason=reason)
         return PredictRecord(
-            **common, status="ok", efficiency=efficiency, prediction=path.name, prediction_sha256=file_digest(path),
+            **common,
+            status="ok",
+            efficiency=efficiency,
+            prediction=path.name,
+            prediction_sha256=file_digest(path),
             image_size=(scene.images.shape[1], scene.images.shape[2]),
             extras={**plain_extras(out.extras), **self.savings(predictor, scene, out, efficiency)},
-        )  # fmt: skip
+        )
 
-    def savings(self, predictor: Predictor, scene: SceneData, out: Reconstruction, efficiency: Efficiency) -> dict[str, Any]:
+    def savings(
+        self, predictor: Predictor, scene: SceneData, out: Reconstruction, efficiency: Efficiency
+    ) -> dict[str, Any]:
         """What a changed backbone saves on this input: counted, and predicted from the depths; empty for others."""
         if not isinstance(predictor, BackbonePredictor) or efficiency.macs is None:
             return {}
@@ -196,7 +257,9 @@ def main(arguments: Path) -> int:
     torch.set_num_threads(int(job["threads"]))
     keep_freed_memory()
     plan = Plan.model_validate(read_json(Path(job["plan"])))
-    run = CellRun(plan, plan.cell(job["cell"]), Path(job["folder"]), read_json(Path(job["prepared"])))
+    run = CellRun(
+        plan, plan.cell(job["cell"]), Path(job["folder"]), read_json(Path(job["prepared"]))
+    )
     optional = {k: Path(job[k]) if job[k] else None for k in ("base", "fitted")}
     try:
         run.run(job["items"], optional["base"], optional["fitted"])

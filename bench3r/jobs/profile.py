@@ -26,16 +26,27 @@ class Measurement:
     """One cost measurement of a plan."""
 
     def __init__(
-        self, plan_path: Path, plan: Plan, entry: ProfileEntry, out: Path, prepared: Path, base: Path | None,
-        fitted: Path | None, threads: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        plan_path: Path,
+        plan: Plan,
+        entry: ProfileEntry,
+        out: Path,
+        prepared: Path,
+        base: Path | None,
+        fitted: Path | None,
+        threads: int = 1,
+    ) -> None:
         self.entry, self.out = entry, out
         self.limits = plan.run_config().limits
         self.cuda = plan.run_config().device == "cuda"
         self.job: dict[str, Any] = {
-            "plan": str(plan_path), "profile": entry.id, "prepared": str(prepared), "threads": threads,
-            "base": str(base) if base else None, "fitted": str(fitted) if fitted else None,
-        }  # fmt: skip
+            "plan": str(plan_path),
+            "profile": entry.id,
+            "prepared": str(prepared),
+            "threads": threads,
+            "base": str(base) if base else None,
+            "fitted": str(fitted) if fitted else None,
+        }
 
     def run(self) -> ProfileRecord:
         """Measure and write the record. Raises Bench3RError only when the infrastructure is lost."""
@@ -54,15 +65,24 @@ class Measurement:
     def _once(self, frames: int, probe: bool, alone: bool = False) -> ProfileRecord:
         """One process. A measurement of many calls may take longer than the limit of a scene, a probe may not."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        job, log, answer = (self.out.with_name(f".{self.out.stem}.{os.getpid()}.{n}") for n in ("job", "log", "answer"))
-        write_json(job, {**self.job, "frames": frames, "probe": probe, "alone": alone, "out": str(answer)})
+        job, log, answer = (
+            self.out.with_name(f".{self.out.stem}.{os.getpid()}.{n}")
+            for n in ("job", "log", "answer")
+        )
+        write_json(
+            job, {**self.job, "frames": frames, "probe": probe, "alone": alone, "out": str(answer)}
+        )
         allowed = START_LIMIT + self.limits.seconds_per_scene * (1 if probe else CALLS)
         start = time.monotonic()
         try:
             code, verdict = run_worker(
-                "bench3r.jobs.profile_worker", job, log, self.job["threads"], self.limits.memory_gb,
+                "bench3r.jobs.profile_worker",
+                job,
+                log,
+                self.job["threads"],
+                self.limits.memory_gb,
                 lambda: allowed - (time.monotonic() - start),
-            )  # fmt: skip
+            )
             if verdict is None and code == 0:
                 return ProfileRecord.model_validate(read_json(answer))
             if code == USER_ERROR and verdict is None:
@@ -72,7 +92,9 @@ class Measurement:
         finally:
             for file in (job, log, answer):
                 file.unlink(missing_ok=True)
-        return ProfileRecord(cell=self.entry.id, key=self.entry.key, status=status, reason=reason, frames=frames)
+        return ProfileRecord(
+            cell=self.entry.id, key=self.entry.key, status=status, reason=reason, frames=frames
+        )
 
     def _search(self, limit: int) -> ProfileRecord:
         """The record at the largest frame count that fits, with all that was tried."""
@@ -84,19 +106,28 @@ class Measurement:
             return found[frames].status == "ok"
 
         fits(1)
-        least = 2 if found[1].status == "unsupported" and limit > 1 else 1  # pairwise models know no single image
+        least = (
+            2 if found[1].status == "unsupported" and limit > 1 else 1
+        )  # pairwise models know no single image
         largest = largest_that(fits, limit, PRECISION, least)
         record = found[largest] if largest else found[least]
         record.largest = largest
         record.probes = [
-            {"frames": n, "status": r.status, "reason": r.reason, "seconds": r.seconds[0] if r.seconds else None,
-             "bytes": r.peak_gpu_bytes if self.cuda else r.peak_rss_bytes}
+            {
+                "frames": n,
+                "status": r.status,
+                "reason": r.reason,
+                "seconds": r.seconds[0] if r.seconds else None,
+                "bytes": r.peak_gpu_bytes if self.cuda else r.peak_rss_bytes,
+            }
             for n, r in found.items()
-        ]  # fmt: skip
+        ]
         return record
 
 
-def largest_that(fits: Callable[[int], bool], limit: int, precision: float = 0.0, least: int = 1) -> int:
+def largest_that(
+    fits: Callable[[int], bool], limit: int, precision: float = 0.0, least: int = 1
+) -> int:
     """The largest number from ``least`` to ``limit`` that ``fits``, which must not fit again once it does not; 0: none.
 
     Doubles until something does not fit, then bisects until the answer is known to a relative ``precision``.

@@ -48,7 +48,10 @@ def cycle_calls(predictor: Predictor, inputs: list[torch.Tensor]) -> Callable[[]
     return lambda: predictor(next(turn))
 
 
-PHASES = ("network", "alignment")  # parts that a predictor may time itself, in the extras of what it returns
+PHASES = (
+    "network",
+    "alignment",
+)  # parts that a predictor may time itself, in the extras of what it returns
 
 
 def recording(call: Callable[[], Any], record: ProfileRecord) -> Callable[[], object]:
@@ -89,13 +92,17 @@ def suspect_reasons(record: ProfileRecord) -> list[str]:
     if peak and record.weight_bytes and peak < record.weight_bytes:
         reasons.append("the memory peak is below the weights")
     if record.gpu_state.get("throttled_by"):
-        reasons.append(f"the GPU was slowed down by {' and '.join(record.gpu_state['throttled_by'])}")
+        reasons.append(
+            f"the GPU was slowed down by {' and '.join(record.gpu_state['throttled_by'])}"
+        )
     if record.gpu_state.get("other_processes"):
         reasons.append(f"{len(record.gpu_state['other_processes'])} other processes used the GPU")
     return reasons
 
 
-def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: dict[str, Any]) -> list[torch.Tensor]:
+def profile_inputs(
+    entry: ProfileEntry, config: RunConfig, prepared: dict[str, Any]
+) -> list[torch.Tensor]:
     """Images [1, S, 3, H, W] of the first readable scenes with ``entry.frames`` views; shorter lists start over.
 
     Only scenes of one size, so that times can be compared. Raises Bench3RError when no scene can be read.
@@ -109,7 +116,9 @@ def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: dict[str, A
     for item in items:
         frames = [item["frames"][i % len(item["frames"])] for i in range(entry.frames)]
         try:
-            images = scene_images(load_scene(dataset, item["scene"], frames, width, patch), config.device)
+            images = scene_images(
+                load_scene(dataset, item["scene"], frames, width, patch), config.device
+            )
         except Bench3RError:
             continue  # a broken scene is reported where it is predicted
         if not found or images.shape == found[0].shape:
@@ -140,7 +149,9 @@ def measure(
     with torch.inference_mode():
         first_call(record, call, config.device)
         calls = [call, *beside(make_reference, inputs)]
-        record.seconds, *others = time_in_turn(calls, config.device, how.warmup * len(inputs), how.repeats, how.seconds)
+        record.seconds, *others = time_in_turn(
+            calls, config.device, how.warmup * len(inputs), how.repeats, how.seconds
+        )
         record.reference_seconds = others[0] if others else []
         if trunk:
             record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats, how.seconds)
@@ -153,7 +164,9 @@ def measure(
     return record
 
 
-def beside(make_reference: Callable[[], Predictor] | None, inputs: list[torch.Tensor]) -> list[Callable[[], object]]:
+def beside(
+    make_reference: Callable[[], Predictor] | None, inputs: list[torch.Tensor]
+) -> list[Callable[[], object]]:
     """The call of the unchanged backbone, in a list; an empty one without a backbone or where it does not fit."""
     if make_reference is None:
         return []
@@ -167,12 +180,19 @@ def beside(make_reference: Callable[[], Predictor] | None, inputs: list[torch.Te
     return [call]
 
 
-def start_record(entry: ProfileEntry, config: RunConfig, inputs: list[torch.Tensor]) -> ProfileRecord:
+def start_record(
+    entry: ProfileEntry, config: RunConfig, inputs: list[torch.Tensor]
+) -> ProfileRecord:
     """A record without numbers yet."""
     return ProfileRecord(
-        cell=entry.id, key=entry.key, status="ok", frames=entry.frames, warmup=config.profile.warmup,
-        image_size=(inputs[0].shape[-2], inputs[0].shape[-1]), provenance=provenance(config.device),
-    )  # fmt: skip
+        cell=entry.id,
+        key=entry.key,
+        status="ok",
+        frames=entry.frames,
+        warmup=config.profile.warmup,
+        image_size=(inputs[0].shape[-2], inputs[0].shape[-1]),
+        provenance=provenance(config.device),
+    )
 
 
 def first_call(record: ProfileRecord, call: Callable[[], object], device: str) -> None:
@@ -200,15 +220,22 @@ def _count(record: ProfileRecord, predictor: object, inputs: list[torch.Tensor])
     model: Any = predictor.counted(inputs[0])
     parameters = list(model.parameters())
     record.parameters = sum(p.numel() for p in parameters)
-    stored = [*parameters, *(b for m in model.modules() if isinstance(m, StoredLinear) for b in m.buffers())]
+    stored = [
+        *parameters,
+        *(b for m in model.modules() if isinstance(m, StoredLinear) for b in m.buffers()),
+    ]
     record.weight_bytes = sum(p.numel() * p.element_size() for p in stored)
-    dynamic = type(getattr(model, "schedule", Schedule())) is not Schedule or cost_depends_on_content(model)
+    dynamic = type(
+        getattr(model, "schedule", Schedule())
+    ) is not Schedule or cost_depends_on_content(model)
     counted = [flops.count(model, images) for images in (inputs if dynamic else inputs[:1])]
     record.macs = round(sum(c.macs for c in counted) / len(counted))
     record.flops = 2 * record.macs
     split = [flops.parts(model, c.by_module) for c in counted]
     names = {name for s in split for name in s}
-    record.flops_by_part = {n: round(2 * sum(s.get(n, 0) for s in split) / len(split)) for n in sorted(names)}
+    record.flops_by_part = {
+        n: round(2 * sum(s.get(n, 0) for s in split) / len(split)) for n in sorted(names)
+    }
     record.parameters_by_part = flops.parameter_parts(model)
 
 
@@ -220,10 +247,14 @@ def prepare_predictor(
     weights = None
     if entry.backbone != NO_BACKBONE:
         weights = resolve_base(config.base_of(entry.backbone), entry.backbone, entry.scale, base)
-    context = BuildContext(entry.backbone, entry.scale, config.device, config.precision, weights, fitted)
+    context = BuildContext(
+        entry.backbone, entry.scale, config.device, config.precision, weights, fitted
+    )
     predictor = build_predictor(cls(cls.Options.model_validate(entry.options)), context)
     plain = isinstance(predictor, BackbonePredictor) and cls.kind == "plugin"
-    return predictor, (lambda: BackbonePredictor(Method(), replace(context, fitted=None))) if plain else None
+    return predictor, (
+        lambda: BackbonePredictor(Method(), replace(context, fitted=None))
+    ) if plain else None
 
 
 def profile(
@@ -255,8 +286,14 @@ def profile(
         return record
     except Exception as error:
         status, reason = failure(error)
-        return ProfileRecord(cell=entry.id, key=entry.key, status=status, reason=reason, frames=entry.frames,
-                             provenance=provenance(config.device))  # fmt: skip
+        return ProfileRecord(
+            cell=entry.id,
+            key=entry.key,
+            status=status,
+            reason=reason,
+            frames=entry.frames,
+            provenance=provenance(config.device),
+        )
 
 
 def main(job: Path) -> None:
@@ -268,7 +305,15 @@ def main(job: Path) -> None:
     entry = plan.profile(asked["profile"]).model_copy(update={"frames": asked["frames"]})
     base, fitted = (Path(asked[k]) if asked[k] else None for k in ("base", "fitted"))
     torch.set_num_threads(asked["threads"])
-    record = profile(entry, plan.run_config(), Path(asked["prepared"]), base, fitted, asked["probe"], asked["alone"])
+    record = profile(
+        entry,
+        plan.run_config(),
+        Path(asked["prepared"]),
+        base,
+        fitted,
+        asked["probe"],
+        asked["alone"],
+    )
     write_json(Path(asked["out"]), record.model_dump(mode="json"))
 
 

@@ -38,7 +38,10 @@ def hold_depths(schedule: nn.Module, shares: tuple[float, ...]) -> None:
         weights = torch.tensor(shares[: routing.deepest])
         weights[-1] += sum(shares[routing.deepest :])
         generator = torch.Generator().manual_seed(0)
-        drawn = torch.multinomial(weights, routing.depth.numel(), replacement=True, generator=generator) + 1
+        drawn = (
+            torch.multinomial(weights, routing.depth.numel(), replacement=True, generator=generator)
+            + 1
+        )
         routing.depth = drawn.view(routing.depth.shape).to(routing.depth)
         return routing
 
@@ -55,8 +58,15 @@ def reference_record(case: dict[str, Any]) -> ProfileRecord:
     if device == "cuda" and not torch.cuda.is_available():
         raise Bench3RError("device: cuda, but torch sees no GPU here")
     keep_freed_memory()
-    record = ProfileRecord(cell=case["id"], key=digest(case), status="ok", frames=case["frames"], warmup=case["warmup"],
-                           image_size=tuple(case["size"]), provenance=provenance(device))  # fmt: skip
+    record = ProfileRecord(
+        cell=case["id"],
+        key=digest(case),
+        status="ok",
+        frames=case["frames"],
+        warmup=case["warmup"],
+        image_size=tuple(case["size"]),
+        provenance=provenance(device),
+    )
     cls = METHODS.get(case["method"])
     method = cls(cls.Options.model_validate(case["options"]))
     try:
@@ -67,9 +77,13 @@ def reference_record(case: dict[str, Any]) -> ProfileRecord:
         call, trunk = _calls(predictor, images)
         with torch.inference_mode():
             first_call(record, call, device)
-            record.seconds = time_calls(call, device, case["warmup"], case["repeats"], case["seconds"])
+            record.seconds = time_calls(
+                call, device, case["warmup"], case["repeats"], case["seconds"]
+            )
             if trunk:
-                record.trunk_seconds = time_calls(trunk, device, 1, case["repeats"], case["seconds"])
+                record.trunk_seconds = time_calls(
+                    trunk, device, 1, case["repeats"], case["seconds"]
+                )
             if device == "cuda":
                 measure_energy(record, call)
         _sizes(record, predictor, images)
@@ -88,7 +102,9 @@ def _assumptions(predictor: Any) -> str:
         return ""
     hold_depths(schedule, USUAL_DEPTHS)
     shares = " ".join(f"{s:.2f}" for s in USUAL_DEPTHS)
-    return f"shares of patches at depth 1, 2, ... given as {shares} (SpatialMoR's Table V, averaged)"
+    return (
+        f"shares of patches at depth 1, 2, ... given as {shares} (SpatialMoR's Table V, averaged)"
+    )
 
 
 def _calls(predictor: Any, images: Tensor) -> tuple[Any, Any]:
@@ -110,7 +126,9 @@ def _sizes(record: ProfileRecord, predictor: Any, images: Tensor) -> None:
 
 def _flops(record: ProfileRecord, method: Method, case: dict[str, Any]) -> None:
     height, width = case["size"]
-    found = cost_of(method, unchanged_cost(case["backbone"], case["scale"], case["frames"], (height, width)))
+    found = cost_of(
+        method, unchanged_cost(case["backbone"], case["scale"], case["frames"], (height, width))
+    )
     record.macs = round(found.macs)
     record.flops = 2 * record.macs
     record.flops_by_part = {k: round(2 * v) for k, v in found.parts.items()}
@@ -126,7 +144,9 @@ def main(job: Path) -> None:
     """Measure the case in ``job`` and write the record where it says."""
     case = read_json(job)
     torch.set_num_threads(case["threads"])
-    write_json(Path(case.pop("out")), {"case": case, **reference_record(case).model_dump(mode="json")})
+    write_json(
+        Path(case.pop("out")), {"case": case, **reference_record(case).model_dump(mode="json")}
+    )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ PRELOADED = (
     "bench3r.stages.collect",
     "bench3r.models.vggt.network",
     "bench3r.data.reprojection",
-)  # fmt: skip
+)
 forked = False  # whether this process is a job of a server
 
 
@@ -50,8 +50,14 @@ def ask(arguments: list[str]) -> int | None:
         connection.connect(os.environ[ADDRESS])
     except OSError:
         return None
-    request = json.dumps({"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ),
-                          "python": sys.prefix}).encode()  # fmt: skip
+    request = json.dumps(
+        {
+            "arguments": arguments,
+            "folder": os.getcwd(),
+            "environment": dict(os.environ),
+            "python": sys.prefix,
+        }
+    ).encode()
     with connection:
         try:
             socket.send_fds(connection, [len(request).to_bytes(8, "big")], [0, 1, 2])
@@ -109,7 +115,9 @@ class Server:
         except (OSError, EOFError, ValueError):
             connection.close()
             return None
-        if asked["python"] != sys.prefix or any(asked["environment"].get(k) != os.environ.get(k) for k in SOURCES):
+        if asked["python"] != sys.prefix or any(
+            asked["environment"].get(k) != os.environ.get(k) for k in SOURCES
+        ):
             connection.sendall(bytes([NOT_MINE, 0]))
             connection.close()
             for file in files:
@@ -227,7 +235,9 @@ def start() -> subprocess.Popen[bytes] | None:
     os.environ[ADDRESS] = f"{folder}/jobs"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "bench3r.jobs.server", os.environ[ADDRESS]]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
 
 
 def main(address: str) -> None:

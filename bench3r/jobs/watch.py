@@ -64,7 +64,9 @@ def run_worker(
         if server.forked:  # what the worker imports is here already
             process = server.Fork(module, job, file.fileno(), environment)
         else:
-            process = subprocess.Popen([sys.executable, "-m", module, str(job)], stdout=file, stderr=file, env=environment)
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, str(job)], stdout=file, stderr=file, env=environment
+            )
         try:
             verdict = _watch(process, memory_gb, allowed)
         finally:
@@ -72,7 +74,9 @@ def run_worker(
     return process.wait(), verdict
 
 
-def _watch(process: Worker, memory_gb: float, allowed: Callable[[], float]) -> tuple[Status, str] | None:
+def _watch(
+    process: Worker, memory_gb: float, allowed: Callable[[], float]
+) -> tuple[Status, str] | None:
     while process.poll() is None:
         time.sleep(POLL)
         used = memory_of(process.pid)
@@ -86,7 +90,10 @@ def _watch(process: Worker, memory_gb: float, allowed: Callable[[], float]) -> t
 def ended(code: int, log: Path) -> tuple[Status, str]:
     """Status and reason of a worker that ended by itself with ``code``, not 0, and left no word of its own."""
     if code == -9:
-        return "oom", "the worker was killed by signal 9, most likely by the system for lack of memory"
+        return (
+            "oom",
+            "the worker was killed by signal 9, most likely by the system for lack of memory",
+        )
     lines = log.read_text(errors="replace").strip().splitlines()
     last = lines[-1] if lines else ""
     return "error", f"the worker ended with code {code}: {last[-300:]}"

@@ -16,5 +16,9 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
-    for option, value in ((mmap_threshold, 1 << 30), (trim_threshold, -1), (top_pad, 1 << 28)):  # -1: never give back
+    for option, value in (
+        (mmap_threshold, 1 << 30),
+        (trim_threshold, -1),
+        (top_pad, 1 << 28),
+    ):  # -1: never give back
         mallopt(option, value)

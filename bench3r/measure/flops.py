@@ -84,13 +84,25 @@ def scaled_mm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 
 HANDLERS: dict[str, Callable[..., Any] | None] = {
-    ATTENTION: attention_macs, "aten::baddbmm": baddbmm_macs, "aten::matmul": matmul_macs,
+    ATTENTION: attention_macs,
+    "aten::baddbmm": baddbmm_macs,
+    "aten::matmul": matmul_macs,
     "aten::_scaled_dot_product_flash_attention_for_cpu": attention_macs,
-    "bench3r::flex_attention": flex_macs, "aten::_scaled_mm": scaled_mm_macs,
-}  # fmt: skip
-UNPRICED = ("aten::layer_norm", "aten::batch_norm", "aten::group_norm", "aten::upsample_bilinear2d",
-            "aten::upsample_nearest2d", "aten::upsample_bicubic2d", "aten::grid_sampler", "aten::mean", "aten::sum",
-            "aten::adaptive_avg_pool2d")  # fmt: skip
+    "bench3r::flex_attention": flex_macs,
+    "aten::_scaled_mm": scaled_mm_macs,
+}
+UNPRICED = (
+    "aten::layer_norm",
+    "aten::batch_norm",
+    "aten::group_norm",
+    "aten::upsample_bilinear2d",
+    "aten::upsample_nearest2d",
+    "aten::upsample_bicubic2d",
+    "aten::grid_sampler",
+    "aten::mean",
+    "aten::sum",
+    "aten::adaptive_avg_pool2d",
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,11 @@ class Flat(nn.Module):
         go uncounted.
         """
         out = self.model(images)
-        extra = (v for value in out.extras.values() for v in (value if isinstance(value, list | tuple) else [value]))
+        extra = (
+            v
+            for value in out.extras.values()
+            for v in (value if isinstance(value, list | tuple) else [value])
+        )
         return (*out.tensors().values(), *(v for v in extra if isinstance(v, Tensor)))
 
 
@@ -132,11 +148,17 @@ def count(model: nn.Module, images: Tensor) -> Count:
     flat = Flat(model)
     analysis = FlopCountAnalysis(flat, images)
     analysis.set_op_handle(**dict.fromkeys(UNPRICED, _free), **HANDLERS)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings(
+        "none"
+    )
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     with torch.inference_mode():
         total = int(analysis.total())
-        strange = {op for op in analysis.unsupported_ops() if op not in FREE and not op.startswith("prim::")}
+        strange = {
+            op
+            for op in analysis.unsupported_ops()
+            if op not in FREE and not op.startswith("prim::")
+        }
     if strange:
         raise Bench3RError(
             f"no FLOP price for {', '.join(sorted(strange))}: add a handler to HANDLERS, or the name to FREE when it "
@@ -151,14 +173,18 @@ def _free(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 
 @register_flop_formula(torch.ops.aten._scaled_dot_product_flash_attention_for_cpu)
-def _cpu_attention_flops(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
+def _cpu_attention_flops(
+    query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any
+) -> int:
     """torch's own counter does not know the CPU kernel of fused attention."""
     b, h, lq, d = query
     return 2 * b * h * lq * key[2] * (d + value[3])
 
 
 @register_flop_formula(torch.ops.bench3r.flex_attention)
-def _flex_flops(q: Any, k: Any, v: Any, keep: Any, q_block: int, k_block: int, pairs: int, **kwargs: Any) -> int:
+def _flex_flops(
+    q: Any, k: Any, v: Any, keep: Any, q_block: int, k_block: int, pairs: int, **kwargs: Any
+) -> int:
     """As :func:`flex_macs`, for torch's counter."""
     return 2 * pairs * (q[-1] + v[-1])
 
@@ -175,11 +201,15 @@ def _uncompiled_counter() -> FlopCounterMode:
     return counter
 
 
-def count_torch(model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] | None = None) -> int:
+def count_torch(
+    model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] | None = None
+) -> int:
     """Multiply-adds of ``model(images)``, or of ``call(images)`` that uses ``model``, by torch's FlopCounterMode: the
     second opinion."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    for parameter in trained:  # the counter's module tracker cannot follow parameters handed to modules as inputs
+    for parameter in (
+        trained
+    ):  # the counter's module tracker cannot follow parameters handed to modules as inputs
         parameter.requires_grad_(False)
     try:
         with torch.no_grad(), _uncompiled_counter() as counter:
@@ -191,14 +221,20 @@ def count_torch(model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] 
 
 
 SCHEDULE_PARTS = {
-    "router": ("schedule.router",), "routers": ("schedule.routers",), "recursion_norms": ("schedule.norms",),
-    "recoveries": ("schedule.recoveries",), "probes": ("schedule.probes",),
-}  # fmt: skip
+    "router": ("schedule.router",),
+    "routers": ("schedule.routers",),
+    "recursion_norms": ("schedule.norms",),
+    "recoveries": ("schedule.recoveries",),
+    "probes": ("schedule.probes",),
+}
 
 
 def parts(model: Any, by_module: dict[str, int]) -> dict[str, int]:
     """Multiply-adds of a backbone by part: what a schedule adds, and the backbone's own parts."""
-    found = {part: sum(by_module.get(m, 0) for m in modules) for part, modules in {**SCHEDULE_PARTS, **model.parts}.items()}
+    found = {
+        part: sum(by_module.get(m, 0) for m in modules)
+        for part, modules in {**SCHEDULE_PARTS, **model.parts}.items()
+    }
     return {part: macs for part, macs in found.items() if macs}
 
 
@@ -207,6 +243,8 @@ def parameter_parts(model: Any) -> dict[str, int]:
     found: Counter[str] = Counter()
     where = {**SCHEDULE_PARTS, **model.parts}
     for name, parameter in model.named_parameters():
-        part = next((p for p, ms in where.items() if name.startswith(tuple(f"{m}." for m in ms))), "tokens")
+        part = next(
+            (p for p, ms in where.items() if name.startswith(tuple(f"{m}." for m in ms))), "tokens"
+        )
         found[part] += parameter.numel()
     return dict(found)

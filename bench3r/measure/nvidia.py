@@ -14,9 +14,12 @@ from typing import Any
 import torch
 
 THROTTLES = {  # bits of the clocks' event reasons that slow a busy GPU
-    0x4: "power cap", 0x8: "hardware slowdown", 0x20: "temperature (software)", 0x40: "temperature (hardware)",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "temperature (software)",
+    0x40: "temperature (hardware)",
     0x80: "power brake",
-}  # fmt: skip
+}
 
 
 class Gpu:
@@ -28,7 +31,9 @@ class Gpu:
         self.nvml: Any = pynvml
         pynvml.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-        self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+        self.handle = pynvml.nvmlDeviceGetHandleByUUID(
+            uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+        )
 
     def joules(self) -> float:
         """Energy used since the driver was loaded."""
@@ -47,7 +52,7 @@ class Gpu:
             "power_w": float(n.nvmlDeviceGetPowerUsage(h)) / 1000,
             "throttled_by": [text for bit, text in THROTTLES.items() if reasons & bit],
             "other_processes": others_of(running, os.getpid()),
-        }  # fmt: skip
+        }
 
 
 def others_of(running: list[int], own: int) -> list[int]:
@@ -67,11 +72,15 @@ def find_gpu() -> Gpu | str:
         return Gpu()
     except ImportError:
         return "nvidia-ml-py is not installed"
-    except Exception as error:  # whatever a driver answers: energy is an extra and must not cost the measurement
+    except (
+        Exception
+    ) as error:  # whatever a driver answers: energy is an extra and must not cost the measurement
         return f"{type(error).__name__}: {error}"
 
 
-def energy_of(call: Callable[[], object], gpu: Gpu, least_seconds: float = 3.0) -> tuple[float, dict[str, Any]]:
+def energy_of(
+    call: Callable[[], object], gpu: Gpu, least_seconds: float = 3.0
+) -> tuple[float, dict[str, Any]]:
     """Joules of one ``call``, averaged over ``least_seconds`` of calls, and the GPU's state while it was busy.
 
     The counter moves some ten times a second, so a single short call cannot be told from none.

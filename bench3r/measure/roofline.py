@@ -40,7 +40,9 @@ class Device(BaseModel):
     def rate(self, precision: str) -> float:
         """Operations per second in ``precision``. Raises Bench3RError where the device has none."""
         if precision not in self.tflops:
-            raise Bench3RError(f"{self.label} has no rate for {precision} (it has {', '.join(self.tflops)})")
+            raise Bench3RError(
+                f"{self.label} has no rate for {precision} (it has {', '.join(self.tflops)})"
+            )
         return self.tflops[precision] * 1e12
 
 
@@ -68,7 +70,9 @@ def device(name: str) -> Device:
     return known[name]
 
 
-def traffic(dense: BackboneCost, found: Cost, weight_bytes: dict[str, float], precision: str) -> dict[str, float]:
+def traffic(
+    dense: BackboneCost, found: Cost, weight_bytes: dict[str, float], precision: str
+) -> dict[str, float]:
     """Bytes moved by part: weights once, and tokens through the trunk's blocks as often as their FLOPs say they ran."""
     tokens = TRAFFIC * dense.sequence * dense.dim * BYTES[precision] * dense.pairs
     out = dict(weight_bytes)
@@ -78,17 +82,25 @@ def traffic(dense: BackboneCost, found: Cost, weight_bytes: dict[str, float], pr
     return out
 
 
-def floor_seconds(flops: dict[str, float], moved: dict[str, float], rate: float, bandwidth: float) -> float:
+def floor_seconds(
+    flops: dict[str, float], moved: dict[str, float], rate: float, bandwidth: float
+) -> float:
     """Least time for ``flops`` and ``moved`` bytes by part at ``rate`` operations and ``bandwidth`` bytes a second."""
-    return sum(max(flops.get(p, 0.0) / rate, moved.get(p, 0.0) / bandwidth) for p in {*flops, *moved})
+    return sum(
+        max(flops.get(p, 0.0) / rate, moved.get(p, 0.0) / bandwidth) for p in {*flops, *moved}
+    )
 
 
-def measured_ceiling(where: str = "cpu", precision: str = "fp32", seconds: float = 0.1) -> dict[str, float]:
+def measured_ceiling(
+    where: str = "cpu", precision: str = "fp32", seconds: float = 0.1
+) -> dict[str, float]:
     """The best rate of a matrix product in ``precision`` and of a copy on this machine: ``flops`` and ``bytes`` a second."""
     import torch
 
     side = GEMM * (8 if where == "cuda" else 1)
-    a = torch.rand(side, side, device=where, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    a = torch.rand(
+        side, side, device=where, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
+    )
     b, big = torch.rand_like(a), torch.rand(8 * GEMM * GEMM, device=where)
     out = torch.empty_like(a)
 

@@ -12,13 +12,21 @@ from bench3r.models.catalogue import NETWORKS
 from bench3r.recursion.cost import recursion_macs
 
 
-def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extras: dict[str, Any]) -> dict[str, Any]:
+def saving_facts(
+    model: Any, frames: int, size: tuple[int, int], macs: int, extras: dict[str, Any]
+) -> dict[str, Any]:
     """Facts for the record: the backbone's count, the counted saving and, for recursion, f, m, K and predictions.
 
     ``model`` is the changed backbone, ``extras`` what its schedule reported, ``macs`` what was counted on this input of
     ``frames`` images of ``size`` (H, W).
     """
-    parts = {k: round(v) for k, v in NETWORKS.get(model.name).part("macs").cost(model.config, frames, size).parts.items()}
+    parts = {
+        k: round(v)
+        for k, v in NETWORKS.get(model.name)
+        .part("macs")
+        .cost(model.config, frames, size)
+        .parts.items()
+    }
     dense = sum(parts.values())
     facts: dict[str, Any] = {"backbone_macs": dense, "counted_saving": 1 - macs / dense}
     sharing = getattr(model.schedule, "sharing", None)
@@ -29,9 +37,13 @@ def saving_facts(model: Any, frames: int, size: tuple[int, int], macs: int, extr
     mean, k = float(extras["mean_depth"]), sharing.recursions
     routed = routed_macs(model, frames, size, extras)
     return {
-        **facts, "f": f, "m": mean, "K": k, "rule_saving": f * (1 - mean / k),
+        **facts,
+        "f": f,
+        "m": mean,
+        "K": k,
+        "rule_saving": f * (1 - mean / k),
         "predicted_saving": (f * dense - routed) / dense,
-    }  # fmt: skip
+    }
 
 
 def routed_macs(model: Any, frames: int, size: tuple[int, int], extras: dict[str, Any]) -> float:
@@ -40,4 +52,6 @@ def routed_macs(model: Any, frames: int, size: tuple[int, int], extras: dict[str
     active = [sum(counts[r + 1 :]) / max(1, sum(counts)) for r in range(len(counts) - 1)]
     patches = (size[0] // patch) * (size[1] // patch)
     group, every = model.schedule.sharing.group, model.schedule.keys_of_all
-    return sum(recursion_macs(active, group, frames, patches, model.trunk.special, model.width, every))
+    return sum(
+        recursion_macs(active, group, frames, patches, model.trunk.special, model.width, every)
+    )

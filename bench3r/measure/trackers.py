@@ -26,7 +26,9 @@ class Timer:
         self._start = time.perf_counter()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.device == "cuda":
             self._events[1].record()
             torch.cuda.synchronize()
@@ -73,7 +75,9 @@ class MemoryTracker:
             free, total = torch.cuda.mem_get_info()
             self.peak_driver = max(self.peak_driver or 0, total - free)
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
         self._look()
@@ -112,6 +116,8 @@ def time_in_turn(
     return seconds
 
 
-def time_calls(call: Callable[[], object], device: str, warmup: int, repeats: int, enough: float = 60.0) -> list[float]:
+def time_calls(
+    call: Callable[[], object], device: str, warmup: int, repeats: int, enough: float = 60.0
+) -> list[float]:
     """As :func:`time_in_turn` for one call."""
     return time_in_turn([call], device, warmup, repeats, enough)[0]

@@ -54,7 +54,11 @@ def umeyama(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> 
 
 
 def icp(
-    source: np.ndarray, target: np.ndarray, max_distance: float, iterations: int = 30, tolerance: float = 1e-6
+    source: np.ndarray,
+    target: np.ndarray,
+    max_distance: float,
+    iterations: int = 30,
+    tolerance: float = 1e-6,
 ) -> IcpResult:
     """Point-to-point ICP from the identity, rigid, with Open3D's stopping rule.
 
@@ -83,7 +87,9 @@ def icp(
     return IcpResult(transform, fitness, rmse, len(rows))
 
 
-def _pairs(tree: cKDTree, points: np.ndarray, max_distance: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+def _pairs(
+    tree: cKDTree, points: np.ndarray, max_distance: float
+) -> tuple[np.ndarray, np.ndarray, float, float]:
     distance, index = tree.query(points, distance_upper_bound=max_distance, workers=clouds.workers)
     near = distance < max_distance
     if not near.any():

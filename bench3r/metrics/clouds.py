@@ -62,15 +62,21 @@ def normals(points: np.ndarray, tree: cKDTree | None = None, chunk: int = 100_00
     return out
 
 
-def cloud_distances(predicted: np.ndarray, truth: np.ndarray) -> tuple[Nearest, Nearest, cKDTree, cKDTree]:
+def cloud_distances(
+    predicted: np.ndarray, truth: np.ndarray
+) -> tuple[Nearest, Nearest, cKDTree, cKDTree]:
     """Nearest neighbours predicted -> truth (accuracy) and truth -> predicted (completeness), with the trees.
 
     Raises ValueError for an empty cloud.
     """
     if not len(predicted) or not len(truth):
-        raise ValueError(f"a cloud is empty: {len(predicted)} predicted and {len(truth)} true points")
+        raise ValueError(
+            f"a cloud is empty: {len(predicted)} predicted and {len(truth)} true points"
+        )
     predicted_tree, truth_tree = tree_of(predicted), tree_of(truth)
-    forward, back = _once((predicted, truth), lambda: (nearest(predicted, truth_tree), nearest(truth, predicted_tree)))
+    forward, back = _once(
+        (predicted, truth), lambda: (nearest(predicted, truth_tree), nearest(truth, predicted_tree))
+    )
     return forward, back, predicted_tree, truth_tree
 
 
@@ -78,9 +84,11 @@ def accuracy_completeness(predicted: np.ndarray, truth: np.ndarray) -> dict[str,
     """Mean and median of both nearest-neighbour distances, and Chamfer as half their mean sum."""
     acc, comp, _, _ = cloud_distances(predicted, truth)
     out = {
-        "acc_mean": float(acc.distance.mean()), "acc_median": float(np.median(acc.distance)),
-        "comp_mean": float(comp.distance.mean()), "comp_median": float(np.median(comp.distance)),
-    }  # fmt: skip
+        "acc_mean": float(acc.distance.mean()),
+        "acc_median": float(np.median(acc.distance)),
+        "comp_mean": float(comp.distance.mean()),
+        "comp_median": float(np.median(comp.distance)),
+    }
     return {**out, "chamfer": (out["acc_mean"] + out["comp_mean"]) / 2}
 
 
@@ -105,9 +113,16 @@ def fscore(predicted: np.ndarray, truth: np.ndarray, threshold: float) -> dict[s
 
 def fscore_of(accuracy: np.ndarray, completeness: np.ndarray, threshold: float) -> dict[str, float]:
     """As :func:`fscore`, given the nearest-neighbour distances [N] and [M] both ways."""
-    precision, recall = float((accuracy < threshold).mean()), float((completeness < threshold).mean())
+    precision, recall = (
+        float((accuracy < threshold).mean()),
+        float((completeness < threshold).mean()),
+    )
     total = precision + recall
-    return {"precision": precision, "recall": recall, "fscore": 2 * precision * recall / total if total else 0.0}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "fscore": 2 * precision * recall / total if total else 0.0,
+    }
 
 
 def voxel_average(points: np.ndarray, size: float) -> np.ndarray:

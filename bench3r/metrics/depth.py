@@ -32,11 +32,14 @@ def depth_errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     ratio = np.maximum(safe / truth, truth / safe)
     error = predicted - truth
     return {
-        "absrel": float((np.abs(error) / truth).mean()), "sqrel": float((error**2 / truth).mean()),
-        "rmse": float(np.sqrt((error**2).mean())), "logrmse": float(np.sqrt(((np.log(safe) - np.log(truth)) ** 2).mean())),
-        "delta1": float((ratio < 1.25).mean()), "delta2": float((ratio < 1.25**2).mean()),
+        "absrel": float((np.abs(error) / truth).mean()),
+        "sqrel": float((error**2 / truth).mean()),
+        "rmse": float(np.sqrt((error**2).mean())),
+        "logrmse": float(np.sqrt(((np.log(safe) - np.log(truth)) ** 2).mean())),
+        "delta1": float((ratio < 1.25).mean()),
+        "delta2": float((ratio < 1.25**2).mean()),
         "delta3": float((ratio < 1.25**3).mean()),
-    }  # fmt: skip
+    }
 
 
 def depth_mse(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -55,7 +58,11 @@ def cubic_weights(size: int, target: int, a: float = -0.75) -> np.ndarray:
         x = np.abs(position - (base + offset))
         near = ((a + 2) * x - (a + 3)) * x * x + 1
         far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-        np.add.at(out, (np.arange(target), np.clip(base + offset, 0, size - 1)), np.where(x <= 1, near, far))
+        np.add.at(
+            out,
+            (np.arange(target), np.clip(base + offset, 0, size - 1)),
+            np.where(x <= 1, near, far),
+        )
     return out
 
 
@@ -77,7 +84,11 @@ def reweighted_scale(predicted: np.ndarray, truth: np.ndarray, steps: int = 10) 
 
 
 def descended_scale_shift(
-    predicted: np.ndarray, truth: np.ndarray, lr: float = 1e-4, steps: int = 1000, tolerance: float = 1e-6
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    lr: float = 1e-4,
+    steps: int = 1000,
+    tolerance: float = 1e-6,
 ) -> tuple[float, float]:
     """Scale and shift by Adam on the sum of absolute errors, from the median ratio and 0 (CUT3R).
 

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-THIN, FARTHEST = 0.2, 20.0  # mm: least distance between points, distance from which points no longer count
-BELOW, ABOVE = 60.0, 120.0  # mm by which the box is enlarged; not the same on both sides in the released code
+THIN, FARTHEST = (
+    0.2,
+    20.0,
+)  # mm: least distance between points, distance from which points no longer count
+BELOW, ABOVE = (
+    60.0,
+    120.0,
+)  # mm by which the box is enlarged; not the same on both sides in the released code
 CHUNK = 100_000
 
 
@@ -64,11 +70,19 @@ def evaluate(points: np.ndarray, surface: np.ndarray, seen: Observation) -> DtuS
     observed = inside[known][seen.mask[tuple(cell[known].T)].astype(bool)]
     above = surface[np.concatenate([surface, np.ones((len(surface), 1))], 1) @ seen.plane > 0]
     if not len(observed) or not len(above):
-        raise ValueError("no predicted point lies in the observed part of the scene, or no surface above the plane")
+        raise ValueError(
+            "no predicted point lies in the observed part of the scene, or no surface above the plane"
+        )
     accuracy, completeness = cKDTree(surface).query(observed)[0], cKDTree(inside).query(above)[0]
     near, reached = accuracy[accuracy < FARTHEST], completeness[completeness < FARTHEST]
-    counts = {"down": len(left), "in": len(inside), "in_obs": len(observed), "stl_above": len(above),
-              "acc_kept": len(near), "comp_kept": len(reached)}  # fmt: skip
+    counts = {
+        "down": len(left),
+        "in": len(inside),
+        "in_obs": len(observed),
+        "stl_above": len(above),
+        "acc_kept": len(near),
+        "comp_kept": len(reached),
+    }
     if not len(near) or not len(reached):
         raise ValueError(f"all distances are above {FARTHEST:g} mm")
     return DtuScore(float(near.mean()), float(reached.mean()), keep, counts)

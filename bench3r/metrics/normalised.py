@@ -45,7 +45,13 @@ def depth_errors(predicted: np.ndarray, truth: np.ndarray) -> tuple[dict[str, fl
     """
     valid = truth > 0
     p, t = np.maximum(predicted[valid], 1e-3), truth[valid]
-    names = {"abs_rel": "absrel", "delta1": "delta1", "delta2": "delta2", "delta3": "delta3", "rmse": "rmse"}
+    names = {
+        "abs_rel": "absrel",
+        "delta1": "delta1",
+        "delta2": "delta2",
+        "delta3": "delta3",
+        "rmse": "rmse",
+    }
     if len(t) < LEAST_PIXELS:
         return dict.fromkeys(names, float("nan")), float("nan")
     scale = least_squares_scale(p, t)

@@ -31,7 +31,9 @@ def plane_residual(depth: np.ndarray, patch: int) -> np.ndarray:
     plane = np.linalg.solve(normal, right[..., None])[..., 0] @ basis.T  # [S, h, w, P]
     count = valid.sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        residual = np.sqrt(((values - plane) ** 2 * valid).sum(-1) / count) / ((values * valid).sum(-1) / count)
+        residual = np.sqrt(((values - plane) ** 2 * valid).sum(-1) / count) / (
+            (values * valid).sum(-1) / count
+        )
     return np.where(count >= MIN_PIXELS, residual, np.nan)
 
 
@@ -59,16 +61,22 @@ def log_gradients(depth: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def border_errors(predicted: np.ndarray, truth: np.ndarray, patch: int) -> tuple[np.ndarray, np.ndarray]:
+def border_errors(
+    predicted: np.ndarray, truth: np.ndarray, patch: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean error of the log-depth step across each border between vertically and horizontally adjacent patches.
 
     ``predicted``, ``truth`` [S, H, W]; returns [S, h - 1, w] and [S, h, w - 1], NaN where no pixel pair is valid. An
     error here that is larger than elsewhere shows as a seam.
     """
     out = []
-    for axis, ((p, p_ok), (t, t_ok)) in enumerate(zip(log_gradients(predicted), log_gradients(truth), strict=True), start=1):
+    for axis, ((p, p_ok), (t, t_ok)) in enumerate(
+        zip(log_gradients(predicted), log_gradients(truth), strict=True), start=1
+    ):
         error, good = np.abs(p - t), p_ok & t_ok
-        rows = np.arange(patch - 1, error.shape[axis], patch)  # the step between pixel k * patch - 1 and k * patch
+        rows = np.arange(
+            patch - 1, error.shape[axis], patch
+        )  # the step between pixel k * patch - 1 and k * patch
         count = predicted.shape[axis] // patch - 1
         error, good = error.take(rows[:count], axis), good.take(rows[:count], axis)
         along = 3 - axis
@@ -91,7 +99,9 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def corresponding_patches(depth: np.ndarray, c2w: np.ndarray, intrinsics: np.ndarray, patch: int) -> np.ndarray:
+def corresponding_patches(
+    depth: np.ndarray, c2w: np.ndarray, intrinsics: np.ndarray, patch: int
+) -> np.ndarray:
     """Pairs of patches of different views that see the same surface: [N, 2], indices into the flat [S * h * w].
 
     The centre pixel of every patch is projected into every other view; it corresponds when the true depth there agrees
@@ -110,7 +120,14 @@ def corresponding_patches(depth: np.ndarray, c2w: np.ndarray, intrinsics: np.nda
             pixel = intrinsics[j] @ camera
             with np.errstate(invalid="ignore", divide="ignore"):
                 x, y = np.round(pixel[:2] / pixel[2])
-                inside = (z > 0) & (camera[2] > 0) & (x >= 0) & (x < w * patch) & (y >= 0) & (y < h * patch)
+                inside = (
+                    (z > 0)
+                    & (camera[2] > 0)
+                    & (x >= 0)
+                    & (x < w * patch)
+                    & (y >= 0)
+                    & (y < h * patch)
+                )
             xi, yi = np.where(inside, x, 0).astype(int), np.where(inside, y, 0).astype(int)
             seen = depth[j, yi, xi]
             same = inside & (seen > 0) & (np.abs(seen - camera[2]) < 0.05 * camera[2])

@@ -94,7 +94,10 @@ def relative_trajectory_errors(aligned: np.ndarray, truth: np.ndarray) -> dict[s
     steps = [np.linalg.inv(p[:-1]) @ p[1:] for p in (truth, aligned)]
     relative = np.linalg.inv(steps[0]) @ steps[1]
     angle = Rotation.from_matrix(relative[:, :3, :3]).magnitude()
-    return {"rpe_trans": _rms(np.linalg.norm(relative[:, :3, 3], axis=1)), "rpe_rot_deg": _rms(np.degrees(angle))}
+    return {
+        "rpe_trans": _rms(np.linalg.norm(relative[:, :3, 3], axis=1)),
+        "rpe_rot_deg": _rms(np.degrees(angle)),
+    }
 
 
 def position_errors(aligned: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -108,7 +111,10 @@ def trajectory_errors(predicted_c2w: np.ndarray, true_c2w: np.ndarray) -> dict[s
     Raises ValueError for fewer than three poses or predicted centres that all coincide.
     """
     aligned = move_trajectory(predicted_c2w, align_trajectory(predicted_c2w, true_c2w))
-    return {"ate": _rms(position_errors(aligned, true_c2w)), **relative_trajectory_errors(aligned, true_c2w)}
+    return {
+        "ate": _rms(position_errors(aligned, true_c2w)),
+        **relative_trajectory_errors(aligned, true_c2w),
+    }
 
 
 def with_first_pose(aligned: np.ndarray, truth: np.ndarray) -> np.ndarray:

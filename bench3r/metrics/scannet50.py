@@ -54,7 +54,11 @@ def box_chamfer(predicted: np.ndarray, truth: np.ndarray) -> BoxChamfer:
     No rotation and no ICP; outliers set the scale. Raises ValueError for points that are not finite (the released code
     drops single coordinates instead, which shifts all later points) and for empty clouds.
     """
-    if not len(predicted) or not len(truth) or not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
+    if (
+        not len(predicted)
+        or not len(truth)
+        or not (np.isfinite(predicted).all() and np.isfinite(truth).all())
+    ):
         raise ValueError("bounding boxes need finite points")
     moved, scale = fit_boxes(predicted, truth)
     clouds = [p[subsample(len(p))] if len(p) > POINTS else p for p in (moved, truth)]
@@ -64,7 +68,9 @@ def box_chamfer(predicted: np.ndarray, truth: np.ndarray) -> BoxChamfer:
     return BoxChamfer(scale, len(own), len(true), *means)
 
 
-def w2c_trajectory(predicted_w2c: np.ndarray, true_w2c: np.ndarray, origin: bool = True) -> dict[str, float]:
+def w2c_trajectory(
+    predicted_w2c: np.ndarray, true_w2c: np.ndarray, origin: bool = True
+) -> dict[str, float]:
     """ATE, ARE and RPE with world-to-camera matrices [N, 4, 4] taken for poses, as the released script does.
 
     Positions are therefore no camera centres. ``origin``: after the similarity the first pose is put on the first true

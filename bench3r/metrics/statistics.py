@@ -21,7 +21,11 @@ class Interval(NamedTuple):
 
 
 def bootstrap_mean(
-    a: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95, samples: int = 10_000, seed: int = 0
+    a: np.ndarray,
+    weights: np.ndarray | None = None,
+    level: float = 0.95,
+    samples: int = 10_000,
+    seed: int = 0,
 ) -> Interval:
     """Percentile interval of the mean of ``a`` [N] over scenes; with one scene the interval is empty (nan).
 
@@ -40,7 +44,9 @@ def bootstrap_mean(
     return Interval(mean, float(low), float(high))
 
 
-def paired_bootstrap(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95) -> Interval:
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95
+) -> Interval:
     """Percentile interval of mean(a - b) over scenes: ``a`` and ``b`` [N] are the same scenes in the same order.
 
     Raises ValueError for different lengths or fewer than two scenes, and as :func:`bootstrap_mean`.
@@ -65,6 +71,8 @@ def effect_size(a: np.ndarray, b: np.ndarray) -> float:
 
 def _check_pairs(a: np.ndarray, b: np.ndarray) -> None:
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"paired samples must be two equally long vectors, got {a.shape} and {b.shape}")
+        raise ValueError(
+            f"paired samples must be two equally long vectors, got {a.shape} and {b.shape}"
+        )
     if len(a) < 2:
         raise ValueError(f"a paired bootstrap needs at least 2 scenes, got {len(a)}")

@@ -80,9 +80,13 @@ class Backbone(nn.Module, ABC):
         """Raise ValueError unless ``images`` is [B, S, 3, H, W] with sides that are multiples of the patch size."""
         patch = self.trunk.patch_size
         if images.dim() != 5 or images.shape[2] != 3 or images.shape[1] < 1:
-            raise ValueError(f"images must be [B, S, 3, H, W] with S >= 1, got {tuple(images.shape)}")
+            raise ValueError(
+                f"images must be [B, S, 3, H, W] with S >= 1, got {tuple(images.shape)}"
+            )
         if images.shape[3] % patch or images.shape[4] % patch:
-            raise ValueError(f"image sides must be multiples of {patch}, got {images.shape[3]} x {images.shape[4]}")
+            raise ValueError(
+                f"image sides must be multiples of {patch}, got {images.shape[3]} x {images.shape[4]}"
+            )
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """The trunk's precision."""
@@ -96,7 +100,9 @@ class Backbone(nn.Module, ABC):
         with self.autocast(images.device):
             tokens, layout = self.embed(images)
             out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, images)
-        return TrunkOutput({i: t.float() for i, t in out.taps.items()}, out.recursion_depth, out.extras), layout
+        return TrunkOutput(
+            {i: t.float() for i, t in out.taps.items()}, out.recursion_depth, out.extras
+        ), layout
 
     def chunk(self, images: Tensor) -> int:
         """Views per pass through a dense head."""
@@ -110,12 +116,18 @@ class Backbone(nn.Module, ABC):
         Raises ValueError for images of another shape, or when tracks are asked of a model without a track head.
         """
         if queries is not None and not hasattr(self, "track_head"):
-            raise ValueError(f"query points were given, but this {type(self).__name__} has no track head")
+            raise ValueError(
+                f"query points were given, but this {type(self).__name__} has no track head"
+            )
         out, layout = self.run_trunk(images)
         return self.run_heads(out, layout, images, queries)
 
 
 def add_image_statistics(module: nn.Module, persistent: bool = False) -> None:
     """Register ImageNet's mean and standard deviation [1, 3, 1, 1] as ``image_mean`` and ``image_std``."""
-    module.register_buffer("image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=persistent)
-    module.register_buffer("image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=persistent)
+    module.register_buffer(
+        "image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=persistent
+    )
+    module.register_buffer(
+        "image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=persistent
+    )

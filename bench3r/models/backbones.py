@@ -18,8 +18,12 @@ from bench3r.models.vggt.network import VGGT
 from bench3r.models.weights import load_part, load_strict, read_state_dict
 
 BUILDERS: dict[str, Callable[[Any], nn.Module]] = {
-    "vggt": VGGT, "pi3": Pi3, "depth_anything_3": DepthAnything3, "dust3r": PairNetwork, "mast3r": PairNetwork,
-}  # fmt: skip
+    "vggt": VGGT,
+    "pi3": Pi3,
+    "depth_anything_3": DepthAnything3,
+    "dust3r": PairNetwork,
+    "mast3r": PairNetwork,
+}
 
 
 def build_backbone(backbone: str, scale: str) -> Any:

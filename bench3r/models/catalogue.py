@@ -28,7 +28,9 @@ class Network:
     scales: Mapping[str, Callable[[], Any]]  # name of the scale -> its configuration
     loss_weights: Mapping[str, float]  # as published, by part of the loss
     hooks: tuple[str, ...] = ()  # what a method may change: "schedule", "attention"
-    first_biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # ends of names -> values before training
+    first_biases: Mapping[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # ends of names -> values before training
     starts_from: tuple[str, ...] = ()  # networks whose weights its training can start from
 
     @property
@@ -40,7 +42,9 @@ class Network:
         """Its configuration at ``scale``. Raises Unsupported for a scale that it does not have."""
         if scale not in self.scales:
             known = ", ".join(self.scales)
-            raise Unsupported(f"{self.name} has no configuration for scale {scale!r} (it has {known})")
+            raise Unsupported(
+                f"{self.name} has no configuration for scale {scale!r} (it has {known})"
+            )
         return self.scales[scale]()
 
     def part(self, module: str) -> Any:
@@ -49,7 +53,12 @@ class Network:
 
 
 NETWORKS: Registry[Network] = Registry(
-    "backbone", LIBRARY / "models", "bench3r.models", instance_of(Network), pattern="*/__init__.py", several=True
+    "backbone",
+    LIBRARY / "models",
+    "bench3r.models",
+    instance_of(Network),
+    pattern="*/__init__.py",
+    several=True,
 )
 
 
@@ -83,7 +92,9 @@ def label_of_network(name: str) -> str:
     return known[name].label if name in known else name
 
 
-def unchanged_cost(backbone: str, scale: str, frames: int, size: tuple[int, int] | None = None) -> BackboneCost:
+def unchanged_cost(
+    backbone: str, scale: str, frames: int, size: tuple[int, int] | None = None
+) -> BackboneCost:
     """The unchanged network ``backbone`` at ``scale`` in numbers; ``size`` (H, W) None: the scale's usual image.
 
     Raises Bench3RError for less than one frame and for names without a configuration.
@@ -92,5 +103,7 @@ def unchanged_cost(backbone: str, scale: str, frames: int, size: tuple[int, int]
         raise Bench3RError(f"frames must be at least 1, got {frames}")
     config = scale_config(backbone, scale)
     height, width = config.image_size
-    found: BackboneCost = NETWORKS.get(backbone).part("macs").cost(config, frames, size or (height, width))
+    found: BackboneCost = (
+        NETWORKS.get(backbone).part("macs").cost(config, frames, size or (height, width))
+    )
     return found

@@ -29,7 +29,14 @@ class DinoVisionTransformer(nn.Module):
     """DINOv2 encoder; the patch tokens of the final norm are what a backbone uses."""
 
     def __init__(
-        self, img_size: int, patch_size: int, dim: int, depth: int, heads: int, registers: int = 4, mask_token: bool = True
+        self,
+        img_size: int,
+        patch_size: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        registers: int = 4,
+        mask_token: bool = True,
     ) -> None:
         super().__init__()
         self.grid = img_size // patch_size
@@ -40,7 +47,9 @@ class DinoVisionTransformer(nn.Module):
         self.register_tokens = nn.Parameter(torch.zeros(1, registers, dim))
         if mask_token:  # in some checkpoints, never used
             self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)
-        self.blocks = nn.ModuleList(Block(dim, heads, init_values=1.0, eps=1e-6, role="encoder") for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(dim, heads, init_values=1.0, eps=1e-6, role="encoder") for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self._positions = TableCache()
 
@@ -48,17 +57,31 @@ class DinoVisionTransformer(nn.Module):
         """Position embedding [1, 1 + height * width, dim] for a grid of that many patches (bicubic, antialiased)."""
         if height == width == self.grid:
             return self.pos_embed
-        grid = self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
-        grid = F.interpolate(grid, (height, width), mode="bicubic", antialias=True, align_corners=False)
-        return torch.cat([self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1)
+        grid = (
+            self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        )
+        grid = F.interpolate(
+            grid, (height, width), mode="bicubic", antialias=True, align_corners=False
+        )
+        return torch.cat(
+            [self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1
+        )
 
     def positions(self, height: int, width: int) -> Tensor:
         """As :meth:`resized_positions`, computed once per size and parameter version while gradients are off."""
         learning = torch.is_grad_enabled() and self.pos_embed.requires_grad
         if learning or self.pos_embed.is_meta or self.pos_embed.is_inference():
             return self.resized_positions(height, width)
-        key = (height, width, self.pos_embed.dtype, self.pos_embed.data_ptr(), self.pos_embed._version)
-        return self._positions.get(key, self.pos_embed.device, lambda: self.resized_positions(height, width).detach())
+        key = (
+            height,
+            width,
+            self.pos_embed.dtype,
+            self.pos_embed.data_ptr(),
+            self.pos_embed._version,
+        )
+        return self._positions.get(
+            key, self.pos_embed.device, lambda: self.resized_positions(height, width).detach()
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W] -> patch tokens [N, (H/p)(W/p), dim]."""

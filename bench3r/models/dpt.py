@@ -39,7 +39,9 @@ def add_position(x: Tensor, aspect: float) -> Tensor:
     """``x`` [N, C, h, w] plus the cached sine-cosine grid of its size."""
     channels, height, width = (int(n) for n in x.shape[1:])
     key = (channels, height, width, round(aspect, 9))
-    grid = _GRIDS.get(key, x.device, lambda: sincos_grid(channels, height, width, aspect)).to(x.dtype)
+    grid = _GRIDS.get(key, x.device, lambda: sincos_grid(channels, height, width, aspect)).to(
+        x.dtype
+    )
     return x + grid if torch.is_grad_enabled() else x.add_(grid)
 
 
@@ -127,10 +129,14 @@ class DPTHead(nn.Module):
         self.scratch: Any = self._scratch(features, out_channels, output_dim, in_place_relu)
 
     @staticmethod
-    def _scratch(features: int, out_channels: Sequence[int], output_dim: int | None, in_place_relu: bool) -> nn.Module:
+    def _scratch(
+        features: int, out_channels: Sequence[int], output_dim: int | None, in_place_relu: bool
+    ) -> nn.Module:
         scratch: Any = nn.Module()
         for level, channels in enumerate(out_channels, 1):
-            setattr(scratch, f"layer{level}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False))
+            setattr(
+                scratch, f"layer{level}_rn", nn.Conv2d(channels, features, 3, padding=1, bias=False)
+            )
             setattr(scratch, f"refinenet{level}", fusion_chain(features, level, in_place_relu))
         narrow = features if output_dim is None else features // 2
         scratch.output_conv1 = nn.Conv2d(features, narrow, 3, padding=1)
@@ -158,7 +164,9 @@ class DPTHead(nn.Module):
         for level in (3, 2, 1, 0):
             size = maps[level - 1].shape[-2:] if level else [2 * n for n in x.shape[-2:]]
             lateral = None if level == 3 else maps[level]
-            x = getattr(self.scratch, f"refinenet{level + 1}{path}")(x, lateral, (int(size[0]), int(size[1])))
+            x = getattr(self.scratch, f"refinenet{level + 1}{path}")(
+                x, lateral, (int(size[0]), int(size[1]))
+            )
         return x
 
     def fuse(self, maps: list[Tensor]) -> Tensor:
@@ -167,7 +175,10 @@ class DPTHead(nn.Module):
 
     def output(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Fused features -> map [N, C, H / down_ratio, W / down_ratio]."""
-        size = (grid[0] * self.patch_size // self.down_ratio, grid[1] * self.patch_size // self.down_ratio)
+        size = (
+            grid[0] * self.patch_size // self.down_ratio,
+            grid[1] * self.patch_size // self.down_ratio,
+        )
         x = resize(x, size)
         if self.pos_embed:
             x = add_position(x, grid[1] / grid[0])
@@ -178,7 +189,12 @@ class DPTHead(nn.Module):
         return self.output(self.fuse(self.levels(taps, grid, grid[1] / grid[0])), grid)
 
     def forward(
-        self, taps: dict[int, Tensor], special: int, grid: tuple[int, int], chunk: int, activate: Callable | None = None
+        self,
+        taps: dict[int, Tensor],
+        special: int,
+        grid: tuple[int, int],
+        chunk: int,
+        activate: Callable | None = None,
     ) -> list[Tensor]:
         """Taps [B, S, T, dim_in] -> maps, one entry per output of ``activate`` (or the raw map), [B, S, ...].
 

@@ -11,10 +11,16 @@ def quaternion_to_rotation(q: Tensor) -> Tensor:
     x, y, z, w = q.unbind(-1)
     s = 2.0 / (q * q).sum(-1)
     rows = [
-        1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w),
-        s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
-        s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
-    ]  # fmt: skip
+        1 - s * (y * y + z * z),
+        s * (x * y - z * w),
+        s * (x * z + y * w),
+        s * (x * y + z * w),
+        1 - s * (x * x + z * z),
+        s * (y * z - x * w),
+        s * (x * z - y * w),
+        s * (y * z + x * w),
+        1 - s * (x * x + y * y),
+    ]
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
@@ -22,7 +28,9 @@ def rotation_to_quaternion(r: Tensor) -> Tensor:
     """Rotation matrices [..., 3, 3] -> unit quaternions [..., 4] (x, y, z, w) with w >= 0."""
     m = r.flatten(-2)
     xx, yy, zz = m[..., 0], m[..., 4], m[..., 8]
-    squared = torch.stack([1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz], -1)
+    squared = torch.stack(
+        [1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz], -1
+    )
     largest = squared.argmax(-1)
     a = 2 * squared.clamp(min=1e-12).sqrt()  # 4 |component|
     d21, d02, d10 = m[..., 7] - m[..., 5], m[..., 2] - m[..., 6], m[..., 3] - m[..., 1]
@@ -50,7 +58,9 @@ def encode_pose(extrinsics: Tensor, intrinsics: Tensor, size: tuple[int, int]) -
     return torch.cat([extrinsics[..., :3, 3], quaternion, fov_h[..., None], fov_w[..., None]], -1)
 
 
-def decode_pose(pose: Tensor, size: tuple[int, int], least_tangent: float | None = None) -> tuple[Tensor, Tensor]:
+def decode_pose(
+    pose: Tensor, size: tuple[int, int], least_tangent: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Pose encodings [..., 9] for images (H, W) -> the encoded pose [..., 3, 4] and intrinsics [..., 3, 3].
 
     ``least_tangent``: smallest tangent of half the field of view; None: unlimited.
@@ -113,7 +123,9 @@ def pinhole_from_points(points: Tensor, weight: Tensor) -> Tensor:
     focal = []
     for axis, pixel in ((0, u), (1, v)):
         r = ray[..., axis]
-        focal.append((weight * r * pixel).sum((2, 3)) / (weight * r * r).sum((2, 3)).clamp(min=1e-12))
+        focal.append(
+            (weight * r * pixel).sum((2, 3)) / (weight * r * r).sum((2, 3)).clamp(min=1e-12)
+        )
     zero, one = torch.zeros_like(focal[0]), torch.ones_like(focal[0])
     rows = [focal[0], zero, one * (w / 2), zero, focal[1], one * (h / 2), zero, zero, one]
     return torch.stack(rows, -1).unflatten(-1, (3, 3))

@@ -49,13 +49,17 @@ class TokenLayout:
 class Core(nn.Module, ABC):
     """How queries meet keys in an attention module. Its parameters live under ``core.`` of that module."""
 
-    content_dependent: ClassVar[bool] = False  # whether its cost depends on what it is given, not only on shapes
+    content_dependent: ClassVar[bool] = (
+        False  # whether its cost depends on what it is given, not only on shapes
+    )
 
     @abstractmethod
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         """Attend ``q`` [N, heads, Lq, d] to ``k``, ``v`` [N, heads, Lk, d]; returns [N, heads, Lq, d]."""
 
-    def attend(self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None) -> Tensor:
+    def attend(
+        self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None
+    ) -> Tensor:
         """Attended values [N, L, C] of tokens ``x`` [N, L, C], before the output projection of ``attention``."""
         q, k, v = attention.project(x, rope)
         out = self(q, k.to(q.dtype), v.to(q.dtype), layout)  # [N, heads, L, d]
@@ -124,7 +128,9 @@ class Attention(nn.Module):
     def query(self, x: Tensor) -> Tensor:
         """The queries of :meth:`query_key_value` alone, at a third of its cost."""
         c = x.shape[-1]
-        return self.q_norm(F.linear(x, self.qkv.weight[:c], self.qkv.bias[:c]).unflatten(-1, (self.heads, -1)))
+        return self.q_norm(
+            F.linear(x, self.qkv.weight[:c], self.qkv.bias[:c]).unflatten(-1, (self.heads, -1))
+        )
 
     def project(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [N, heads, L, d] of tokens ``x`` [N, L, C], normalised and rotated."""
@@ -134,8 +140,12 @@ class Attention(nn.Module):
             q, k = apply_rope(q, rope), apply_rope(k, rope)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
-    def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
-        attend = self.core.attend if isinstance(self.core, Core) else partial(Core.attend, self.core)  # any module will do
+    def forward(
+        self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None
+    ) -> Tensor:
+        attend = (
+            self.core.attend if isinstance(self.core, Core) else partial(Core.attend, self.core)
+        )  # any module will do
         return self.proj(attend(self, x, rope, layout))
 
 
@@ -168,7 +178,9 @@ class Block(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
         self.ls2 = LayerScale(dim, init_values) if init_values is not None else None
 
-    def forward(self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None
+    ) -> Tensor:
         """Tokens [N, L, C] -> [N, L, C]; ``rope`` as in :func:`apply_rope`."""
         x = add_scaled(x, self.attn(self.norm1(x), rope, layout), self.ls1)
         return self.feed_forward(x)
@@ -184,11 +196,17 @@ def rope_rows(positions: Tensor, head_dim: int, base: float = 100.0) -> Tensor:
     At (0, 0) the rotation is the identity. Raises ValueError for a head dimension that is no multiple of 4.
     """
     if head_dim % 4:
-        raise ValueError(f"2-D rotary position needs a head dimension divisible by 4, got {head_dim}")
+        raise ValueError(
+            f"2-D rotary position needs a head dimension divisible by 4, got {head_dim}"
+        )
     quarter = head_dim // 4
-    frequency = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)  # 100^(-2i/D), D = head_dim / 2
+    frequency = base ** (
+        -torch.arange(quarter, dtype=torch.float32) / quarter
+    )  # 100^(-2i/D), D = head_dim / 2
     angle = positions.float()[:, :, None, None] * frequency  # [P, 2, 1, quarter]
-    sine = torch.cat([-angle.sin(), angle.sin()], 2)  # first half takes -second, second half takes +first
+    sine = torch.cat(
+        [-angle.sin(), angle.sin()], 2
+    )  # first half takes -second, second half takes +first
     return torch.stack([angle.cos().expand_as(sine), sine]).flatten(2).unsqueeze(2)
 
 
@@ -233,9 +251,15 @@ def whole_sequence(layout: TokenLayout | None, length: int, method: str) -> Toke
 
     Raises ValueError when a schedule has left tokens out, or without a layout: ``method`` needs whole views.
     """
-    if layout is None or layout.active is not None or layout.views * layout.tokens_per_view != length:
-        raise ValueError(f"{method} needs all tokens of all views in global attention: it cannot run under a schedule that "
-                         "leaves tokens out")  # fmt: skip
+    if (
+        layout is None
+        or layout.active is not None
+        or layout.views * layout.tokens_per_view != length
+    ):
+        raise ValueError(
+            f"{method} needs all tokens of all views in global attention: it cannot run under a schedule that "
+            "leaves tokens out"
+        )
     return layout
 
 
@@ -251,7 +275,9 @@ def attention_modules(model: nn.Module, role: str) -> Iterator[tuple[str, Attent
     """
     if role not in ROLES:
         raise ValueError(f"unknown attention role {role!r}: expected one of {', '.join(ROLES)}")
-    found = [(n, m) for n, m in model.named_modules() if isinstance(m, Attention) and m.role == role]
+    found = [
+        (n, m) for n, m in model.named_modules() if isinstance(m, Attention) and m.role == role
+    ]
     if not found:
         raise ValueError(f"{type(model).__name__} has no attention of role {role!r}")
     return iter(found)

@@ -12,7 +12,9 @@ from bench3r.models.geometry import unproject
 
 CONFIDENCE_ALPHA = 0.2  # weight of -log(confidence)
 # weight of -log(confidence)
-HUBER_DELTA = 0.01  # nearly L1: baselines are short beside the scene, and their errors must still count
+HUBER_DELTA = (
+    0.01  # nearly L1: baselines are short beside the scene, and their errors must still count
+)
 # nearly L1: baselines are short beside the scene, and their errors must still count
 
 
@@ -35,7 +37,9 @@ class Batch:
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
-def normalise(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def normalise(
+    depth: Tensor, extrinsics: Tensor, intrinsics: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Depth, extrinsics and points relative to view 0, scaled to a mean point distance of 1.
 
     ``depth`` [B, S, H, W] in any unit, ``extrinsics`` [B, S, 3, 4]; returns depth, extrinsics, points [B, S, H, W, 3].
@@ -51,7 +55,9 @@ def normalise(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor) -> tuple[Te
     if (counts == 0).any():
         raise ValueError("a training scene has no pixel with valid depth")
     scale = (points.norm(dim=-1) * valid).flatten(1).sum(1) / counts
-    extrinsics = torch.cat([extrinsics[..., :3], extrinsics[..., 3:] / scale[:, None, None, None]], -1)
+    extrinsics = torch.cat(
+        [extrinsics[..., :3], extrinsics[..., 3:] / scale[:, None, None, None]], -1
+    )
     return depth / scale[:, None, None, None], extrinsics, points / scale[:, None, None, None, None]
 
 
@@ -75,7 +81,9 @@ def dense_loss(predicted: Tensor, confidence: Tensor, truth: Tensor, valid: Tens
     error = torch.where(valid, residual.norm(dim=-1), 0)
     total = (confidence * error).sum() / count
     for dim in (2, 3):
-        both = valid.narrow(dim, 1, valid.shape[dim] - 1) & valid.narrow(dim, 0, valid.shape[dim] - 1)
+        both = valid.narrow(dim, 1, valid.shape[dim] - 1) & valid.narrow(
+            dim, 0, valid.shape[dim] - 1
+        )
         slope = residual.diff(dim=dim).abs().sum(-1)
         weight = confidence.narrow(dim, 1, valid.shape[dim] - 1)
         total = total + torch.where(both, weight * slope, 0).sum() / count

@@ -23,7 +23,10 @@ def level_pixels(grid: tuple[int, int]) -> tuple[int, int, int, int]:
 def fusion_macs(features: int, grid: tuple[int, int]) -> int:
     """The four fusion blocks of a DPT head."""
     f = features
-    return sum(((2 if level == 3 else 4) * 9 * f * f + f * f) * p for level, p in enumerate(level_pixels(grid)))
+    return sum(
+        ((2 if level == 3 else 4) * 9 * f * f + f * f) * p
+        for level, p in enumerate(level_pixels(grid))
+    )
 
 
 def dpt_macs(dpt: DPTConfig, grid: tuple[int, int], size: tuple[int, int], output_dim: int) -> int:
@@ -39,7 +42,9 @@ def dpt_macs(dpt: DPTConfig, grid: tuple[int, int], size: tuple[int, int], outpu
     return total + (9 * narrow * 32 + 32 * output_dim) * size[0] * size[1]
 
 
-def trunk_attentions(pairs: int, frames: int, tokens: int, dim: int, heads: int) -> Iterator[AttentionShape]:
+def trunk_attentions(
+    pairs: int, frames: int, tokens: int, dim: int, heads: int
+) -> Iterator[AttentionShape]:
     """Frame and global attention of a trunk of ``pairs``, on ``frames`` views of ``tokens`` tokens each."""
     for layer in range(pairs):
         yield AttentionShape("frame", layer, frames, tokens, dim, heads)

@@ -30,7 +30,10 @@ def load_and_preprocess(
         raise Bench3RError("no image files were given")
     if mode not in ("crop", "pad"):
         raise Bench3RError(f"unknown preprocessing mode {mode!r}: expected 'crop' or 'pad'")
-    images = [_crop(read_image(f), width, patch) if mode == "crop" else _pad(read_image(f), width, patch) for f in files]
+    images = [
+        _crop(read_image(f), width, patch) if mode == "crop" else _pad(read_image(f), width, patch)
+        for f in files
+    ]
     height, width = max(i.shape[1] for i in images), max(i.shape[2] for i in images)
     return torch.stack([_white(i, height, width) for i in images])
 

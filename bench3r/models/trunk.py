@@ -35,7 +35,9 @@ class TrunkOutput:
 
     taps: dict[int, Tensor]
     recursion_depth: Tensor | None = None  # [B, S, h, w], how many recursion steps each patch took
-    extras: dict[str, object] = field(default_factory=dict)  # what a method wants recorded (exit layer, losses, ...)
+    extras: dict[str, object] = field(
+        default_factory=dict
+    )  # what a method wants recorded (exit layer, losses, ...)
 
 
 class Trunk:
@@ -100,7 +102,9 @@ class Trunk:
     ) -> TrunkOutput:
         """Let ``schedule`` run the pairs on ``tokens`` [B, S, T, C]."""
         ropes = self.rope(layout, tokens.device), self.global_rope(layout, tokens.device)
-        return schedule(self, TrunkInput(tokens, layout, ropes[0], taps, keep_all, images, ropes[1]))
+        return schedule(
+            self, TrunkInput(tokens, layout, ropes[0], taps, keep_all, images, ropes[1])
+        )
 
 
 class Schedule(nn.Module):

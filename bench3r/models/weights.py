@@ -35,11 +35,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals([Namespace]):  # DUSt3R's and MASt3R's files hold their training arguments
+        with torch.serialization.safe_globals(
+            [Namespace]
+        ):  # DUSt3R's and MASt3R's files hold their training arguments
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise Bench3RError(f"{path}: damaged or not a weights file ({_first_line(error)})") from error
-    except Exception as error:  # pickle.UnpicklingError and its kind: the file holds more than tensors
+        raise Bench3RError(
+            f"{path}: damaged or not a weights file ({_first_line(error)})"
+        ) from error
+    except (
+        Exception
+    ) as error:  # pickle.UnpicklingError and its kind: the file holds more than tensors
         raise Bench3RError(
             f"{path}: refused, it holds objects other than tensors ({_first_line(error)}). "
             "Convert it to .safetensors where you trust it."
@@ -64,12 +70,15 @@ def load_strict(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [
         f"{n} {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
-        for n in sorted(own.keys() & state.keys()) if state[n].shape != own[n].shape
-    ]  # fmt: skip
+        for n in sorted(own.keys() & state.keys())
+        if state[n].shape != own[n].shape
+    ]
     parts = [("missing", missing), ("extra", extra), ("mis-shaped", shapes)]
     problems = [f"{len(names)} {kind}: {_some(names)}" for kind, names in parts if names]
     if problems:
-        raise Bench3RError(f"{where}: the checkpoint does not fit the model; " + "; ".join(problems))
+        raise Bench3RError(
+            f"{where}: the checkpoint does not fit the model; " + "; ".join(problems)
+        )
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
 
 
@@ -83,7 +92,9 @@ def _some(names: list[str], limit: int = 8) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def save_safetensors(path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_safetensors(
+    path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
     """Write tensors atomically."""
     data = save({k: v.detach().cpu().contiguous() for k, v in state.items()}, metadata)
     write_atomic(path, lambda f: f.write(data))
@@ -96,7 +107,9 @@ def resolve_base(base: str, backbone: str, scale: str, trained: Path | None) -> 
     """
     if base == "train":
         if trained is None:
-            raise Bench3RError("base: train, but no trained checkpoint was handed over (run the train stage first)")
+            raise Bench3RError(
+                "base: train, but no trained checkpoint was handed over (run the train stage first)"
+            )
         return trained
     if base == "shipped":
         path = SHIPPED / f"{backbone}-{scale}.safetensors"
@@ -117,7 +130,9 @@ def download(reference: str) -> Path:
     """
     repository, _, revision = reference.partition("@")
     if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
-        raise Bench3RError(f"hub:{reference}: pin a revision, hub:REPOSITORY@COMMIT (40 hexadecimal digits)")
+        raise Bench3RError(
+            f"hub:{reference}: pin a revision, hub:REPOSITORY@COMMIT (40 hexadecimal digits)"
+        )
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -127,4 +142,6 @@ def download(reference: str) -> Path:
         except EntryNotFoundError:
             return Path(hf_hub_download(repository, "model.pt", revision=revision))
     except Exception as error:  # the hub raises many kinds: network, access, unknown repository
-        raise Bench3RError(f"hub:{reference}: cannot be downloaded ({_first_line(error)})") from error
+        raise Bench3RError(
+            f"hub:{reference}: cannot be downloaded ({_first_line(error)})"
+        ) from error

@@ -31,7 +31,9 @@ class Aligned:
         k = torch.eye(3, device=self.focals.device).repeat(len(self.focals), 1, 1)
         k[:, 0, 0] = k[:, 1, 1] = self.focals
         middle = [[d.shape[1] / 2, d.shape[0] / 2] for d in self.depths]
-        k[:, :2, 2] = self.principal if self.principal is not None else torch.tensor(middle, device=k.device)
+        k[:, :2, 2] = (
+            self.principal if self.principal is not None else torch.tensor(middle, device=k.device)
+        )
         return k
 
 
@@ -63,7 +65,11 @@ def clean(aligned: Aligned, tolerance: float = 1e-3) -> list[Tensor]:
             seen = world @ view[:3, :3].T + view[:3, 3]
             z = seen[:, 2]
             h, w = other.shape
-            u, v = (seen[:, :2] / z.clamp(min=1e-6)[:, None] * aligned.focals[j] + k[j, :2, 2]).round().T
+            u, v = (
+                (seen[:, :2] / z.clamp(min=1e-6)[:, None] * aligned.focals[j] + k[j, :2, 2])
+                .round()
+                .T
+            )
             inside = (z > 0) & (u >= 0) & (u < w) & (v >= 0) & (v < h)
             where = v.clamp(0, h - 1).long() * w + u.clamp(0, w - 1).long()
             hides = inside & (z < (1 - tolerance) * other.flatten()[where])

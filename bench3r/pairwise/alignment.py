@@ -49,13 +49,26 @@ def align(predictions: PairPredictions, options: AlignmentOptions) -> Aligned:
         before = [d.detach().log() for d in state.depths()]
         problem = Problem(state, predictions, options.stride)
         lr = options.lr, options.final_lr
-        losses = minimise(problem.loss, state.parameters(), options.iterations, lr, "global alignment")
+        losses = minimise(
+            problem.loss, state.parameters(), options.iterations, lr, "global alignment"
+        )
         with torch.no_grad():
             losses.append(float(problem.loss()))
             check_focals(state.focals(), predictions.sizes)
-            depths = [_fill_in(a, b.log(), options.stride).exp() for a, b in zip(before, state.depths(), strict=True)]
-            return Aligned(state.poses().detach(), state.focals().detach(), depths, predictions.image_confidence(),
-                           losses[-1], losses[0], settled(losses, SETTLED), options.iterations)  # fmt: skip
+            depths = [
+                _fill_in(a, b.log(), options.stride).exp()
+                for a, b in zip(before, state.depths(), strict=True)
+            ]
+            return Aligned(
+                state.poses().detach(),
+                state.focals().detach(),
+                depths,
+                predictions.image_confidence(),
+                losses[-1],
+                losses[0],
+                settled(losses, SETTLED),
+                options.iterations,
+            )
 
 
 def _fill_in(before: Tensor, after: Tensor, stride: int) -> Tensor:
@@ -66,7 +79,12 @@ def _fill_in(before: Tensor, after: Tensor, stride: int) -> Tensor:
     height, width = before.shape
     reach = (1 + (change.shape[2] - 1) * stride, 1 + (change.shape[3] - 1) * stride)
     dense = nn.functional.interpolate(change, reach, mode="bilinear", align_corners=True)
-    return before + nn.functional.pad(dense, (0, width - reach[1], 0, height - reach[0]), mode="replicate")[0, 0]
+    return (
+        before
+        + nn.functional.pad(dense, (0, width - reach[1], 0, height - reach[0]), mode="replicate")[
+            0, 0
+        ]
+    )
 
 
 def align_two(predictions: PairPredictions, options: AlignmentOptions) -> Aligned:
@@ -84,11 +102,27 @@ def align_two(predictions: PairPredictions, options: AlignmentOptions) -> Aligne
         focals[second] = focals[first]
     check_focals(focals, predictions.sizes)
     points2 = predictions.points2[n]
-    pose = pose_by_pnp(points2, float(focals[second]), trusted(predictions.conf2[n], options.min_confidence))
+    pose = pose_by_pnp(
+        points2, float(focals[second]), trusted(predictions.conf2[n], options.min_confidence)
+    )
     if pose is None:
-        raise InvalidPrediction(f"no pose of image {second} explains its points in the frame of image {first}")
+        raise InvalidPrediction(
+            f"no pose of image {second} explains its points in the frame of image {first}"
+        )
     poses = torch.eye(4).repeat(2, 1, 1).to(points2)
     poses[second] = pose
     camera = rigid_inverse(pose)
-    depths: dict[int, Tensor] = {first: predictions.points1[n][..., 2], second: points2 @ camera[2, :3] + camera[2, 3]}
-    return Aligned(poses, focals, [depths[0], depths[1]], predictions.image_confidence(), math.nan, math.nan, True, 0)
+    depths: dict[int, Tensor] = {
+        first: predictions.points1[n][..., 2],
+        second: points2 @ camera[2, :3] + camera[2, 3],
+    }
+    return Aligned(
+        poses,
+        focals,
+        [depths[0], depths[1]],
+        predictions.image_confidence(),
+        math.nan,
+        math.nan,
+        True,
+        0,
+    )

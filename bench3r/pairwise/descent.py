@@ -28,12 +28,16 @@ def minimise(
     losses: list[float] = []
     for step in range(iterations):
         for group in optimiser.param_groups:
-            group["lr"] = lr[1] + (lr[0] - lr[1]) * 0.5 * (1 + math.cos(math.pi * step / iterations))
+            group["lr"] = lr[1] + (lr[0] - lr[1]) * 0.5 * (
+                1 + math.cos(math.pi * step / iterations)
+            )
         optimiser.zero_grad()
         value = loss()
         losses.append(float(value.detach()))
         if not math.isfinite(losses[-1]):
-            raise InvalidPrediction(f"{what} diverged: the loss is {losses[-1]} at iteration {step}")
+            raise InvalidPrediction(
+                f"{what} diverged: the loss is {losses[-1]} at iteration {step}"
+            )
         value.backward()
         optimiser.step()
         with torch.no_grad():

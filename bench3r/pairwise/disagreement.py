@@ -17,7 +17,9 @@ from bench3r.models.geometry import quaternion_to_rotation, rotation_to_quaterni
 from bench3r.pairwise.predictions import PairPredictions
 from bench3r.pairwise.registration import pixel_grid
 
-FOCAL_STEP = 20.0  # a focal length is exp(parameter / 20), so that it moves with the others' step size
+FOCAL_STEP = (
+    20.0  # a focal length is exp(parameter / 20), so that it moves with the others' step size
+)
 BASE_SCALE = 0.5  # geometric mean of the edges' scales: keeps the world from shrinking to a point
 SIDE_POINTS = 60_000  # points compared at a time
 
@@ -41,10 +43,16 @@ class Alignment(nn.Module):
     def __init__(self, sizes: list[tuple[int, int]], edges: int, device: torch.device) -> None:
         super().__init__()
         self.sizes = sizes
-        self.groups = [[i for i, s in enumerate(sizes) if s == size] for size in dict.fromkeys(sizes)]
-        self.place = {i: (g, row) for g, members in enumerate(self.groups) for row, i in enumerate(members)}
+        self.groups = [
+            [i for i, s in enumerate(sizes) if s == size] for size in dict.fromkeys(sizes)
+        ]
+        self.place = {
+            i: (g, row) for g, members in enumerate(self.groups) for row, i in enumerate(members)
+        }
         identity = torch.tensor([0.0, 0, 0, 1, 0, 0, 0], device=device)
-        self.log_depth = nn.ParameterList(torch.zeros(len(g), *sizes[g[0]], device=device) for g in self.groups)
+        self.log_depth = nn.ParameterList(
+            torch.zeros(len(g), *sizes[g[0]], device=device) for g in self.groups
+        )
         self.image_pose = nn.Parameter(identity.repeat(len(sizes), 1))
         self.focal = nn.Parameter(torch.zeros(len(sizes), device=device))
         self.edge_pose = nn.Parameter(torch.cat([identity, identity.new_zeros(1)]).repeat(edges, 1))
@@ -55,7 +63,10 @@ class Alignment(nn.Module):
 
     def depths(self) -> list[Tensor]:
         """Depth maps [H, W], one per image."""
-        return [self.log_depth[g][row].exp() for g, row in (self.place[i] for i in range(len(self.sizes)))]
+        return [
+            self.log_depth[g][row].exp()
+            for g, row in (self.place[i] for i in range(len(self.sizes)))
+        ]
 
     def poses(self) -> Tensor:
         """Camera to world [S, 4, 4]."""
@@ -76,7 +87,9 @@ class Alignment(nn.Module):
         device, out = self.focal.device, []
         for members in self.groups:
             height, width = self.sizes[members[0]]
-            grid = pixel_grid(height, width, device) - torch.tensor([width / 2, height / 2], device=device)
+            grid = pixel_grid(height, width, device) - torch.tensor(
+                [width / 2, height / 2], device=device
+            )
             out.append(grid[::stride, ::stride].reshape(-1, 2).T.contiguous())
         return out
 
@@ -106,7 +119,9 @@ class Alignment(nn.Module):
 
 def _rigid(parameters: Tensor) -> Tensor:
     """Quaternion and log translation [N, 7 or more] -> motions [N, 4, 4]."""
-    top = torch.cat([quaternion_to_rotation(parameters[:, :4]), signed_expm1(parameters[:, 4:7])[..., None]], -1)
+    top = torch.cat(
+        [quaternion_to_rotation(parameters[:, :4]), signed_expm1(parameters[:, 4:7])[..., None]], -1
+    )
     bottom = parameters.new_tensor([0.0, 0, 0, 1]).expand(len(parameters), 1, 4)
     return torch.cat([top, bottom], 1)
 
@@ -131,10 +146,14 @@ class _Disagreement(torch.autograd.Function):
         total = transforms.new_zeros((), dtype=torch.float64)
         for side in sides:
             matrix, shift = transforms[side.edges, :3, :3], transforms[side.edges, :3, 3:]
-            difference = torch.baddbmm(worlds[side.group][side.rows] - shift, matrix, side.points, alpha=-1)
+            difference = torch.baddbmm(
+                worlds[side.group][side.rows] - shift, matrix, side.points, alpha=-1
+            )
             distance = (difference * difference).sum(1).sqrt_()
             total += (distance * side.weight).sum()
-            difference *= (side.weight / distance.clamp_(min=1e-20))[:, None]  # unit vector times weight; 0 stays 0
+            difference *= (side.weight / distance.clamp_(min=1e-20))[
+                :, None
+            ]  # unit vector times weight; 0 stays 0
             to_worlds[side.group].index_add_(0, side.rows, difference)
             to_edges[:, :3, :3].index_add_(0, side.edges, difference @ side.points.mT, alpha=-1)
             to_edges[:, :3, 3].index_add_(0, side.edges, difference.sum(2), alpha=-1)
@@ -151,14 +170,24 @@ def edge_sides(state: Alignment, predictions: PairPredictions, stride: int) -> l
 
     A pixel weighs the logarithm of its confidence, over the pixels of all edges on that side.
     """
-    found: dict[int, list[tuple[int, int, Tensor, Tensor]]] = {g: [] for g in range(len(state.groups))}
-    for side, points, conf in ((0, predictions.points1, predictions.conf1), (1, predictions.points2, predictions.conf2)):
+    found: dict[int, list[tuple[int, int, Tensor, Tensor]]] = {
+        g: [] for g in range(len(state.groups))
+    }
+    for side, points, conf in (
+        (0, predictions.points1, predictions.conf1),
+        (1, predictions.points2, predictions.conf2),
+    ):
         picked = [c[::stride, ::stride].flatten() for c in conf]
         area = sum(c.numel() for c in picked)
         for number, edge in enumerate(predictions.edges):
             group, row = state.place[edge[side]]
             found[group].append(
-                (number, row, points[number][::stride, ::stride].reshape(-1, 3).T, picked[number].log() / area)
+                (
+                    number,
+                    row,
+                    points[number][::stride, ::stride].reshape(-1, 3).T,
+                    picked[number].log() / area,
+                )
             )
     out = []
     for group, parts in found.items():
@@ -181,4 +210,6 @@ class Problem:
 
     def loss(self) -> Tensor:
         """Weighted mean distance between each image's world points and what every edge says they are."""
-        return _Disagreement.apply(self.sides, self.state.edge_poses(), *self.state.world(self.rays, self.stride))
+        return _Disagreement.apply(
+            self.sides, self.state.edge_poses(), *self.state.world(self.rays, self.stride)
+        )

@@ -15,7 +15,9 @@ from bench3r.models.pair.network import Edge
 GraphName = Literal["complete", "swin", "logwin", "oneref"]
 
 
-def scene_graph(images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True) -> list[Edge]:
+def scene_graph(
+    images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True
+) -> list[Edge]:
     """Ordered pairs (i, j) over ``images``: those of the graph, then the same ones swapped.
 
     Args:
@@ -45,9 +47,15 @@ def scene_graph(images: int, kind: GraphName = "complete", size: int = 3, cyclic
     return forward + [(j, i) for i, j in forward]
 
 
-def edge_count(images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True) -> int:
+def edge_count(
+    images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True
+) -> int:
     """Number of ordered pairs of :func:`scene_graph`, without listing those of a complete graph."""
-    return images * (images - 1) if kind == "complete" and images > 1 else len(scene_graph(images, kind, size, cyclic))
+    return (
+        images * (images - 1)
+        if kind == "complete" and images > 1
+        else len(scene_graph(images, kind, size, cyclic))
+    )
 
 
 def _windows(images: int, reach: Iterable[int], cyclic: bool) -> list[Edge]:

@@ -26,7 +26,10 @@ def nearest(queries: Tensor, database: Tensor, metric: Metric = "dot") -> Tensor
             score = part @ block.T if metric == "dot" else -torch.cdist(part, block)
             value, index = score.max(1)
             better = value > best
-            best, where = torch.where(better, value, best), torch.where(better, index + start, where)
+            best, where = (
+                torch.where(better, value, best),
+                torch.where(better, index + start, where),
+            )
         found.append(where)
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.long, device=queries.device)
 
@@ -38,7 +41,11 @@ def seeds(height: int, width: int, step: int) -> Tensor:
 
 
 def reciprocal_matches(
-    desc1: Tensor, desc2: Tensor, step: int = 8, metric: Metric = "dot", tolerance: float | None = None
+    desc1: Tensor,
+    desc2: Tensor,
+    step: int = 8,
+    metric: Metric = "dot",
+    tolerance: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Pixels (x, y) [N, 2] of image 1 and of image 2 whose features are each other's nearest.
 
@@ -99,20 +106,29 @@ def pair_matches(forward: PairOutput, backward: PairOutput, step: int = 8) -> Ma
     find keeps its highest.
     """
     found = []
-    for one, two, swapped in ((forward.desc1, forward.desc2, False), (backward.desc2, backward.desc1, False),
-                              (forward.desc2, forward.desc1, True), (backward.desc1, backward.desc2, True)):  # fmt: skip
+    for one, two, swapped in (
+        (forward.desc1, forward.desc2, False),
+        (backward.desc2, backward.desc1, False),
+        (forward.desc2, forward.desc1, True),
+        (backward.desc1, backward.desc2, True),
+    ):
         assert one is not None, "matching needs a network with local features"
         assert two is not None
         a, b = reciprocal_matches(one, two, step)
         found.append((b, a) if swapped else (a, b))
     quality = []
     for (a, b), q1, q2 in zip(
-        found, (forward.desc_conf1, backward.desc_conf2) * 2, (forward.desc_conf2, backward.desc_conf1) * 2, strict=True
+        found,
+        (forward.desc_conf1, backward.desc_conf2) * 2,
+        (forward.desc_conf2, backward.desc_conf1) * 2,
+        strict=True,
     ):
         assert q1 is not None
         assert q2 is not None
         quality.append((q1[a[:, 1], a[:, 0]] * q2[b[:, 1], b[:, 0]]).sqrt())
     pixels = torch.cat([torch.cat([a, b], 1) for a, b in found])
     distinct, member = pixels.unique(dim=0, return_inverse=True)
-    best = torch.zeros(len(distinct), device=pixels.device).scatter_reduce(0, member, torch.cat(quality), "amax")
+    best = torch.zeros(len(distinct), device=pixels.device).scatter_reduce(
+        0, member, torch.cat(quality), "amax"
+    )
     return Matches(distinct[:, :2], distinct[:, 2:], best)

@@ -31,12 +31,18 @@ class PairPredictions:
         for (i, j), p in zip(edges, pairs, strict=True):
             for name, tensor in p.tensors().items():
                 if not torch.isfinite(tensor).all():
-                    raise InvalidPrediction(f"the prediction for images ({i}, {j}) holds NaN or infinity in {name}")
+                    raise InvalidPrediction(
+                        f"the prediction for images ({i}, {j}) holds NaN or infinity in {name}"
+                    )
             sizes[i], sizes[j] = (tuple(p.conf1.shape), tuple(p.conf2.shape))  # type: ignore[assignment]
         return cls(
-            list(edges), [p.points1 for p in pairs], [p.points2 for p in pairs], [p.conf1 for p in pairs],
-            [p.conf2 for p in pairs], [sizes[i] for i in sorted(sizes)],
-        )  # fmt: skip
+            list(edges),
+            [p.points1 for p in pairs],
+            [p.points2 for p in pairs],
+            [p.conf1 for p in pairs],
+            [p.conf2 for p in pairs],
+            [sizes[i] for i in sorted(sizes)],
+        )
 
     def edge_scores(self) -> list[float]:
         """Product of the mean confidences of every edge."""
@@ -52,27 +58,40 @@ class PairPredictions:
     def plain(self) -> PairPredictions:
         """The same as ordinary float32 tensors: inference tensors cannot take part in autograd."""
         names = ("points1", "points2", "conf1", "conf2")
-        return replace(self, **{n: [t.detach().float().clone() for t in getattr(self, n)] for n in names})
+        return replace(
+            self, **{n: [t.detach().float().clone() for t in getattr(self, n)] for n in names}
+        )
 
     def part(self, images: list[int], keep: Sequence[bool]) -> PairPredictions:
         """The kept edges among ``images``, which are numbered anew."""
         number = {image: n for n, image in enumerate(images)}
-        chosen = [n for n, (i, j) in enumerate(self.edges) if keep[n] and i in number and j in number]
+        chosen = [
+            n for n, (i, j) in enumerate(self.edges) if keep[n] and i in number and j in number
+        ]
         pick = lambda values: [values[n] for n in chosen]  # noqa: E731
         return PairPredictions(
-            [(number[i], number[j]) for i, j in pick(self.edges)], pick(self.points1), pick(self.points2),
-            pick(self.conf1), pick(self.conf2), [self.sizes[i] for i in images],
-        )  # fmt: skip
+            [(number[i], number[j]) for i, j in pick(self.edges)],
+            pick(self.points1),
+            pick(self.points2),
+            pick(self.conf1),
+            pick(self.conf2),
+            [self.sizes[i] for i in images],
+        )
 
 
-def connected_parts(predictions: PairPredictions, least_weight: float) -> tuple[list[list[int]], list[bool]]:
+def connected_parts(
+    predictions: PairPredictions, least_weight: float
+) -> tuple[list[list[int]], list[bool]]:
     """The images of every part of the graph, and which edges are kept: those with a mean log confidence of
     ``least_weight`` on both sides, in this order of the images or the other.
 
     Two images that see nothing in common are predicted with a confidence near 1, whose logarithm is the edge's weight.
     """
-    sure = {e for e, a, b in zip(predictions.edges, predictions.conf1, predictions.conf2, strict=True)
-            if min(float(a.log().mean()), float(b.log().mean())) >= least_weight}  # fmt: skip
+    sure = {
+        e
+        for e, a, b in zip(predictions.edges, predictions.conf1, predictions.conf2, strict=True)
+        if min(float(a.log().mean()), float(b.log().mean())) >= least_weight
+    }
     keep = [(i, j) in sure or (j, i) in sure for i, j in predictions.edges]
     useful = [e for e, good in zip(predictions.edges, keep, strict=True) if good]
     return components(len(predictions.sizes), useful), keep

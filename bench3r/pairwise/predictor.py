@@ -31,12 +31,22 @@ if TYPE_CHECKING:
 class PairwiseOptions(MethodOptions):
     """Settings that all pairwise models share."""
 
-    graph: GraphName = Field("complete", description="scene graph: which pairs of images the network sees")
-    window: int = Field(3, ge=0, description="reach of swin and logwin; the reference image of oneref")
+    graph: GraphName = Field(
+        "complete", description="scene graph: which pairs of images the network sees"
+    )
+    window: int = Field(
+        3, ge=0, description="reach of swin and logwin; the reference image of oneref"
+    )
     cyclic: bool = Field(True, description="whether windows go on from the last image to the first")
-    min_confidence: float = Field(3.0, ge=0, description="of the points from which a missing pose is found")
-    clean: bool = Field(True, description="no confidence for points that hide what another view sees better")
-    least_weight: float = Field(0.005, ge=0, description="mean log confidence below which an edge says nothing")
+    min_confidence: float = Field(
+        3.0, ge=0, description="of the points from which a missing pose is found"
+    )
+    clean: bool = Field(
+        True, description="no confidence for points that hide what another view sees better"
+    )
+    least_weight: float = Field(
+        0.005, ge=0, description="mean log confidence below which an edge says nothing"
+    )
 
     @model_validator(mode="after")
     def _window_reaches(self) -> PairwiseOptions:
@@ -62,7 +72,9 @@ class Phase:
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
         self.seconds = self.timer.seconds
-        self.peak_bytes = self.memory.peak_gpu if self.memory.peak_gpu is not None else self.memory.peak_rss
+        self.peak_bytes = (
+            self.memory.peak_gpu if self.memory.peak_gpu is not None else self.memory.peak_rss
+        )
 
 
 class Disconnected(InvalidPrediction):
@@ -73,14 +85,19 @@ class Disconnected(InvalidPrediction):
         each = [f"{images}: {_outcome(found)}" for images, found in parts]
         super().__init__(
             f"the images see nothing in common: the scene graph falls into {len(parts)} parts, aligned apart ("
-            + "; ".join(each) + ")"
-        )  # fmt: skip
+            + "; ".join(each)
+            + ")"
+        )
 
 
 def _outcome(found: Aligned | str) -> str:
     if isinstance(found, str):
         return found
-    return f"loss {found.loss:.3g} after {found.iterations} iterations" if found.iterations else "closed form"
+    return (
+        f"loss {found.loss:.3g} after {found.iterations} iterations"
+        if found.iterations
+        else "closed form"
+    )
 
 
 class PairwisePredictor(ABC):
@@ -115,16 +132,25 @@ class PairwisePredictor(ABC):
         predictions = PairPredictions.of(edges, pairs)
         parts, keep = connected_parts(predictions, self.options.least_weight)
         if len(parts) > 1:
-            raise Disconnected([(part, self._attempt(predictions, pairs, part, keep)) for part in parts])
+            raise Disconnected(
+                [(part, self._attempt(predictions, pairs, part, keep)) for part in parts]
+            )
         return self._align_part(predictions, pairs, parts[0], keep)
 
     def _align_part(
-        self, predictions: PairPredictions, pairs: Sequence[PairOutput], images: list[int], keep: Sequence[bool]
+        self,
+        predictions: PairPredictions,
+        pairs: Sequence[PairOutput],
+        images: list[int],
+        keep: Sequence[bool],
     ) -> Aligned:
         """One world of the connected ``images``, which are numbered anew."""
         number = {image: n for n, image in enumerate(images)}
-        kept = {(number[i], number[j]): pair for (i, j), pair, good in zip(predictions.edges, pairs, keep, strict=True)
-                if good and i in number}  # fmt: skip
+        kept = {
+            (number[i], number[j]): pair
+            for (i, j), pair, good in zip(predictions.edges, pairs, keep, strict=True)
+            if good and i in number
+        }
         part = predictions.part(images, keep)
         if len(images) == 2:
             return align_two(part, AlignmentOptions(min_confidence=self.options.min_confidence))
@@ -150,15 +176,23 @@ class PairwisePredictor(ABC):
         out = to_reconstruction(aligned, confidence)
         closed = aligned.iterations == 0
         out.extras |= {
-            "graph": self.options.graph, "edges": len(edges), "alignment": "closed form" if closed else self.kind,
-            "alignment_iterations": aligned.iterations, "alignment_converged": aligned.converged,
-            "network_seconds": network.seconds, "alignment_seconds": alignment.seconds,
-            "network_peak_bytes": network.peak_bytes, "alignment_peak_bytes": alignment.peak_bytes,
-        }  # fmt: skip
+            "graph": self.options.graph,
+            "edges": len(edges),
+            "alignment": "closed form" if closed else self.kind,
+            "alignment_iterations": aligned.iterations,
+            "alignment_converged": aligned.converged,
+            "network_seconds": network.seconds,
+            "alignment_seconds": alignment.seconds,
+            "network_peak_bytes": network.peak_bytes,
+            "alignment_peak_bytes": alignment.peak_bytes,
+        }
         stride = getattr(self.options, "stride", 1)  # a labelled option of global alignment
         if not closed:
             out.extras["alignment_stride"] = stride
-            out.extras |= {"alignment_start_loss": aligned.start_loss, "alignment_loss": aligned.loss}
+            out.extras |= {
+                "alignment_start_loss": aligned.start_loss,
+                "alignment_loss": aligned.loss,
+            }
         return out
 
 

@@ -14,7 +14,9 @@ PNP_PIXELS = 5.0  # reprojection error of an inlier
 
 def pixel_grid(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
     """Pixel coordinates [H, W, 2] as (x, y), integers at pixel centres."""
-    y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
     return torch.stack([x, y], -1).float()
 
 
@@ -36,16 +38,19 @@ def procrustes(source: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, 
     return scale.to(source), rotation.to(source), shift.to(source)
 
 
-def focal_by_weiszfeld(points: Tensor, weight: Tensor | None = None, iterations: int = 10) -> Tensor:
+def focal_by_weiszfeld(
+    points: Tensor, weight: Tensor | None = None, iterations: int = 10
+) -> Tensor:
     """Focal length [] in pixels of a camera that sees ``points`` [H, W, 3] in its own frame, one per pixel.
 
     Least sum of distances between pixels and projections, by reweighted least squares; square pixels, principal point
     in the middle. ``weight`` [H, W]: more or less say for a pixel.
     """
     height, width = points.shape[:2]
-    pixel = (pixel_grid(height, width, points.device) - torch.tensor([width / 2, height / 2], device=points.device)).flatten(
-        0, 1
-    )
+    pixel = (
+        pixel_grid(height, width, points.device)
+        - torch.tensor([width / 2, height / 2], device=points.device)
+    ).flatten(0, 1)
     flat = points.flatten(0, 1)
     ray = (flat[:, :2] / flat[:, 2:]).nan_to_num(posinf=0, neginf=0)
     dot, square = (ray * pixel).sum(-1), (ray * ray).sum(-1)
@@ -66,7 +71,9 @@ def pose_by_pnp(points: Tensor, focal: float, keep: Tensor) -> Tensor | None:
     if int(keep.sum()) < 4 or not np.isfinite(focal):
         return None
     pixel = pixel_grid(height, width)[keep.cpu()].double().numpy()
-    camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=width, height=height, params=[focal, width / 2, height / 2])
+    camera = pycolmap.Camera(
+        model="SIMPLE_PINHOLE", width=width, height=height, params=[focal, width / 2, height / 2]
+    )
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.ransac.max_error = PNP_PIXELS
     options.ransac.random_seed = 0
@@ -76,13 +83,17 @@ def pose_by_pnp(points: Tensor, focal: float, keep: Tensor) -> Tensor | None:
         return None
     inliers = np.asarray(found["inlier_mask"], bool)
     ray = (pixel[inliers] - [width / 2, height / 2]) / focal
-    rotation, shift = least_squares_pose(world[inliers], ray, np.array(found["cam_from_world"].rotation.matrix()))
+    rotation, shift = least_squares_pose(
+        world[inliers], ray, np.array(found["cam_from_world"].rotation.matrix())
+    )
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation.T, -rotation.T @ shift
     return torch.from_numpy(pose).to(points)
 
 
-def least_squares_pose(world: np.ndarray, ray: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def least_squares_pose(
+    world: np.ndarray, ray: np.ndarray, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """World to camera, rotation [3, 3] and shift [3], near the rotation ``start``, for points [N, 3] seen at ``ray`` [N, 2].
 
     Least squares of x_camera - ray * z_camera, the cost of SQPnP (Terzakis and Lourakis 2020): the shift follows from

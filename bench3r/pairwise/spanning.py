@@ -45,7 +45,9 @@ def grow_tree(predictions: PairPredictions) -> _Tree:
     _, i, j = todo.pop()
     last = number[i, j]
     points1, points2 = predictions.points1, predictions.points2
-    tree = _Tree({i: points1[last], j: points2[last]}, {i: torch.eye(4, device=points1[last].device)}, {})
+    tree = _Tree(
+        {i: points1[last], j: points2[last]}, {i: torch.eye(4, device=points1[last].device)}, {}
+    )
     tree.focals[i] = focal_by_weiszfeld(points1[last])
     while todo:
         score, i, j = todo.pop()
@@ -91,19 +93,33 @@ def initialise(predictions: PairPredictions, min_confidence: float) -> Alignment
         tree.focals.setdefault(predictions.edges[n][0], focal_by_weiszfeld(predictions.points1[n]))
     confidence = predictions.image_confidence()
     for i in range(len(predictions.sizes)):
-        if i not in tree.focals:  # an image that is the first of no edge: its points do not show its own rays
-            tree.focals[i] = torch.tensor(float(max(predictions.sizes[i])), device=confidence[i].device)
+        if (
+            i not in tree.focals
+        ):  # an image that is the first of no edge: its points do not show its own rays
+            tree.focals[i] = torch.tensor(
+                float(max(predictions.sizes[i])), device=confidence[i].device
+            )
         if i not in tree.poses:
-            found = pose_by_pnp(tree.points[i], float(tree.focals[i]), trusted(confidence[i], min_confidence))
+            found = pose_by_pnp(
+                tree.points[i], float(tree.focals[i]), trusted(confidence[i], min_confidence)
+            )
             tree.poses[i] = torch.eye(4, device=confidence[i].device) if found is None else found
-    check_focals(torch.stack([tree.focals[i] for i in range(len(predictions.sizes))]), predictions.sizes)
+    check_focals(
+        torch.stack([tree.focals[i] for i in range(len(predictions.sizes))]), predictions.sizes
+    )
     state = Alignment(predictions.sizes, len(predictions.edges), confidence[0].device)
     for n, (i, _) in enumerate(predictions.edges):
-        flat = predictions.points1[n].reshape(-1, 3), tree.points[i].reshape(-1, 3), predictions.conf1[n].flatten()
+        flat = (
+            predictions.points1[n].reshape(-1, 3),
+            tree.points[i].reshape(-1, 3),
+            predictions.conf1[n].flatten(),
+        )
         state.set_edge(n, *procrustes(*flat))
     factor = state.edge_scale_factor().detach()
     for i, pose in sorted(tree.poses.items()):
-        pose = torch.cat([pose[:, :3], pose[:, 3:] * pose.new_tensor([factor, factor, factor, 1.0])[:, None]], 1)
+        pose = torch.cat(
+            [pose[:, :3], pose[:, 3:] * pose.new_tensor([factor, factor, factor, 1.0])[:, None]], 1
+        )
         camera = rigid_inverse(pose)
         depth = (factor * tree.points[i]) @ camera[2, :3] + camera[2, 3]
         state.set_pose(i, pose)

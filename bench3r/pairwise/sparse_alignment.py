@@ -93,7 +93,9 @@ def canonical_view(points: Tensor, confidence: Tensor, block: int = 8) -> Canoni
     return Canonical(depth, relative, focal, confidence.mean(0))
 
 
-def kinematic_tree(images: int, scores: dict[Edge, float], patches: int) -> tuple[list[int], list[int]]:
+def kinematic_tree(
+    images: int, scores: dict[Edge, float], patches: int
+) -> tuple[list[int], list[int]]:
     """Order of the images from the root outwards, and each image's parent (the root's is -1).
 
     Images are clustered (Ward) by how much their pairs match; each merge hangs its clusters together by their best pair.
@@ -106,7 +108,9 @@ def kinematic_tree(images: int, scores: dict[Edge, float], patches: int) -> tupl
     np.fill_diagonal(apart, 0)
     edges: list[Edge] = []
     clusters = {n: [n] for n in range(images)}
-    for step, merge in enumerate(linkage(squareform(apart, checks=False), "ward") if images > 1 else []):
+    for step, merge in enumerate(
+        linkage(squareform(apart, checks=False), "ward") if images > 1 else []
+    ):
         first, second = clusters.pop(int(merge[0])), clusters.pop(int(merge[1]))
         edges.append(max(((i, j) for i in first for j in second), key=lambda e: likeness[e]))
         clusters[images + step] = first + second
@@ -120,7 +124,12 @@ def kinematic_tree(images: int, scores: dict[Edge, float], patches: int) -> tupl
 class SparseScene(nn.Module):
     """The unknowns: pose to the parent, size, focal length, principal point and block depths of every image."""
 
-    def __init__(self, views: Sequence[Canonical], sizes: list[tuple[int, int]], tree: tuple[list[int], list[int]]) -> None:
+    def __init__(
+        self,
+        views: Sequence[Canonical],
+        sizes: list[tuple[int, int]],
+        tree: tuple[list[int], list[int]],
+    ) -> None:
         super().__init__()
         self.order, self.parents = tree
         device = views[0].depth.device
@@ -128,11 +137,17 @@ class SparseScene(nn.Module):
         self.median = torch.stack([v.depth.median() for v in views])
         self.base_focal = torch.stack([v.focal for v in views])
         self.counts = [v.depth.numel() for v in views]
-        self.quaternion = nn.Parameter(torch.tensor([0.0, 0, 0, 1], device=device).repeat(len(views), 1))
+        self.quaternion = nn.Parameter(
+            torch.tensor([0.0, 0, 0, 1], device=device).repeat(len(views), 1)
+        )
         self.log_size = nn.Parameter(torch.zeros(len(views), device=device))
         self.log_focal = nn.Parameter(self.base_focal.log())
-        self.centre = nn.Parameter(torch.full((len(views), 2), 0.5, device=device))  # in image widths and heights
-        self.depth = nn.Parameter(torch.cat([v.depth.flatten() / m for v, m in zip(views, self.median, strict=True)]))
+        self.centre = nn.Parameter(
+            torch.full((len(views), 2), 0.5, device=device)
+        )  # in image widths and heights
+        self.depth = nn.Parameter(
+            torch.cat([v.depth.flatten() / m for v, m in zip(views, self.median, strict=True)])
+        )
         self.shift = nn.Parameter(torch.zeros(len(views), 3, device=device))
         with torch.no_grad():  # all cameras start where their parent is
             self.shift.copy_(self.to_plane())
@@ -187,18 +202,31 @@ class _Side:
     relative: Tensor
 
 
-def _world(scene: SparseScene, side: _Side, cameras: tuple[Tensor, Tensor], depths: Tensor) -> Tensor:
+def _world(
+    scene: SparseScene, side: _Side, cameras: tuple[Tensor, Tensor], depths: Tensor
+) -> Tensor:
     """World points [M, 3] of one side of the matches."""
-    ray = (side.pixel - (scene.centre * scene.images)[side.image]) / scene.log_focal.exp()[side.image][:, None]
-    camera = torch.cat([ray, torch.ones_like(ray[:, :1])], 1) * (depths[side.block] * side.relative)[:, None]
+    ray = (side.pixel - (scene.centre * scene.images)[side.image]) / scene.log_focal.exp()[
+        side.image
+    ][:, None]
+    camera = (
+        torch.cat([ray, torch.ones_like(ray[:, :1])], 1)
+        * (depths[side.block] * side.relative)[:, None]
+    )
     return (cameras[0][side.image] @ camera[..., None])[..., 0] + cameras[1][side.image]
 
 
-def _reprojection(scene: SparseScene, world: Tensor, side: _Side, cameras: tuple[Tensor, Tensor]) -> Tensor:
+def _reprojection(
+    scene: SparseScene, world: Tensor, side: _Side, cameras: tuple[Tensor, Tensor]
+) -> Tensor:
     """Distance in pixels [M] of ``world`` points, seen by the images of ``side``, from its pixels."""
     rotation, position = cameras[0][side.image], cameras[1][side.image]
     camera = (rotation.mT @ (world - position)[..., None])[..., 0]
-    pixel = camera[:, :2] / camera[:, 2:].clamp(min=NEAREST) * scene.log_focal.exp()[side.image][:, None]
+    pixel = (
+        camera[:, :2]
+        / camera[:, 2:].clamp(min=NEAREST)
+        * scene.log_focal.exp()[side.image][:, None]
+    )
     pixel = (pixel + (scene.centre * scene.images)[side.image]).clamp(*PIXEL_RANGE)
     return (pixel - side.pixel).norm(dim=1)
 
@@ -206,13 +234,18 @@ def _reprojection(scene: SparseScene, world: Tensor, side: _Side, cameras: tuple
 class SparseAligner:
     """The problem of one scene: canonical views, matches of its pairs, regressed points where a pair has none."""
 
-    def __init__(self, predictions: PairPredictions, matches: dict[Edge, Matches], options: SparseOptions) -> None:
+    def __init__(
+        self, predictions: PairPredictions, matches: dict[Edge, Matches], options: SparseOptions
+    ) -> None:
         self.options, self.predictions = options, predictions
         sizes = predictions.sizes
         self.views = [self._canonical(i) for i in range(len(sizes))]
         self.starts = np.cumsum([0, *[v.depth.numel() for v in self.views]]).tolist()
-        self.trusted = {e: m for e, m in matches.items()
-                        if len(m.confidence) and float(m.confidence.max()) > options.trusted}  # fmt: skip
+        self.trusted = {
+            e: m
+            for e, m in matches.items()
+            if len(m.confidence) and float(m.confidence.max()) > options.trusted
+        }
         scores = {e: float(len(m.confidence)) for e, m in matches.items()}
         self.tree = kinematic_tree(len(sizes), scores, max(v.depth.numel() for v in self.views))
         device = self.views[0].depth.device
@@ -224,7 +257,9 @@ class SparseAligner:
         """The canonical view of an image that is the first of at least one pair."""
         p = self.predictions
         own = [n for n, (i, _) in enumerate(p.edges) if i == image]
-        points, confidence = (torch.stack([values[n] for n in own]) for values in (p.points1, p.conf1))
+        points, confidence = (
+            torch.stack([values[n] for n in own]) for values in (p.points1, p.conf1)
+        )
         return canonical_view(points, confidence, self.options.block)
 
     def _side(self, side: int) -> _Side:
@@ -253,13 +288,17 @@ class SparseAligner:
                 continue
             height, width = p.sizes[j]
             anchors = (
-                pixel_grid(height, width, p.conf2[n].device)[step // 2 :: step, step // 2 :: step].reshape(-1, 2).long()
+                pixel_grid(height, width, p.conf2[n].device)[step // 2 :: step, step // 2 :: step]
+                .reshape(-1, 2)
+                .long()
             )
             picked = anchors[:, 1], anchors[:, 0]
             out.append((i, _Side(*self._at(j, anchors)), p.points2[n][picked], p.conf2[n][picked]))
         return out
 
-    def _regression_loss(self, scene: SparseScene, cameras: tuple[Tensor, Tensor], depths: Tensor) -> Tensor:
+    def _regression_loss(
+        self, scene: SparseScene, cameras: tuple[Tensor, Tensor], depths: Tensor
+    ) -> Tensor:
         total, weights = depths.new_zeros(()), 0.0
         scale = scene.unit() * scene.log_size.exp()
         for image, side, points, weight in self.regressed:
@@ -272,7 +311,11 @@ class SparseAligner:
     def loss(self, scene: SparseScene, stage: int) -> Tensor:
         """Weighted mean distance of matches, in the world (stage 0) or in pixels (stage 1), and the regression term."""
         cameras, depths = scene.cameras(), scene.block_depths()
-        total = self._regression_loss(scene, cameras, depths) if self.regressed else depths.new_zeros(())
+        total = (
+            self._regression_loss(scene, cameras, depths)
+            if self.regressed
+            else depths.new_zeros(())
+        )
         if not len(self.weight):
             return total
         one, two = (_world(scene, side, cameras, depths) for side in (self.one, self.two))
@@ -289,7 +332,9 @@ class SparseAligner:
         self.regressed = self._regressed()
         scene = SparseScene(self.views, self.predictions.sizes, self.tree)
         losses: list[float] = []
-        for stage, (steps, lr) in enumerate(zip(self.options.iterations, self.options.lr, strict=True)):
+        for stage, (steps, lr) in enumerate(
+            zip(self.options.iterations, self.options.lr, strict=True)
+        ):
             loss, what = partial(self.loss, scene, stage), f"stage {stage + 1} of sparse alignment"
             losses += minimise(loss, scene.of_stage(stage), steps, (lr, 0.0), what, scene.normalise)
         with torch.no_grad():
@@ -309,15 +354,27 @@ class SparseAligner:
         first = losses[self.options.iterations[0]] if self.options.iterations[1] else losses[0]
         fine = [*losses[self.options.iterations[0] :], last]
         confidence = [v.confidence for v in self.views]
-        return Aligned(poses, focals, depths, confidence, last, first, settled(fine, SETTLED), sum(self.options.iterations),
-                       scene.centre * scene.images)  # fmt: skip
+        return Aligned(
+            poses,
+            focals,
+            depths,
+            confidence,
+            last,
+            first,
+            settled(fine, SETTLED),
+            sum(self.options.iterations),
+            scene.centre * scene.images,
+        )
 
 
-def sparse_align(predictions: PairPredictions, matches: dict[Edge, Matches], options: SparseOptions) -> Aligned:
+def sparse_align(
+    predictions: PairPredictions, matches: dict[Edge, Matches], options: SparseOptions
+) -> Aligned:
     """Align ``predictions`` (connected, both orders of every pair) by ``matches`` of each unordered pair."""
     with torch.inference_mode(False), torch.enable_grad():
         plain = predictions.plain()
         copied = {
-            e: Matches(m.xy1.clone(), m.xy2.clone(), m.confidence.detach().float().clone()) for e, m in matches.items()
+            e: Matches(m.xy1.clone(), m.xy2.clone(), m.confidence.detach().float().clone())
+            for e, m in matches.items()
         }
         return SparseAligner(plain, copied, options).run()

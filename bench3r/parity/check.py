@@ -20,7 +20,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "method": ("parameters",),
     "protocol": ("protocol",),
 }
-ALIGNERS: dict[str, tuple[str, ...]] = {"dust3r-global-aligner": ("outputs", "edges")}  # models without a network
+ALIGNERS: dict[str, tuple[str, ...]] = {
+    "dust3r-global-aligner": ("outputs", "edges")
+}  # models without a network
 
 
 class Gate(BaseModel):
@@ -41,7 +43,9 @@ class Case(BaseModel):
     gates: list[Gate]
 
 
-def outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """The arrays of any kind of case. Raises Bench3RError for kinds and models that are not implemented."""
     if case["kind"] == "method":
         from bench3r.parity.methods import method_outputs
@@ -83,8 +87,12 @@ def judge(ours: np.ndarray, truth: np.ndarray, gate: dict[str, Any]) -> tuple[fl
         return 0.0, True
     same_nan = np.isnan(a) == np.isnan(b)
     difference = np.where(np.isnan(b), 0, np.abs(a - b))
-    missed = ~same_nan | ~(difference <= gate.get("atol", 0.0) + gate.get("rtol", 0.0) * np.abs(np.nan_to_num(b)))
-    return float(np.nanmax(difference, initial=0)), bool(missed.mean() <= gate.get("allow_fraction", 0.0))
+    missed = ~same_nan | ~(
+        difference <= gate.get("atol", 0.0) + gate.get("rtol", 0.0) * np.abs(np.nan_to_num(b))
+    )
+    return float(np.nanmax(difference, initial=0)), bool(
+        missed.mean() <= gate.get("allow_fraction", 0.0)
+    )
 
 
 def gate_text(gate: dict[str, Any]) -> str:
@@ -115,7 +123,15 @@ def check_file(path: Path) -> tuple[list[list[str]], bool]:
     case, truth = read_case(path), read_npz(path.with_suffix(".npz"))
     try:
         ours = outputs(case, truth, str(path))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, ArithmeticError) as broken:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as broken:
         raise Bench3RError(
             f"{path}: cannot be recomputed from its description ({type(broken).__name__}: {broken})"
         ) from broken

@@ -48,10 +48,15 @@ def router_gradients(router: nn.Module, prefix: str) -> dict[str, Tensor]:
 def options_of(module: Any, parameters: dict[str, Any], where: str, **more: Any) -> Any:
     """The method's options that a case describes. Raises Bench3RError for a case that they cannot express."""
     shared = {
-        "max_depth": parameters["recursions"], "recursions": parameters["recursions"], "caching": "recursion_wise",
-        "activation": parameters["router_func"], "alpha": parameters["alpha"], "temperature": parameters["temperature"],
-        "gating": "weighted" if parameters["gating"] == "weighted" else "additive", "z_weight": parameters["z_coeff"],
-    }  # fmt: skip
+        "max_depth": parameters["recursions"],
+        "recursions": parameters["recursions"],
+        "caching": "recursion_wise",
+        "activation": parameters["router_func"],
+        "alpha": parameters["alpha"],
+        "temperature": parameters["temperature"],
+        "gating": "weighted" if parameters["gating"] == "weighted" else "additive",
+        "z_weight": parameters["z_coeff"],
+    }
     try:
         return module.Options(**shared, **more)
     except ValidationError as error:
@@ -62,9 +67,15 @@ def expert_choice(case: dict[str, Any], arrays: dict[str, Tensor], where: str) -
     """All arrays of a ``mor_ec`` case."""
     module, p = method_module("mor"), case["parameters"]
     options = options_of(
-        module, p, where, routing="expert_choice", capacity=tuple(p["capacity"]), sampling=p["sampling"],
-        router=p["router_type"].removeprefix("wide_"), aux_weight=p["aux_coeff"],
-    )  # fmt: skip
+        module,
+        p,
+        where,
+        routing="expert_choice",
+        capacity=tuple(p["capacity"]),
+        sampling=p["sampling"],
+        router=p["router_type"].removeprefix("wide_"),
+        aux_weight=p["aux_coeff"],
+    )
     routers = [module.ExpertChoice(p["D"], options) for _ in range(p["recursions"])]
     training, block = p["mode"] == "train", ToyBlock(arrays)
     out: dict[str, Tensor] = {}
@@ -75,7 +86,9 @@ def expert_choice(case: dict[str, Any], arrays: dict[str, Tensor], where: str) -
         fill_router(router, arrays, f"in_r{r}_")
         share = options.capacities[r]
         if training and p["cap_warmup_step"]:
-            share = module.capacity_at(share, p["training_step_of_this_call"] / p["cap_warmup_step"])
+            share = module.capacity_at(
+                share, p["training_step_of_this_call"] / p["cap_warmup_step"]
+            )
         tokens = h.gather(1, alive[..., None].expand(-1, -1, p["D"]))
         logits = router.logits(tokens)
         kept = router.keep(logits, module.kept_count(share, p["T"]))
@@ -85,12 +98,19 @@ def expert_choice(case: dict[str, Any], arrays: dict[str, Tensor], where: str) -
         for state, index, weight in zip(h, selected, factor, strict=True):
             rows.append(state.index_add(0, index, weight[:, None] * block(state[index])))
         h = torch.stack(rows)
-        out |= {f"mid_r{r}_logits": logits, f"mid_r{r}_selected": selected, f"mid_r{r}_gate": gate,
-                f"mid_r{r}_topk": torch.tensor(kept.shape[1]), f"out_r{r}_hidden": h}  # fmt: skip
+        out |= {
+            f"mid_r{r}_logits": logits,
+            f"mid_r{r}_selected": selected,
+            f"mid_r{r}_gate": gate,
+            f"mid_r{r}_topk": torch.tensor(kept.shape[1]),
+            f"out_r{r}_hidden": h,
+        }
         if training:
             losses = router.losses(tokens, logits, kept)
             out |= {f"out_r{r}_{k}": v for k, v in losses.items()}
-            extra = extra + 1000 * (p["aux_coeff"] * losses["aux_loss"] + p["z_coeff"] * losses.get("z_loss", 0))
+            extra = extra + 1000 * (
+                p["aux_coeff"] * losses["aux_loss"] + p["z_coeff"] * losses.get("z_loss", 0)
+            )
         alive = selected
     if training:
         out["out_loss"] = (h * arrays["in_cotangent"]).sum() / p["T"] + extra
@@ -106,7 +126,13 @@ def token_choice(case: dict[str, Any], arrays: dict[str, Tensor], where: str) ->
     """All arrays of a ``mor_tc`` case."""
     module, p = method_module("mor"), case["parameters"]
     options = options_of(
-        module, p, where, routing="token_choice", balancing=p["balancing"], balance_weight=p["coeff"], bias_step=p["u"]
+        module,
+        p,
+        where,
+        routing="token_choice",
+        balancing=p["balancing"],
+        balance_weight=p["coeff"],
+        bias_step=p["u"],
     )
     router, block = module.TokenChoice(p["D"], p["recursions"], options), ToyBlock(arrays)
     router.mor_router.router.weight.data = arrays["in_router_weight"]
@@ -116,12 +142,22 @@ def token_choice(case: dict[str, Any], arrays: dict[str, Tensor], where: str) ->
     x = arrays["in_x"].requires_grad_(training)
     logits, probabilities = router.probabilities(x)
     depth, gate = router.choose(probabilities)
-    if training and p["bal_warmup_step"] > 1:  # warm-up: every token the largest depth; the case is the first step
+    if (
+        training and p["bal_warmup_step"] > 1
+    ):  # warm-up: every token the largest depth; the case is the first step
         depth = torch.full_like(depth, p["recursions"] - 1)
         gate = probabilities[..., -1]
     factor = gate if options.gating == "weighted" else torch.ones_like(gate)
-    hidden = torch.stack([_tokens_to_depth(x[b], depth[b], factor[b], block) for b in range(p["B"])])
-    out = {"mid_logits": logits, "mid_probs": probabilities, "mid_depth": depth, "mid_gate": gate, "out_hidden": hidden}
+    hidden = torch.stack(
+        [_tokens_to_depth(x[b], depth[b], factor[b], block) for b in range(p["B"])]
+    )
+    out = {
+        "mid_logits": logits,
+        "mid_probs": probabilities,
+        "mid_depth": depth,
+        "mid_gate": gate,
+        "out_hidden": hidden,
+    }
     if not training:
         return out
     losses = router.losses(logits, probabilities, depth)
@@ -132,9 +168,14 @@ def token_choice(case: dict[str, Any], arrays: dict[str, Tensor], where: str) ->
     loss.backward()
     router.move_bias()
     weight = router.mor_router.router.weight
-    return out | {"out_balancing_ratio": losses["balancing_ratio"], "out_z_loss": losses["z_loss"], "out_loss": loss,
-                  "out_grad_x": x.grad, "out_grad_router_weight": weight.grad,
-                  "out_router_bias_after": router.bias}  # fmt: skip
+    return out | {
+        "out_balancing_ratio": losses["balancing_ratio"],
+        "out_z_loss": losses["z_loss"],
+        "out_loss": loss,
+        "out_grad_x": x.grad,
+        "out_grad_router_weight": weight.grad,
+        "out_router_bias_after": router.bias,
+    }
 
 
 def _tokens_to_depth(x: Tensor, depth: Tensor, gate: Tensor, block: ToyBlock) -> Tensor:
@@ -149,8 +190,9 @@ def _tokens_to_depth(x: Tensor, depth: Tensor, gate: Tensor, block: ToyBlock) ->
 
 
 CASES: dict[str, Callable[[dict[str, Any], dict[str, Tensor], str], dict[str, Tensor]]] = {
-    "mor_ec": expert_choice, "mor_tc": token_choice,
-}  # fmt: skip
+    "mor_ec": expert_choice,
+    "mor_tc": token_choice,
+}
 
 
 def method_outputs(case: dict[str, Any], inputs: Arrays, where: str) -> Arrays:

@@ -62,7 +62,9 @@ def check_names(model: torch.nn.Module, tensors: dict[str, list[int]], where: st
     own = {n: list(t.shape) for n, t in model.state_dict().items()}
     wrong = sorted(n for n in own.keys() | tensors.keys() if own.get(n) != tensors.get(n))
     if wrong:
-        raise Bench3RError(f"{where}: {len(wrong)} parameters differ from the official ones in name or shape: {wrong[:6]}")
+        raise Bench3RError(
+            f"{where}: {len(wrong)} parameters differ from the official ones in name or shape: {wrong[:6]}"
+        )
 
 
 def build(cls: Any, config: Callable[[], Any], tensors: dict[str, list[int]], where: str) -> Any:
@@ -83,10 +85,14 @@ def random_images(*shape: int) -> Tensor:
     return torch.from_numpy(generator("input").random(shape).astype(np.float32))
 
 
-def vggt_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def vggt_outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """All arrays of a VGGT case, computed by this implementation."""
     config = dict(case["config"])
-    sizes = {k: config[k] for k in ("aggregator", "camera", "dpt", "track", "track_dpt") if k in config}
+    sizes = {
+        k: config[k] for k in ("aggregator", "camera", "dpt", "track", "track_dpt") if k in config
+    }
     model = build(VGGT, lambda: VGGTConfig.model_validate(sizes), case["tensors"], where)
     b, v, h, w = (int(config[k]) for k in "BVHW")
     images = random_images(b, v, 3, h, w)
@@ -101,11 +107,19 @@ def _collect(model: VGGT, images: Tensor, queries: Tensor) -> dict[str, np.ndarr
     out, layout = model.run_trunk(images, keep_all=True)
     r = model.run_heads(out, layout, images, queries)
     arrays = {
-        "pose_enc": r.extras["pose_encodings"][-1], "pose_enc_all": torch.stack(r.extras["pose_encodings"]),
-        "depth": r.depth[..., None], "depth_conf": r.depth_conf, "world_points": r.world_points,
-        "world_points_conf": r.world_points_conf, "extrinsic": r.extrinsics, "query_points": queries,
-        "track": r.tracks, "track_all": torch.stack(r.extras["tracks"]), "vis": r.visibility, "conf": r.track_conf,
-    }  # fmt: skip
+        "pose_enc": r.extras["pose_encodings"][-1],
+        "pose_enc_all": torch.stack(r.extras["pose_encodings"]),
+        "depth": r.depth[..., None],
+        "depth_conf": r.depth_conf,
+        "world_points": r.world_points,
+        "world_points_conf": r.world_points_conf,
+        "extrinsic": r.extrinsics,
+        "query_points": queries,
+        "track": r.tracks,
+        "track_all": torch.stack(r.extras["tracks"]),
+        "vis": r.visibility,
+        "conf": r.track_conf,
+    }
     arrays |= {f"tokens_L{i}_sub": t[:, :, :8, ::16] for i, t in out.taps.items()}
     grid, chunk = (layout.height, layout.width), model.chunk(images)
     (fmap,) = model.track_head.feature_extractor(out.taps, layout.special, grid, chunk)
@@ -115,7 +129,11 @@ def _collect(model: VGGT, images: Tensor, queries: Tensor) -> dict[str, np.ndarr
     return {k: a.numpy() for k, a in arrays.items() if a is not None}
 
 
-PI3_ENCODERS = {"vits": "dinov2_vits14_reg", "vitb": "dinov2_vitb14_reg", "vitl": "dinov2_vitl14_reg"}
+PI3_ENCODERS = {
+    "vits": "dinov2_vits14_reg",
+    "vitb": "dinov2_vitb14_reg",
+    "vitl": "dinov2_vitl14_reg",
+}
 
 
 def pi3_config(c: dict[str, Any]) -> Pi3Config:
@@ -123,12 +141,18 @@ def pi3_config(c: dict[str, Any]) -> Pi3Config:
     dim, depth, heads = DINOV2_SIZES[PI3_ENCODERS[c.get("encoder", "vitl")]]
     head = HeadConfig(dim=c["head_dim"], heads=c["head_heads"], depth=c["head_depth"])
     return Pi3Config(
-        encoder=EncoderConfig(dim=dim, depth=depth, heads=heads), depth=c["dec_depth"], heads=heads, head=head,
-        head_out=c["head_out"], camera_dim=c["cam_dim"],
-    )  # fmt: skip
+        encoder=EncoderConfig(dim=dim, depth=depth, heads=heads),
+        depth=c["dec_depth"],
+        heads=heads,
+        head=head,
+        head_out=c["head_out"],
+        camera_dim=c["cam_dim"],
+    )
 
 
-def pi3_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def pi3_outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """All arrays of a π³ case."""
     c = case["config"]
     if c.get("encoder", "vitl") not in PI3_ENCODERS:
@@ -143,10 +167,14 @@ def pi3_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str)
         encoded = model.encoder((images.flatten(0, 1) - model.image_mean) / model.image_std)
     poses, local = raw["camera_poses"], raw["local_points"]
     found = {
-        "points": transform_points(poses, local), "local_points": local, "camera_poses": poses,
+        "points": transform_points(poses, local),
+        "local_points": local,
+        "camera_poses": poses,
         "conf": raw["conf_logits"][..., None],
-        "enc_sub": encoded[:, :, ::16], "dec_sub": tokens.flatten(0, 1)[:, :, ::32], "cam_dec_sub": camera[:, :, ::8],
-    }  # fmt: skip
+        "enc_sub": encoded[:, :, ::16],
+        "dec_sub": tokens.flatten(0, 1)[:, :, ::32],
+        "cam_dec_sub": camera[:, :, ::8],
+    }
     return {k: v.numpy() for k, v in found.items()}
 
 
@@ -154,13 +182,22 @@ def da3_config(c: dict[str, Any]) -> DepthAnything3Config:
     """The configuration of a case, whose keys are the official constructor arguments."""
     net, head = c["net"], c["head"]
     dim, depth, heads = DINOV2_NAMES[net["name"]]
-    dino = DinoConfig(dim=dim, depth=depth, heads=heads, out_layers=tuple(net["out_layers"]), **{
-        k: net[k] for k in ("alt_start", "qknorm_start", "rope_start")})  # fmt: skip
+    dino = DinoConfig(
+        dim=dim,
+        depth=depth,
+        heads=heads,
+        out_layers=tuple(net["out_layers"]),
+        **{k: net[k] for k in ("alt_start", "qknorm_start", "rope_start")},
+    )
     dpt = DualDPTConfig(features=head["features"], out_channels=tuple(head["out_channels"]))
-    return DepthAnything3Config(net=dino, head=dpt, cam_enc=CameraEncoderConfig() if c.get("cam_enc") else None)
+    return DepthAnything3Config(
+        net=dino, head=dpt, cam_enc=CameraEncoderConfig() if c.get("cam_enc") else None
+    )
 
 
-def da3_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def da3_outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """All arrays of a Depth-Anything-3 case: as is, with the first view as reference, and with given poses."""
     c = case["config"]
     if c["net"]["name"] not in DINOV2_NAMES:
@@ -177,36 +214,61 @@ def da3_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str)
         first = _da3_run(model, images)
         found |= {f"first_{k}": first[k] for k in ("depth", "extrinsics")}
     if "cond_in_extrinsics" in arrays:
-        given = {k: torch.from_numpy(arrays[f"cond_in_{k}"]).float() for k in ("extrinsics", "intrinsics")}
+        given = {
+            k: torch.from_numpy(arrays[f"cond_in_{k}"]).float()
+            for k in ("extrinsics", "intrinsics")
+        }
         known = _da3_run(model, images, (given["extrinsics"], given["intrinsics"]))
-        found |= {f"cond_{k}": known[k] for k in ("depth", "depth_conf", "extrinsics", "intrinsics")}
+        found |= {
+            f"cond_{k}": known[k] for k in ("depth", "depth_conf", "extrinsics", "intrinsics")
+        }
         found |= {f"cond_in_{k}": v for k, v in given.items()}
-        tokens = model.model.cam_enc(given["extrinsics"], given["intrinsics"], (size["H"], size["W"]))
+        tokens = model.model.cam_enc(
+            given["extrinsics"], given["intrinsics"], (size["H"], size["W"])
+        )
         found["cond_camtoken_sub"] = tokens[:, :, ::4].detach()
     return {k: v.numpy() for k, v in found.items()}
 
 
-def _da3_run(model: DepthAnything3, images: Tensor, poses: tuple[Tensor, Tensor] | None = None) -> dict[str, Any]:
+def _da3_run(
+    model: DepthAnything3, images: Tensor, poses: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Any]:
     with torch.inference_mode():
         out, layout = model.run_trunk(images, poses=poses)
         r = model.run_heads(out, layout, images)
     taps = [out.taps[i] for i in model.model.head.taps]
     with torch.inference_mode():
-        normed = [torch.cat([t[..., : model.width], model.trunk.norm(t[..., model.width :])], -1) for t in taps[:-1]]
+        normed = [
+            torch.cat([t[..., : model.width], model.trunk.norm(t[..., model.width :])], -1)
+            for t in taps[:-1]
+        ]
         last = taps[-1]
-        patches = torch.cat([last[..., : model.width], model.trunk.norm(last[..., model.width :])], -1)[:, :, 1:]
+        patches = torch.cat(
+            [last[..., : model.width], model.trunk.norm(last[..., model.width :])], -1
+        )[:, :, 1:]
     return {
-        "depth": r.depth, "depth_conf": r.depth_conf, "extrinsics": r.extrinsics, "intrinsics": r.intrinsics,
-        "ray": r.extras["rays"], "ray_conf": r.extras["ray_conf"], "pose_enc": r.extras["pose_encodings"][0],
+        "depth": r.depth,
+        "depth_conf": r.depth_conf,
+        "extrinsics": r.extrinsics,
+        "intrinsics": r.intrinsics,
+        "ray": r.extras["rays"],
+        "ray_conf": r.extras["ray_conf"],
+        "pose_enc": r.extras["pose_encodings"][0],
         "taps": [*normed, torch.cat([last[:, :, :1], patches], 2)],
-    }  # fmt: skip
+    }
 
 
 MODELS = {"vggt": vggt_outputs, "pi3": pi3_outputs, "da3": da3_outputs}
-PAIRWISE = {"dust3r": "pair_outputs", "mast3r": "pair_outputs", "dust3r-global-aligner": "aligner_outputs"}
+PAIRWISE = {
+    "dust3r": "pair_outputs",
+    "mast3r": "pair_outputs",
+    "dust3r-global-aligner": "aligner_outputs",
+}
 
 
-def model_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def model_outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """All arrays of a model's case. Raises Bench3RError for unknown models and cases that lack a key."""
     model = str(case.get("model"))
     if model not in (*MODELS, *PAIRWISE):

@@ -24,16 +24,31 @@ HEADS = {"dpt": "dpt", "linear": "linear", "catmlp+dpt": "dpt"}
 def pair_config(c: dict[str, Any], where: str) -> PairConfig:
     """The configuration of a case, whose keys are the official constructor arguments."""
     if c["head_type"] not in HEADS:
-        raise Bench3RError(f"{where}: config.head_type {c['head_type']!r} is unknown: expected one of {', '.join(HEADS)}")
-    sizes = {f"{side}_{k}": c[f"{side}_{k}"] for side in ("enc", "dec") for k in ("embed_dim", "depth", "num_heads")}
+        raise Bench3RError(
+            f"{where}: config.head_type {c['head_type']!r} is unknown: expected one of {', '.join(HEADS)}"
+        )
+    sizes = {
+        f"{side}_{k}": c[f"{side}_{k}"]
+        for side in ("enc", "dec")
+        for k in ("embed_dim", "depth", "num_heads")
+    }
     mode = c.get("output_mode", "pts3d")
     descriptors = int(mode.partition("+desc")[2] or 0)
-    return PairConfig(**sizes, head=HEADS[c["head_type"]], descriptors=descriptors, patch_size=c.get("patch_size", 16))
+    return PairConfig(
+        **sizes,
+        head=HEADS[c["head_type"]],
+        descriptors=descriptors,
+        patch_size=c.get("patch_size", 16),
+    )
 
 
-def pair_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def pair_outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """All arrays of a network's case."""
-    model: PairNetwork = build(PairNetwork, lambda: pair_config(case["config"], where), case["tensors"], where)
+    model: PairNetwork = build(
+        PairNetwork, lambda: pair_config(case["config"], where), case["tensors"], where
+    )
     v, h, w = (int(case["input"][k]) for k in "VHW")
     images = random_images(1, v, 3, h, w)[0]
     pairs = [(int(i), int(j)) for i, j in case["pairs"]]
@@ -44,11 +59,15 @@ def pair_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
         found = [p.tensors() for p in model(images, pairs)]
     out = {k: torch.stack([f[k] for f in found]) for k in found[0]}
     named: dict[str, Tensor] = {
-        "pred1_pts3d": out["points1"], "pred2_pts3d_in_other_view": out["points2"],
-        "pred1_conf": out["conf1"], "pred2_conf": out["conf2"],
-        "enc1_sub": first[:, :, ::4], "dec1_last_sub": outputs1[-1][:, :, ::4], "dec2_last_sub": outputs2[-1][:, :, ::4],
+        "pred1_pts3d": out["points1"],
+        "pred2_pts3d_in_other_view": out["points2"],
+        "pred1_conf": out["conf1"],
+        "pred2_conf": out["conf2"],
+        "enc1_sub": first[:, :, ::4],
+        "dec1_last_sub": outputs1[-1][:, :, ::4],
+        "dec2_last_sub": outputs2[-1][:, :, ::4],
         "dec1_mid_sub": outputs1[len(outputs1) // 2][:, :, ::4],
-    }  # fmt: skip
+    }
     if "desc1" in out:
         named |= {f"pred{n}_desc": out[f"desc{n}"][:, ::2, ::2] for n in (1, 2)}
         named |= {f"pred{n}_desc_conf": out[f"desc_conf{n}"] for n in (1, 2)}
@@ -58,10 +77,15 @@ def pair_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
     return {k: t.numpy() for k, t in named.items()}
 
 
-def aligner_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+def aligner_outputs(
+    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
+) -> dict[str, np.ndarray]:
     """All arrays of a global alignment: after initialisation, then after 300 iterations."""
-    given = {f"{field}{n}": torch.from_numpy(arrays[f"pred{n}_{k}"]).float()
-             for n in (1, 2) for k, field in (("pts3d", "points"), ("conf", "conf"))}  # fmt: skip
+    given = {
+        f"{field}{n}": torch.from_numpy(arrays[f"pred{n}_{k}"]).float()
+        for n in (1, 2)
+        for k, field in (("pts3d", "points"), ("conf", "conf"))
+    }
     edges = [(int(i), int(j)) for i, j in case["edges"]]
     pairs = [PairOutput.of({k: v[e] for k, v in given.items()}) for e in range(len(edges))]
     predictions = PairPredictions.of(edges, pairs)
@@ -76,9 +100,14 @@ def aligner_outputs(case: dict[str, Any], arrays: dict[str, np.ndarray], where: 
         "final_loss": torch.tensor([final.loss]),
     }
     for prefix, poses, focals, depth in (
-        ("init", start.poses(), start.focals(), start.depths()), ("final", final.poses, final.focals, final.depths)
-    ):  # fmt: skip
-        found |= {f"{prefix}_poses": poses, f"{prefix}_focals": focals[:, None], f"{prefix}_depth": torch.stack(list(depth))}
+        ("init", start.poses(), start.focals(), start.depths()),
+        ("final", final.poses, final.focals, final.depths),
+    ):
+        found |= {
+            f"{prefix}_poses": poses,
+            f"{prefix}_focals": focals[:, None],
+            f"{prefix}_depth": torch.stack(list(depth)),
+        }
     return {k: t.detach().numpy() for k, t in found.items()} | {
         k: v for k, v in arrays.items() if k.startswith(("pred", "true"))
     }

@@ -34,14 +34,22 @@ class Scored:
     depth: np.ndarray  # [S, H, W]
     extrinsics: np.ndarray  # [S, 3, 4] world to camera
     intrinsics: np.ndarray  # [S, 3, 3]
-    world_points: np.ndarray | None = None  # [S, H, W, 3], when a head predicted them and they were kept
+    world_points: np.ndarray | None = (
+        None  # [S, H, W, 3], when a head predicted them and they were kept
+    )
     points_from: str = "depth_camera"
-    recursion_depth: np.ndarray | None = None  # [S, h, w] recursions of every patch, of methods that have them
+    recursion_depth: np.ndarray | None = (
+        None  # [S, h, w] recursions of every patch, of methods that have them
+    )
     patch: int = 8  # side of a patch in pixels
     held_out: list[int] | None = None  # views that were only localised, of methods that do that
     depth_conf: np.ndarray | None = None  # [S, H, W], when it was kept
-    reference: dict[str, np.ndarray] | None = None  # what the unchanged backbone predicted, where the run has it
-    dataset: Dataset | None = None  # for what scenes do not carry: scanned surfaces, full-size depth
+    reference: dict[str, np.ndarray] | None = (
+        None  # what the unchanged backbone predicted, where the run has it
+    )
+    dataset: Dataset | None = (
+        None  # for what scenes do not carry: scanned surfaces, full-size depth
+    )
 
     @cached_property
     def valid(self) -> np.ndarray:
@@ -82,7 +90,9 @@ class Scored:
             if self.world_points is None:
                 raise NotComputable("the prediction holds no point map (set keep.world_points)")
             return self.world_points[self.valid].astype(np.float64)
-        return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)[self.valid]
+        return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)[
+            self.valid
+        ]
 
     @cached_property
     def similarity(self) -> Similarity:
@@ -113,14 +123,20 @@ class Scored:
 
     def sparse_points(self, view: int) -> np.ndarray | None:
         """Points of a reconstruction in view number ``view``: x, y in pixels of the prediction, z-depth; None without."""
-        found = self.dataset.sparse_points(self.scene.name, self.scene.frames[view]) if self.dataset else None
+        found = (
+            self.dataset.sparse_points(self.scene.name, self.scene.frames[view])
+            if self.dataset
+            else None
+        )
         if found is None or self.dataset is None:
             return None
         height, width = self.depth.shape[1:]
         own = self.dataset.read(self.scene.name, self.scene.frames[view]).image.shape
         whole = target_size(own[0], own[1], width, self.patch)[0]  # before tall images are cropped
         pixels = found[:, :2] * [width, whole] - 0.5
-        return np.column_stack([pixels[:, 0], pixels[:, 1] - max(0, (whole - height) // 2), found[:, 2]])
+        return np.column_stack(
+            [pixels[:, 0], pixels[:, 1] - max(0, (whole - height) // 2), found[:, 2]]
+        )
 
     @cached_property
     def observation(self) -> Observation:
@@ -135,7 +151,9 @@ class Scored:
         """Camera to world [4, 4] of the scene's first frame with a pose, chosen or not."""
         if self.dataset is None:
             return self.scene.c2w[0]
-        return self.dataset.read(self.scene.name, self.dataset.frames(self.scene.name)[0]).c2w.astype(np.float64)
+        return self.dataset.read(
+            self.scene.name, self.dataset.frames(self.scene.name)[0]
+        ).c2w.astype(np.float64)
 
     @cached_property
     def full_depth(self) -> np.ndarray:
@@ -146,7 +164,10 @@ class Scored:
             return scene.depth
         maps = [self.dataset.read(scene.name, f).depth for f in scene.frames]
         height, width = valid.shape[1:]
-        whole = all(d is not None and target_size(d.shape[0], d.shape[1], width, self.patch)[0] == height for d in maps)
+        whole = all(
+            d is not None and target_size(d.shape[0], d.shape[1], width, self.patch)[0] == height
+            for d in maps
+        )
         return np.stack([d for d in maps if d is not None]) if whole else scene.depth
 
     @property

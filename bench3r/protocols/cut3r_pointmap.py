@@ -14,16 +14,22 @@ from bench3r.protocols.base import NotComputable, Scored
 
 VERSION = 1
 METRICS = {
-    "chamfer": "unit", "acc_mean": "unit", "acc_median": "unit", "comp_mean": "unit", "comp_median": "unit",
-    "nc_mean": "cosine", "nc_median": "cosine",
-}  # fmt: skip
+    "chamfer": "unit",
+    "acc_mean": "unit",
+    "acc_median": "unit",
+    "comp_mean": "unit",
+    "comp_median": "unit",
+    "nc_mean": "cosine",
+    "nc_median": "cosine",
+}
 
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene."""
     valid = scored.valid
     both = window.normalise(
-        move(scored.predicted_w2c[0], scored.predicted_points), move(scored.true_w2c[0], scored.true_points)
+        move(scored.predicted_w2c[0], scored.predicted_points),
+        move(scored.true_w2c[0], scored.true_points),
     )
     seen = np.broadcast_to(window.in_window(valid.shape[1], valid.shape[2]), valid.shape)[valid]
     if not seen.any():
@@ -31,4 +37,7 @@ def score(scored: Scored) -> dict[str, float]:
     own, truth = both.predicted[seen], both.truth[seen]
     own = move(icp(own, truth, scored.scene.icp_distance).transform, own)
     consistency = normal_consistency(own, truth)
-    return {**accuracy_completeness(own, truth), **{k: consistency[k] for k in ("nc_mean", "nc_median")}}
+    return {
+        **accuracy_completeness(own, truth),
+        **{k: consistency[k] for k in ("nc_mean", "nc_median")},
+    }

@@ -9,8 +9,12 @@ from bench3r.protocols.base import Scored
 
 VERSION = 1
 METRICS = {
-    "absrel": "ratio", "delta1": "share", "rmse": "unit", "mse": "unit^2", "mse_norm": "median depths^2",
-}  # fmt: skip
+    "absrel": "ratio",
+    "delta1": "share",
+    "rmse": "unit",
+    "mse": "unit^2",
+    "mse_norm": "median depths^2",
+}
 
 
 def score(scored: Scored) -> dict[str, float]:

@@ -13,7 +13,11 @@ from bench3r.protocols.base import NotComputable, Scored
 
 VERSION = 1
 MODES = ("scale", "scaleshift", "metric")
-METRICS = {f"{m}_{k}": u for m in MODES for k, u in (("absrel", "ratio"), ("delta1", "share"), ("rmse", "unit"))}
+METRICS = {
+    f"{m}_{k}": u
+    for m in MODES
+    for k, u in (("absrel", "ratio"), ("delta1", "share"), ("rmse", "unit"))
+}
 METRICS |= {"valid": "pixels"}
 WEIGHT = "valid"  # of a scene in means
 
@@ -26,8 +30,11 @@ def score(scored: Scored) -> dict[str, float]:
     if not valid.any():
         raise NotComputable(f"no pixel has true depth below {farthest:g}")
     p, t = resized[valid], truth[valid]
-    found = {"scale": (depth.reweighted_scale(p, t), 0.0), "scaleshift": depth.descended_scale_shift(p, t),
-             "metric": (1.0, 0.0)}  # fmt: skip
+    found = {
+        "scale": (depth.reweighted_scale(p, t), 0.0),
+        "scaleshift": depth.descended_scale_shift(p, t),
+        "metric": (1.0, 0.0),
+    }
     out = {"valid": float(valid.sum())}
     for mode, (s, shift) in found.items():
         aligned = s * p + shift

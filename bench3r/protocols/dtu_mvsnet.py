@@ -23,4 +23,9 @@ def score(scored: Scored) -> dict[str, float]:
         found = dtu.evaluate(points, scored.surface, scored.observation)
     except ValueError as error:
         raise NotComputable(str(error)) from error
-    return {"acc": found.acc, "comp": found.comp, "overall": found.overall, "points": float(found.counts["in_obs"])}
+    return {
+        "acc": found.acc,
+        "comp": found.comp,
+        "overall": found.overall,
+        "points": float(found.counts["in_obs"]),
+    }

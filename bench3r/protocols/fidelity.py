@@ -22,20 +22,26 @@ def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene."""
     if scored.reference is None:
         raise NotApplicable("the run has no prediction of the unchanged backbone on this scene")
-    depth, w2c, k = (scored.reference[n].astype(np.float64) for n in ("depth", "extrinsics", "intrinsics"))
+    depth, w2c, k = (
+        scored.reference[n].astype(np.float64) for n in ("depth", "extrinsics", "intrinsics")
+    )
     p, q = scored.depth.astype(np.float64).ravel(), depth.ravel()
     good = (p > 0) & (q > 0)
     scale, unit = median_ratio(p[good], q[good]), float(np.median(q[good]))
-    own = unproject(scored.depth.astype(np.float64), scored.extrinsics, scored.intrinsics).reshape(-1, 3)
+    own = unproject(scored.depth.astype(np.float64), scored.extrinsics, scored.intrinsics).reshape(
+        -1, 3
+    )
     dense = unproject(depth, w2c, k).reshape(-1, 3)
     pick = np.random.default_rng(0).permutation(np.flatnonzero(good))[:PIXELS]
     moved = umeyama(own[pick], dense[pick]).apply(own[pick])
     out = {
         "depth_absrel": float((np.abs(scale * p[good] - q[good]) / q[good]).mean()),
         "points": float(np.linalg.norm(moved - dense[pick], axis=1).mean()) / unit,
-    }  # fmt: skip
+    }
     if len(w2c) < 2:
         return out
     bottom = np.broadcast_to([0.0, 0, 0, 1], (len(w2c), 1, 4))
-    rotation, translation = relative_pose_errors(scored.predicted_w2c, np.concatenate([w2c, bottom], 1), "pi3")
+    rotation, translation = relative_pose_errors(
+        scored.predicted_w2c, np.concatenate([w2c, bottom], 1), "pi3"
+    )
     return {**out, "rot_deg": float(rotation.mean()), "trans_deg": float(translation.mean())}

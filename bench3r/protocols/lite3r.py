@@ -21,9 +21,15 @@ from bench3r.protocols.base import NotComputable, Scored, unproject
 
 VERSION = 1
 METRICS = {
-    "rot_deg": "deg", "trans": "normalised units", "rot_official": "deg", "trans_official": "normalised units",
-    "chamfer_sq": "normalised units^2", "fscore_005": "share", "absrel": "ratio", "delta1": "share",
-}  # fmt: skip
+    "rot_deg": "deg",
+    "trans": "normalised units",
+    "rot_official": "deg",
+    "trans_official": "normalised units",
+    "chamfer_sq": "normalised units^2",
+    "fscore_005": "share",
+    "absrel": "ratio",
+    "delta1": "share",
+}
 POINTS = 50_000
 NAN_REASON = "not applicable: the dataset has no depth"
 
@@ -36,8 +42,12 @@ def score(scored: Scored) -> dict[str, float]:
     unit = scene_unit(scored, truth)
     truth[:, :3, 3] /= unit
     rotation, translation = rotation_errors(predicted, truth), translation_errors(predicted, truth)
-    out = {"rot_deg": rotation[1:].mean(), "trans": translation[1:].mean(), "rot_official": rotation.mean(),
-           "trans_official": translation.mean()}  # fmt: skip
+    out = {
+        "rot_deg": rotation[1:].mean(),
+        "trans": translation[1:].mean(),
+        "rot_official": rotation.mean(),
+        "trans_official": translation.mean(),
+    }
     return {k: float(v) for k, v in {**out, **geometry(scored, predicted, truth, unit)}.items()}
 
 
@@ -49,7 +59,9 @@ def scene_unit(scored: Scored, truth: np.ndarray) -> float:
     return max(float(np.median(scored.true_depth)), longest)
 
 
-def geometry(scored: Scored, predicted: np.ndarray, truth: np.ndarray, unit: float) -> dict[str, float]:
+def geometry(
+    scored: Scored, predicted: np.ndarray, truth: np.ndarray, unit: float
+) -> dict[str, float]:
     """Depth after a least-squares scale; points as predicted, all pixels, both in camera 0."""
     names = ("chamfer_sq", "fscore_005", "absrel", "delta1")
     if scored.scene.depth is None:
@@ -57,11 +69,16 @@ def geometry(scored: Scored, predicted: np.ndarray, truth: np.ndarray, unit: flo
     depth, valid = scored.scene.depth.astype(np.float64) / unit, scored.valid
     p, t = scored.predicted_depth, scored.true_depth / unit
     errors = depth_errors(p * least_squares_scale(p, t), t)
-    a = unproject(scored.depth.astype(np.float64), predicted[:, :3], scored.intrinsics).reshape(-1, 3)
+    a = unproject(scored.depth.astype(np.float64), predicted[:, :3], scored.intrinsics).reshape(
+        -1, 3
+    )
     b = unproject(depth, truth[:, :3], scored.scene.intrinsics)[valid]
     rng = np.random.default_rng(0)
     a, b = (x[rng.choice(len(x), POINTS, replace=False)] if len(x) > POINTS else x for x in (a, b))
     forward, back, _, _ = cloud_distances(a, b)
-    return {"chamfer_sq": squared_chamfer(forward.distance, back.distance), "absrel": errors["absrel"],
-            "fscore_005": fscore_of(forward.distance, back.distance, 0.05)["fscore"],
-            "delta1": errors["delta1"]}  # fmt: skip
+    return {
+        "chamfer_sq": squared_chamfer(forward.distance, back.distance),
+        "absrel": errors["absrel"],
+        "fscore_005": fscore_of(forward.distance, back.distance, 0.05)["fscore"],
+        "delta1": errors["delta1"],
+    }

@@ -22,5 +22,8 @@ def score(scored: Scored) -> dict[str, float]:
     rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c, "pi3")
     across = np.array([(i in held) != (j in held) for i, j in pairs(count)])
     worst = np.maximum(rotation, translation)[across]
-    return {"rot_deg": float(rotation[across].mean()), "trans_deg": float(translation[across].mean()),
-            "within_15": share_below(worst, 15)}  # fmt: skip
+    return {
+        "rot_deg": float(rotation[across].mean()),
+        "trans_deg": float(translation[across].mean()),
+        "within_15": share_below(worst, 15),
+    }

@@ -11,9 +11,15 @@ from bench3r.protocols.base import Scored
 
 VERSION = 1
 METRICS = {
-    "chamfer": "unit", "chamfer_norm": "median depths", "acc_mean": "unit", "acc_median": "unit", "comp_mean": "unit",
-    "comp_median": "unit", "nc_mean": "cosine", "nc_median": "cosine",
-}  # fmt: skip
+    "chamfer": "unit",
+    "chamfer_norm": "median depths",
+    "acc_mean": "unit",
+    "acc_median": "unit",
+    "comp_mean": "unit",
+    "comp_median": "unit",
+    "nc_mean": "cosine",
+    "nc_median": "cosine",
+}
 
 
 def score(scored: Scored) -> dict[str, float]:

@@ -8,14 +8,24 @@ different views with the same recursion depth; ``agreement_chance`` is what inde
 import numpy as np
 
 from bench3r.metrics.depth import median_ratio
-from bench3r.metrics.patches import border_errors, corresponding_patches, plane_residual, rank_correlation, texture
+from bench3r.metrics.patches import (
+    border_errors,
+    corresponding_patches,
+    plane_residual,
+    rank_correlation,
+    texture,
+)
 from bench3r.protocols.base import NotApplicable, Scored
 
 VERSION = 1
 METRICS = {
-    "seam_index": "ratio", "corr_geometry": "rank correlation", "corr_texture": "rank correlation",
-    "agreement": "share", "agreement_chance": "share", "mean_depth": "recursions",
-}  # fmt: skip
+    "seam_index": "ratio",
+    "corr_geometry": "rank correlation",
+    "corr_texture": "rank correlation",
+    "agreement": "share",
+    "agreement_chance": "share",
+    "mean_depth": "recursions",
+}
 NAN_REASON = "not applicable: needs patches of different depth, or views that see the same"
 
 
@@ -43,10 +53,16 @@ def score(scored: Scored) -> dict[str, float]:
 
 def seam_index(scored: Scored, truth: np.ndarray, depth: np.ndarray) -> float:
     """Mean border error where recursion depth changes over the mean where it does not; NaN without one of the two."""
-    predicted = scored.depth.astype(np.float64) * median_ratio(scored.predicted_depth, scored.true_depth)
+    predicted = scored.depth.astype(np.float64) * median_ratio(
+        scored.predicted_depth, scored.true_depth
+    )
     vertical, horizontal = border_errors(predicted, truth, scored.patch)
     errors = np.concatenate([vertical.ravel(), horizontal.ravel()])
-    changes = np.concatenate([(np.diff(depth, axis=1) != 0).ravel(), (np.diff(depth, axis=2) != 0).ravel()])
+    changes = np.concatenate(
+        [(np.diff(depth, axis=1) != 0).ravel(), (np.diff(depth, axis=2) != 0).ravel()]
+    )
     good = np.isfinite(errors)
     at, off = errors[good & changes], errors[good & ~changes]
-    return float(at.mean() / off.mean()) if len(at) and len(off) and off.mean() > 0 else float("nan")
+    return (
+        float(at.mean() / off.mean()) if len(at) and len(off) and off.mean() > 0 else float("nan")
+    )

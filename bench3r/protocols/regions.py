@@ -12,23 +12,30 @@ from bench3r.protocols.base import NotComputable, Scored
 
 VERSION = 1
 METRICS = {
-    "absrel_simple": "ratio", "absrel_complex": "ratio", "roughness_simple": "ratio", "detail_complex": "share",
+    "absrel_simple": "ratio",
+    "absrel_complex": "ratio",
+    "roughness_simple": "ratio",
+    "detail_complex": "share",
     "border_error": "log depth",
-}  # fmt: skip
+}
 
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene."""
     assert scored.valid.any()
     truth = np.asarray(scored.scene.depth, np.float64)
-    predicted = scored.depth.astype(np.float64) * median_ratio(scored.predicted_depth, scored.true_depth)
+    predicted = scored.depth.astype(np.float64) * median_ratio(
+        scored.predicted_depth, scored.true_depth
+    )
     complexity = plane_residual(truth, scored.patch)
     if not np.isfinite(complexity).any():
         raise NotComputable("no patch has enough valid depth")
     complex_ = complexity > np.nanmedian(complexity)
     simple = np.isfinite(complexity) & ~complex_
     size = (truth.shape[1], truth.shape[2])
-    at_simple, at_complex = (spread_patches(m, scored.patch, size) & scored.valid for m in (simple, complex_))
+    at_simple, at_complex = (
+        spread_patches(m, scored.patch, size) & scored.valid for m in (simple, complex_)
+    )
     error = np.abs(predicted - truth) / np.where(truth > 0, truth, 1)
     borders = np.concatenate([b.ravel() for b in border_errors(predicted, truth, scored.patch)])
     return {
@@ -43,8 +50,12 @@ def score(scored: Scored) -> dict[str, float]:
 def detail(predicted: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
     """Share of the true log-depth gradients that the prediction has: slope of its gradients on the true ones."""
     both, own = 0.0, 0.0
-    for (p, p_ok), (t, t_ok), axis in zip(log_gradients(predicted), log_gradients(truth), (1, 2), strict=True):
-        inside = where.take(range(1, where.shape[axis]), axis) & where.take(range(where.shape[axis] - 1), axis)
+    for (p, p_ok), (t, t_ok), axis in zip(
+        log_gradients(predicted), log_gradients(truth), (1, 2), strict=True
+    ):
+        inside = where.take(range(1, where.shape[axis]), axis) & where.take(
+            range(where.shape[axis] - 1), axis
+        )
         good = p_ok & t_ok & inside
         both += float((p[good] * t[good]).sum())
         own += float((t[good] ** 2).sum())

@@ -10,9 +10,14 @@ from bench3r.protocols.base import Scored
 
 VERSION = 1
 METRICS = {
-    "rot_deg": "deg", "trans_deg": "deg", "auc5": "share", "auc15": "share", "auc30": "share", "rra15": "share",
+    "rot_deg": "deg",
+    "trans_deg": "deg",
+    "auc5": "share",
+    "auc15": "share",
+    "auc30": "share",
+    "rra15": "share",
     "rta15": "share",
-}  # fmt: skip
+}
 
 
 def score(scored: Scored) -> dict[str, float]:

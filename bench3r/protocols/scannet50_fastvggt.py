@@ -14,9 +14,13 @@ from bench3r.protocols.base import NotApplicable, NotComputable, Scored, unproje
 VERSION = 1
 NAN_REASON = "needs at least 3 views"
 METRICS = {
-    "chamfer_sum": "m", "bbox_scale": "ratio", "ate": "unit of w2c", "are_deg": "deg", "rpe_trans": "unit of w2c",
+    "chamfer_sum": "m",
+    "bbox_scale": "ratio",
+    "ate": "unit of w2c",
+    "are_deg": "deg",
+    "rpe_trans": "unit of w2c",
     "rpe_rot_deg": "deg",
-}  # fmt: skip
+}
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -27,7 +31,9 @@ def score(scored: Scored) -> dict[str, float]:
         raise NotComputable("the prediction holds no confidence (keep.depth_conf)")
     sure = scored.depth_conf >= scannet50.LEAST_CONFIDENCE
     if not sure.any():
-        raise NotComputable(f"no point has a confidence of {scannet50.LEAST_CONFIDENCE:g}, as the rules ask")
+        raise NotComputable(
+            f"no point has a confidence of {scannet50.LEAST_CONFIDENCE:g}, as the rules ask"
+        )
     first = scored.first_pose
     local = unproject(scored.depth.astype(np.float64), scored.extrinsics, scored.intrinsics)[sure]
     found = scannet50.box_chamfer(move(first, local), scored.surface)

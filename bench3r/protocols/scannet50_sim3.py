@@ -23,13 +23,19 @@ def score(scored: Scored) -> dict[str, float]:
     if scored.scene.unit != "m":
         raise NotApplicable("the rules are in metres")
     own, seen, surface = (
-        voxel_average(p, VOXEL) for p in (scored.aligned_points, scored.true_points, np.asarray(scored.surface))
+        voxel_average(p, VOXEL)
+        for p in (scored.aligned_points, scored.true_points, np.asarray(scored.surface))
     )
     acc, comp = nearest(own, tree_of(surface)).distance, nearest(seen, tree_of(own)).distance
     out = {
-        "acc": float(acc.mean()), "comp": float(comp.mean()), "chamfer": float(acc.mean() + comp.mean()) / 2,
+        "acc": float(acc.mean()),
+        "comp": float(comp.mean()),
+        "chamfer": float(acc.mean() + comp.mean()) / 2,
         "fscore_5cm": fscore_of(acc, comp, THRESHOLD)["fscore"],
-    }  # fmt: skip
+    }
     if len(scored.true_w2c) < 3:
         return out
-    return {**out, "ate": trajectory_errors(np.linalg.inv(scored.predicted_w2c), scored.true_c2w)["ate"]}
+    return {
+        **out,
+        "ate": trajectory_errors(np.linalg.inv(scored.predicted_w2c), scored.true_c2w)["ate"],
+    }

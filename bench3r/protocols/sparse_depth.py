@@ -11,7 +11,12 @@ from bench3r.metrics.depth import median_ratio
 from bench3r.protocols.base import NotApplicable, NotComputable, Scored
 
 VERSION = 1
-METRICS = {"absrel_median": "ratio", "delta_1_03": "share", "delta_1_25": "share", "points": "points"}
+METRICS = {
+    "absrel_median": "ratio",
+    "delta_1_03": "share",
+    "delta_1_25": "share",
+    "points": "points",
+}
 LEAST_POINTS = 20
 
 
@@ -31,8 +36,14 @@ def score(scored: Scored) -> dict[str, float]:
         truth.append(points[inside, 2])
     p, t = (np.concatenate(v) if v else np.zeros(0) for v in (predicted, truth))
     if len(t) < LEAST_POINTS:
-        raise NotComputable(f"{len(t)} sparse points lie in the views, at least {LEAST_POINTS} are needed")
+        raise NotComputable(
+            f"{len(t)} sparse points lie in the views, at least {LEAST_POINTS} are needed"
+        )
     p = np.maximum(p * median_ratio(p, t), 1e-9)
     ratio = np.maximum(p / t, t / p)
-    return {"absrel_median": float(np.median(np.abs(p - t) / t)), "delta_1_03": float((ratio < 1.03).mean()),
-            "delta_1_25": float((ratio < 1.25).mean()), "points": float(len(t))}  # fmt: skip
+    return {
+        "absrel_median": float(np.median(np.abs(p - t) / t)),
+        "delta_1_03": float((ratio < 1.03).mean()),
+        "delta_1_25": float((ratio < 1.25).mean()),
+        "points": float(len(t)),
+    }

@@ -14,8 +14,13 @@ from bench3r.protocols.base import Scored
 
 VERSION = 1
 NAN_REASON = "needs at least 3 views"
-METRICS = {"cd": "median depths", "f1": "share", "dmse": "median depths^2", "camera_rot_deg": "deg",
-           "camera_centre": "median depths"}  # fmt: skip
+METRICS = {
+    "cd": "median depths",
+    "f1": "share",
+    "dmse": "median depths^2",
+    "camera_rot_deg": "deg",
+    "camera_centre": "median depths",
+}
 SHARE_OF_DIAGONAL = 0.01
 
 
@@ -28,7 +33,7 @@ def score(scored: Scored) -> dict[str, float]:
         "cd": float(forward.distance.mean() + back.distance.mean()) / 2 / unit,
         "f1": fscore_of(forward.distance, back.distance, threshold)["fscore"],
         "dmse": depth_mse(scored.predicted_depth, scored.true_depth)["mse_norm"],
-    }  # fmt: skip
+    }
     if len(scored.true_w2c) < 3:
         return out
     predicted, truth = np.linalg.inv(scored.predicted_w2c), scored.true_c2w

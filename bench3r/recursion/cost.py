@@ -12,13 +12,23 @@ USUAL = "recursion depths of SpatialMoR's Table V, averaged over scene types"
 
 def assumed_depths(unchanged: BackboneCost) -> tuple[tuple[float, ...], str]:
     """Shares of patches per recursion depth that a count without content stands on, and where they come from."""
-    return (unchanged.depth_shares, unchanged.assumed) if unchanged.depth_shares else (USUAL_DEPTHS, USUAL)
+    return (
+        (unchanged.depth_shares, unchanged.assumed)
+        if unchanged.depth_shares
+        else (USUAL_DEPTHS, USUAL)
+    )
 
 
 def recursion_macs(
-    active: list[float], group: int, frames: int, patches: int, special: int, dim: int, keys_of_all: bool,
+    active: list[float],
+    group: int,
+    frames: int,
+    patches: int,
+    special: int,
+    dim: int,
+    keys_of_all: bool,
     keys_once: bool = False,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Frame and global blocks of ``group`` shared pairs when recursion r computes a share ``active[r]`` of the patches.
 
     The active patches are taken to be spread evenly over the ``frames``: exact for equal counts per view. ``special``
@@ -36,7 +46,11 @@ def recursion_macs(
 
 
 def recursive_parts(
-    unchanged: BackboneCost, sharing: Sharing, active: list[float], keys_of_all: bool, keys_once: bool = False
+    unchanged: BackboneCost,
+    sharing: Sharing,
+    active: list[float],
+    keys_of_all: bool,
+    keys_once: bool = False,
 ) -> dict[str, float]:
     """The parts when recursion r of a shared group computes a share ``active[r]`` of the patches of every view.
 
@@ -45,7 +59,14 @@ def recursive_parts(
     parts = unchanged.with_pairs(sum(sharing.unshared))
     patches = unchanged.tokens - unchanged.special
     within, across = recursion_macs(
-        active, sharing.group, unchanged.frames, patches, unchanged.special, unchanged.dim, keys_of_all, keys_once
+        active,
+        sharing.group,
+        unchanged.frames,
+        patches,
+        unchanged.special,
+        unchanged.dim,
+        keys_of_all,
+        keys_once,
     )
     parts["frame_blocks"] += within
     parts["global_blocks"] += across

@@ -43,9 +43,11 @@ def region_adjacency(regions: Tensor, count: int) -> Tensor:
     """Which of ``count`` regions of one label map [h, w] touch, diagonals too: symmetric bool [count, count]."""
     touch = torch.eye(count, dtype=torch.bool, device=regions.device)
     for a, b in (
-        (regions[:, 1:], regions[:, :-1]), (regions[1:], regions[:-1]),
-        (regions[1:, 1:], regions[:-1, :-1]), (regions[1:, :-1], regions[:-1, 1:]),
-    ):  # fmt: skip
+        (regions[:, 1:], regions[:, :-1]),
+        (regions[1:], regions[:-1]),
+        (regions[1:, 1:], regions[:-1, :-1]),
+        (regions[1:, :-1], regions[:-1, 1:]),
+    ):
         touch[a.flatten(), b.flatten()] = True
         touch[b.flatten(), a.flatten()] = True
     return touch

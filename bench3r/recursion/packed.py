@@ -26,7 +26,9 @@ class Subset:
     @cached_property
     def whole(self) -> bool:
         """Whether every token is in it."""
-        return len(self.index) == self.layout.batch * self.layout.views * self.layout.tokens_per_view
+        return (
+            len(self.index) == self.layout.batch * self.layout.views * self.layout.tokens_per_view
+        )
 
     def of(self, full: Tensor, dim: int = 0) -> Tensor:
         """Its entries of ``full``, whose dimension ``dim`` runs over all tokens."""
@@ -55,12 +57,16 @@ class Subset:
     def patch_index(self) -> Tensor:
         """Positions of its patches in the flat list of patches [B * S * h * w]."""
         where, tokens = self.index[self.patches], self.layout.tokens_per_view
-        return where // tokens * (tokens - self.layout.special) + where % tokens - self.layout.special
+        return (
+            where // tokens * (tokens - self.layout.special) + where % tokens - self.layout.special
+        )
 
 
 def everything(layout: TokenLayout, device: torch.device) -> Subset:
     """All tokens."""
-    return Subset(torch.arange(layout.batch * layout.views * layout.tokens_per_view, device=device), layout)
+    return Subset(
+        torch.arange(layout.batch * layout.views * layout.tokens_per_view, device=device), layout
+    )
 
 
 def deeper_than(depth: Tensor, recursion: int, layout: TokenLayout) -> Subset:
@@ -77,7 +83,13 @@ def flat_rope(rope: Tensor | None, layout: TokenLayout) -> Tensor | None:
 
 
 def attend(
-    attention: Attention, q: Tensor, k: Tensor, v: Tensor, queries: list[int], keys: list[int], layout: TokenLayout
+    attention: Attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    queries: list[int],
+    keys: list[int],
+    layout: TokenLayout,
 ) -> Tensor:
     """Attention of each segment of ``q`` [M, heads, d] to the same segment of ``k``, ``v`` [Mk, heads, d]."""
     if len(set(queries)) == 1 and len(set(keys)) == 1:
@@ -91,7 +103,9 @@ def attend(
     return torch.cat(parts)
 
 
-def run_block(block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep: KeyValues | None = None) -> Tensor:
+def run_block(
+    block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep: KeyValues | None = None
+) -> Tensor:
     """``block`` on the packed active tokens ``x`` [M, C]; ``rope`` [2, N, 1, d] is the table of all tokens.
 
     Without ``keep`` active tokens attend to active tokens of their view or scene; with it, to what the cache offers.
@@ -108,7 +122,15 @@ def run_block(block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep
         q = apply_rope(q, active.of(rope, 1).to(q.dtype))
         k = apply_rope(k, present.of(rope, 1).to(q.dtype))
     layout = active.layout if active.whole else active.layout.subset(active.index)
-    out = attend(attention, q, k.to(q.dtype), v.to(q.dtype), active.lengths(role), present.lengths(role), layout)
+    out = attend(
+        attention,
+        q,
+        k.to(q.dtype),
+        v.to(q.dtype),
+        active.lengths(role),
+        present.lengths(role),
+        layout,
+    )
     return block.feed_forward(add_scaled(x, attention.proj(out.flatten(1)), block.ls1))
 
 
@@ -121,7 +143,9 @@ class KeyValues:
 
     wants_new = True  # whether the next recursion has to compute keys and values
 
-    def offer(self, k: Tensor | None, v: Tensor | None, active: Subset) -> tuple[Tensor, Tensor, Subset]:
+    def offer(
+        self, k: Tensor | None, v: Tensor | None, active: Subset
+    ) -> tuple[Tensor, Tensor, Subset]:
         """Take the new keys and values [M, heads, d] of the ``active`` tokens; return those to attend to, and whose."""
         assert k is not None
         assert v is not None
@@ -142,12 +166,18 @@ class StoredKeyValues(KeyValues):
         """What is attended to, [N, 2, heads, d]; the stored entries themselves unless overridden."""
         return stored
 
-    def offer(self, k: Tensor | None, v: Tensor | None, active: Subset) -> tuple[Tensor, Tensor, Subset]:
+    def offer(
+        self, k: Tensor | None, v: Tensor | None, active: Subset
+    ) -> tuple[Tensor, Tensor, Subset]:
         if k is not None and v is not None:
             new = torch.stack([k, v], 1)
             if self.stored is None and not active.whole:
                 raise ValueError("this cache needs every token in the first recursion")
-            self.stored = new if self.stored is None else self.update(self.stored, new.to(self.stored.dtype), active)
+            self.stored = (
+                new
+                if self.stored is None
+                else self.update(self.stored, new.to(self.stored.dtype), active)
+            )
         assert self.stored is not None
         keys, values = self.view(self.stored, active).unbind(1)
         return keys, values, everything(active.layout, active.index.device)

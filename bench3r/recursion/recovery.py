@@ -38,7 +38,11 @@ class AffineStatistics:
         count = float(self.xx[-1, -1])
         if count == 0:
             raise Bench3RError("a linear recovery cannot be fitted without training scenes")
-        ridge = strength * self.xx.diagonal()[:-1].mean() * torch.ones(len(self.xx), dtype=torch.float64)
+        ridge = (
+            strength
+            * self.xx.diagonal()[:-1].mean()
+            * torch.ones(len(self.xx), dtype=torch.float64)
+        )
         ridge[-1] = 0  # the offset is not shrunk
         solution = torch.linalg.solve(self.xx + torch.diag(ridge), self.xy)
         return solution[:-1].mT.float(), solution[-1].float()
@@ -50,13 +54,22 @@ class Recovery(nn.Module):
     def __init__(self, width: int, special: int) -> None:
         super().__init__()
         self.special = special
-        self.special_map, self.patch_map = nn.Linear(2 * width, 2 * width), nn.Linear(2 * width, 2 * width)
+        self.special_map, self.patch_map = (
+            nn.Linear(2 * width, 2 * width),
+            nn.Linear(2 * width, 2 * width),
+        )
         for layer in (self.special_map, self.patch_map):  # unfitted: repeat what is there
             nn.init.eye_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.special_map(x[..., : self.special, :]), self.patch_map(x[..., self.special :, :])], -2)
+        return torch.cat(
+            [
+                self.special_map(x[..., : self.special, :]),
+                self.patch_map(x[..., self.special :, :]),
+            ],
+            -2,
+        )
 
 
 def fit_recoveries(

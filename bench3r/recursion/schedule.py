@@ -26,7 +26,9 @@ class Routing:
     losses: dict[str, Tensor] = field(default_factory=dict)  # weighted
     facts: dict[str, Any] = field(default_factory=dict)  # for the record
     gate: Tensor | None = None  # score of the routed patches, for the update
-    entered: Tensor | None = None  # state [N, C] before the first recursion, where the update needs it
+    entered: Tensor | None = (
+        None  # state [N, C] before the first recursion, where the update needs it
+    )
 
 
 def straight_through(score: Tensor) -> Tensor:
@@ -46,7 +48,9 @@ class RecursiveSchedule(Schedule, ABC):
     def __init__(self, trunk: Trunk, sharing: Sharing, max_depth: int, how: Initialisation) -> None:
         super().__init__()
         self.sharing, self.max_depth = sharing, max_depth
-        trunk.replace_blocks(tie(trunk.frame_blocks, sharing, how), tie(trunk.global_blocks, sharing, how))
+        trunk.replace_blocks(
+            tie(trunk.frame_blocks, sharing, how), tie(trunk.global_blocks, sharing, how)
+        )
 
     @abstractmethod
     def route(self, inputs: TrunkInput) -> Routing:
@@ -60,7 +64,9 @@ class RecursiveSchedule(Schedule, ABC):
         """What a recursion starts from, packed [M, C], given the state ``x`` [N, C] of all tokens; a norm goes here."""
         return active.of(x)
 
-    def combine(self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor) -> Tensor:
+    def combine(
+        self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor
+    ) -> Tensor:
         """New state of the ``active`` tokens from the packed states ``before`` and ``after`` the recursion [M, C]."""
         return after
 
@@ -81,7 +87,10 @@ class _Run:
 
     def __init__(self, schedule: RecursiveSchedule, trunk: Trunk, inputs: TrunkInput) -> None:
         self.schedule, self.trunk, self.inputs = schedule, trunk, inputs
-        self.rope = {"frame": flat_rope(inputs.rope, inputs.layout), "global": flat_rope(inputs.global_rope, inputs.layout)}
+        self.rope = {
+            "frame": flat_rope(inputs.rope, inputs.layout),
+            "global": flat_rope(inputs.global_rope, inputs.layout),
+        }
         self.x = inputs.tokens.flatten(0, 2)  # [N, C], every token's latest state
         self.frame = self.x  # every token's latest output of a frame block
         self.all = everything(inputs.layout, self.x.device)
@@ -141,7 +150,9 @@ class _Run:
         frame = self.run("frame", index, state, active, self.cache(index, "frame"))
         return frame, self.run("global", index, frame, active, self.cache(index, "global"))
 
-    def run(self, role: str, index: int, x: Tensor, active: Subset, keep: KeyValues | None = None) -> Tensor:
+    def run(
+        self, role: str, index: int, x: Tensor, active: Subset, keep: KeyValues | None = None
+    ) -> Tensor:
         """A block of the trunk on the packed ``active`` tokens ``x`` [M, C]."""
         return run_block(self.block(role, index), x, self.rope[role], active, keep)
 

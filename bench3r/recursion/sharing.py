@@ -50,7 +50,9 @@ class Sharing:
         """How many pairs at the start and at the end stay as they are: the fewest that leave a multiple of K."""
         if self.pattern != "middle_cycle":
             return 0, 0
-        count = next((u for u in range(2, self.pairs) if (self.pairs - u) % self.recursions == 0), self.pairs)
+        count = next(
+            (u for u in range(2, self.pairs) if (self.pairs - u) % self.recursions == 0), self.pairs
+        )
         return (count + 1) // 2, count // 2
 
     @property
@@ -93,7 +95,9 @@ class Sharing:
 
     def _tap_step(self, tap: int, steps: list[Step]) -> int:
         exact = [i for i, s in enumerate(steps) if s.position <= tap]
-        found = exact[-1] if self.pattern == "sequence" else max(exact, key=lambda i: steps[i].position)
+        found = (
+            exact[-1] if self.pattern == "sequence" else max(exact, key=lambda i: steps[i].position)
+        )
         if self.pattern != "sequence" and steps[found].recursion >= 0:
             return max(i for i, s in enumerate(steps) if s.recursion == steps[found].recursion)
         return found
@@ -120,7 +124,10 @@ def tie(blocks: Iterable[Any], sharing: Sharing, how: Initialisation) -> list[nn
     for slot in range(sharing.group):
         chosen = [blocks[i] for i in initial_sources(sharing, slot, how)]
         states = [b.state_dict() for b in chosen]
-        mean = {k: torch.stack([s[k].float() for s in states]).mean(0).to(states[0][k].dtype) for k in states[0]}
+        mean = {
+            k: torch.stack([s[k].float() for s in states]).mean(0).to(states[0][k].dtype)
+            for k in states[0]
+        }
         chosen[0].load_state_dict(mean)
         tied.append(chosen[0])
     return [*blocks[:head], *tied, *blocks[len(blocks) - tail :]]

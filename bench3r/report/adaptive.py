@@ -12,8 +12,26 @@ import pandas as pd
 from bench3r.api.method import METHODS
 from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.report.reported import SPATIALMOR_TABLE_4, SPATIALMOR_TABLE_5
-from bench3r.report.summary import REFERENCE, SCENE, SETTING, Column, common_scenes, over_seeds, settings, wide
-from bench3r.report.tables import QUALITY, REGIONS, ROUTING, Table, comparison, flops_of, name_of, of_setting
+from bench3r.report.summary import (
+    REFERENCE,
+    SCENE,
+    SETTING,
+    Column,
+    common_scenes,
+    over_seeds,
+    settings,
+    wide,
+)
+from bench3r.report.tables import (
+    QUALITY,
+    REGIONS,
+    ROUTING,
+    Table,
+    comparison,
+    flops_of,
+    name_of,
+    of_setting,
+)
 from bench3r.run.plan import Plan
 
 CONTROL = "shallow"  # the method that adaptive ones are compared with at equal cost
@@ -67,7 +85,9 @@ def components(e: Evidence) -> Table | None:
     found = {}
     for method in ("vggt", "spatial_mor") if len(e.profiles) else ():
         rows = e.profiles[
-            (e.profiles["method"] == method) & (e.profiles["frames"] == e.frames) & e.profiles["status"].eq("ok")
+            (e.profiles["method"] == method)
+            & (e.profiles["frames"] == e.frames)
+            & e.profiles["status"].eq("ok")
         ]
         if len(rows):
             found[method] = rows.iloc[0]
@@ -75,21 +95,36 @@ def components(e: Evidence) -> Table | None:
         return None
     shown, raw = {"component": list(COMPONENTS)}, {"component": list(COMPONENTS)}
     for method, row in found.items():
-        parameters = [sum(row["parameters_by_part"].get(p, 0) for p in parts) for parts in COMPONENTS.values()]
+        parameters = [
+            sum(row["parameters_by_part"].get(p, 0) for p in parts) for parts in COMPONENTS.values()
+        ]
         macs = [sum(row["flops_by_part"].get(p, 0) for p in parts) for parts in COMPONENTS.values()]
         raw |= {f"{method}/parameters": parameters, f"{method}/flops": macs}
         shown[f"{row['label']}: parameters"] = [f"{p:,}" for p in parameters]
         shown[f"{row['label']}: share of FLOPs"] = [f"{m / row['flops']:.1%}" for m in macs]
     note = "VGGT's trunk has a pair of blocks of its own where SpatialMoR applies the shared ones again."
     return Table(
-        f"table1{e.suffix}", "Components (SpatialMoR's Table I)", e.about, pd.DataFrame(shown), pd.DataFrame(raw), [note]
+        f"table1{e.suffix}",
+        "Components (SpatialMoR's Table I)",
+        e.about,
+        pd.DataFrame(shown),
+        pd.DataFrame(raw),
+        [note],
     )
 
 
 def regions(e: Evidence) -> Table:
     """Table III made measurable."""
-    table = comparison(e.rows_of("main"), e.profiles, REGIONS, e.frames, False, f"table3{e.suffix}",
-                       "Simple and complex regions, detail, seams (SpatialMoR's Table III, measured)", e.about)  # fmt: skip
+    table = comparison(
+        e.rows_of("main"),
+        e.profiles,
+        REGIONS,
+        e.frames,
+        False,
+        f"table3{e.suffix}",
+        "Simple and complex regions, detail, seams (SpatialMoR's Table III, measured)",
+        e.about,
+    )
     table.notes += [
         "A patch is complex when its true surface is farther from a plane than the median patch of its scene; roughness is "
         "the predicted surface's distance from a plane in simple patches; detail is the share of the true log-depth "
@@ -107,7 +142,14 @@ def routing(e: Evidence) -> Table | None:
     if not len(rows):
         return None
     table = comparison(
-        rows, e.profiles, ROUTING, e.frames, False, f"routing{e.suffix}", "Where recursion depth was spent", e.about
+        rows,
+        e.profiles,
+        ROUTING,
+        e.frames,
+        False,
+        f"routing{e.suffix}",
+        "Where recursion depth was spent",
+        e.about,
     )
     extra = [of_setting(e.facts, r) for _, r in settings(rows).iterrows()]
     for title, fact in (
@@ -143,9 +185,12 @@ def savings(e: Evidence) -> Table | None:
         if not len(own):
             continue
         mean = {
-            k: pd.to_numeric(own[k]).mean() for k in ("f", "m", "K", "counted_saving", "predicted_saving", "rule_saving")
+            k: pd.to_numeric(own[k]).mean()
+            for k in ("f", "m", "K", "counted_saving", "predicted_saving", "rule_saving")
         }
-        listed.append({"method": name_of(setting, rows), **mean, "time_saving": _time_saving(e, setting)})
+        listed.append(
+            {"method": name_of(setting, rows), **mean, "time_saving": _time_saving(e, setting)}
+        )
     if not listed:
         return None
     raw = pd.DataFrame(listed)
@@ -154,10 +199,14 @@ def savings(e: Evidence) -> Table | None:
     for column in raw.columns[1:]:
         form = digits.get(column, ".1%")
         shown[column] = [format(v, form) if np.isfinite(v) else "–" for v in raw[column]]
-    shown = shown.rename(columns={
-        "counted_saving": "FLOPs saved, counted", "predicted_saving": "predicted from depths",
-        "rule_saving": "f (1 - m / K)", "time_saving": "time saved",
-    })  # fmt: skip
+    shown = shown.rename(
+        columns={
+            "counted_saving": "FLOPs saved, counted",
+            "predicted_saving": "predicted from depths",
+            "rule_saving": "f (1 - m / K)",
+            "time_saving": "time saved",
+        }
+    )
     notes = [
         "f: share of VGGT's FLOPs in the part that recursion replaces, m: mean depth, K: recursions of equal cost. Means "
         "over scenes; time from the profile stage, where method and VGGT take turns in one process.",
@@ -171,7 +220,9 @@ def _time_saving(e: Evidence, setting: pd.Series) -> float:
     rows = rows[(rows["frames"] == e.frames) & rows["status"].eq("ok")] if len(rows) else rows
     if not len(rows) or not rows.iloc[0]["reference_seconds"]:
         return float("nan")
-    return 1 - float(np.median(rows.iloc[0]["seconds"]) / np.median(rows.iloc[0]["reference_seconds"]))
+    return 1 - float(
+        np.median(rows.iloc[0]["seconds"]) / np.median(rows.iloc[0]["reference_seconds"])
+    )
 
 
 def maximum_depth(e: Evidence) -> Table | None:
@@ -181,8 +232,10 @@ def maximum_depth(e: Evidence) -> Table | None:
         return None
     table = ablation(e, "max_depth")
     for column in ("CD", "FLOPs", "saving"):
-        values = [SPATIALMOR_TABLE_4.get(_option(o, "max_depth")) if m == "spatial_mor" else None
-                  for m, o in zip(table.raw["method"], table.raw["options"], strict=True)]  # fmt: skip
+        values = [
+            SPATIALMOR_TABLE_4.get(_option(o, "max_depth")) if m == "spatial_mor" else None
+            for m, o in zip(table.raw["method"], table.raw["options"], strict=True)
+        ]
         table.shown[f"reported {column}"] = [f"({v[column]:g})" if v else "–" for v in values]
     table.name, table.title = f"table4{e.suffix}", "Maximum recursion depth (SpatialMoR's Table IV)"
     table.notes.append(
@@ -200,40 +253,76 @@ def ablation(e: Evidence, name: str) -> Table:
     """One ablation: the method's variants and VGGT, quality and cost."""
     rows = e.rows_of(name)
     title = f"Ablation: {name.replace('_', ' ')}"
-    return comparison(rows, e.profiles, QUALITY, e.frames, True, f"ablation_{name}{e.suffix}", title, e.about, e.facts)
+    return comparison(
+        rows,
+        e.profiles,
+        QUALITY,
+        e.frames,
+        True,
+        f"ablation_{name}{e.suffix}",
+        title,
+        e.about,
+        e.facts,
+    )
 
 
 def distribution(e: Evidence) -> Table | None:
     """Table V: share of patches per recursion depth and scene type, for the main SpatialMoR and MoR rows."""
     main = {c.id for c in e.plan.cells if "main" in c.tables}
-    facts = e.facts[e.facts["cell"].isin(main) & e.facts["depth_histogram"].notna()] if len(e.facts) else e.facts
+    facts = (
+        e.facts[e.facts["cell"].isin(main) & e.facts["depth_histogram"].notna()]
+        if len(e.facts)
+        else e.facts
+    )
     if not len(facts):
         return None
     listed = []
     for (label, kind), rows in facts.groupby(["label", "scene_type"], sort=False):
         counts = np.sum([np.asarray(h[1:]) for h in rows["depth_histogram"]], axis=0)
         shares = counts / counts.sum()
-        listed.append({"method": label, "scene type": kind, **{f"D{i + 1}": s for i, s in enumerate(shares)},
-                       "mean depth": float(shares @ np.arange(1, len(shares) + 1)), "scenes": len(rows)})  # fmt: skip
+        listed.append(
+            {
+                "method": label,
+                "scene type": kind,
+                **{f"D{i + 1}": s for i, s in enumerate(shares)},
+                "mean depth": float(shares @ np.arange(1, len(shares) + 1)),
+                "scenes": len(rows),
+            }
+        )
     raw = pd.DataFrame(listed)
     shown = raw.astype(object)
     for column in [c for c in raw.columns if c.startswith("D")]:
         shown[column] = [f"{v:.1%}" if np.isfinite(v) else "–" for v in raw[column]]
     shown["mean depth"] = [f"{v:.2f}" for v in raw["mean depth"]]
-    reported = [{"method": "SpatialMoR, reported", "scene type": t, **{f"D{i + 1}": f"({v:.1%})" for i, v in enumerate(s)},
-                 "mean depth": f"({sum((i + 1) * v for i, v in enumerate(s)):.2f})", "scenes": "–"}
-                for t, s in SPATIALMOR_TABLE_5.items()]  # fmt: skip
+    reported = [
+        {
+            "method": "SpatialMoR, reported",
+            "scene type": t,
+            **{f"D{i + 1}": f"({v:.1%})" for i, v in enumerate(s)},
+            "mean depth": f"({sum((i + 1) * v for i, v in enumerate(s)):.2f})",
+            "scenes": "–",
+        }
+        for t, s in SPATIALMOR_TABLE_5.items()
+    ]
     notes = [
         "Share of patches per number of recursions. Values in (parentheses) are reported by SpatialMoR, Table V, for real "
         "ScanNet, DTU and Mip-NeRF 360.",
     ]
     shown = pd.concat([shown, pd.DataFrame(reported)], ignore_index=True).fillna("–")
-    return Table(f"table5{e.suffix}", "Depth distribution (SpatialMoR's Table V)", e.about, shown, raw, notes)
+    return Table(
+        f"table5{e.suffix}", "Depth distribution (SpatialMoR's Table V)", e.about, shown, raw, notes
+    )
 
 
-def control_curve(values: pd.DataFrame, costs: dict[tuple[str, ...], float]) -> list[tuple[float, pd.Series]]:
+def control_curve(
+    values: pd.DataFrame, costs: dict[tuple[str, ...], float]
+) -> list[tuple[float, pd.Series]]:
     """FLOPs and per-scene values of the control's settings, ascending in FLOPs."""
-    points = [(costs[k], values[k]) for k in values.columns if k[0] == CONTROL and np.isfinite(costs.get(k, np.nan))]
+    points = [
+        (costs[k], values[k])
+        for k in values.columns
+        if k[0] == CONTROL and np.isfinite(costs.get(k, np.nan))
+    ]
     return sorted(points, key=lambda p: p[0])
 
 
@@ -283,7 +372,11 @@ def equal_cost(e: Evidence) -> Table | None:
 
 
 def _equal_cost_cell(
-    table: pd.DataFrame, column: Column, key: tuple[str, ...], costs: dict[tuple[str, ...], float], common: pd.Index
+    table: pd.DataFrame,
+    column: Column,
+    key: tuple[str, ...],
+    costs: dict[tuple[str, ...], float],
+    common: pd.Index,
 ) -> dict[str, object]:
     """Shown and raw entries of one adaptive setting in one column."""
     values = wide(table, column)
@@ -296,22 +389,37 @@ def _equal_cost_cell(
     if len(both) < 2:
         return {column.title: "–"}
     d = paired_bootstrap(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
-    sign = "=" if not d.excludes_zero else "+" if (d.mean < 0) == (column.better == "lower") else "-"
+    sign = (
+        "=" if not d.excludes_zero else "+" if (d.mean < 0) == (column.better == "lower") else "-"
+    )
     base = f"{column.protocol}/{column.metric}"
     text = f"{sign} {d.mean:+.{column.digits}f} [{d.low:+.{column.digits}f}, {d.high:+.{column.digits}f}]"
-    return {column.title: text, "cost": remark, f"{base}/delta": d.mean, f"{base}/low": d.low, f"{base}/high": d.high,
-            f"{base}/verdict": sign}  # fmt: skip
+    return {
+        column.title: text,
+        "cost": remark,
+        f"{base}/delta": d.mean,
+        f"{base}/low": d.low,
+        f"{base}/high": d.high,
+        f"{base}/verdict": sign,
+    }
 
 
 def answers(raw: pd.DataFrame) -> list[str]:
     """The question in words, one sentence per method."""
     out = []
     for _, row in raw.iterrows():
-        verdicts = {c: row[c] for c in raw.columns if c.endswith("/verdict") and isinstance(row[c], str)}
+        verdicts = {
+            c: row[c] for c in raw.columns if c.endswith("/verdict") and isinstance(row[c], str)
+        }
         words = {"+": "better", "-": "worse", "=": "not told apart"}
-        parts = [f"{words[w]} in {', '.join(c.split('/')[1] for c, v in verdicts.items() if v == w)}"
-                 for w in ("+", "-", "=") if w in verdicts.values()]  # fmt: skip
-        out.append(f"**{row['method']}** against a shallower VGGT of equal cost: {'; '.join(parts)}.")
+        parts = [
+            f"{words[w]} in {', '.join(c.split('/')[1] for c, v in verdicts.items() if v == w)}"
+            for w in ("+", "-", "=")
+            if w in verdicts.values()
+        ]
+        out.append(
+            f"**{row['method']}** against a shallower VGGT of equal cost: {'; '.join(parts)}."
+        )
     return out
 
 
@@ -320,12 +428,31 @@ def trainings(e: Evidence) -> Table | None:
     if not len(e.trainings):
         return None
     rows = e.trainings
-    whole = {k: [f"{v:.0f}" if pd.notna(v) else "–" for v in rows[k]] for k in ("steps", "scenes", "seconds", "seed")}
+    whole = {
+        k: [f"{v:.0f}" if pd.notna(v) else "–" for v in rows[k]]
+        for k in ("steps", "scenes", "seconds", "seed")
+    }
     names = [_short(m, o) for m, o in zip(rows["method"], rows["options"], strict=True)]
-    shown = pd.DataFrame({"method": names, "backbone": rows["backbone"], **whole, "device": rows["device"].fillna("–"),
-                          "ships with the project": ["yes" if s else "" for s in rows["shipped"]]})  # fmt: skip
-    notes = ["steps: optimiser steps (– for closed-form fits); scenes: training scenes seen; seconds: wall time, shared."]
-    return Table(f"training{e.suffix}", "How long each variant was trained", e.about, shown, e.trainings, notes)
+    shown = pd.DataFrame(
+        {
+            "method": names,
+            "backbone": rows["backbone"],
+            **whole,
+            "device": rows["device"].fillna("–"),
+            "ships with the project": ["yes" if s else "" for s in rows["shipped"]],
+        }
+    )
+    notes = [
+        "steps: optimiser steps (– for closed-form fits); scenes: training scenes seen; seconds: wall time, shared."
+    ]
+    return Table(
+        f"training{e.suffix}",
+        "How long each variant was trained",
+        e.about,
+        shown,
+        e.trainings,
+        notes,
+    )
 
 
 def _short(method: str, options: str) -> str:
@@ -336,7 +463,9 @@ def _short(method: str, options: str) -> str:
     if method == "base":
         return method
     cls = METHODS.get(method)
-    changed = cls.Options.model_validate(json.loads(options)).model_dump(mode="json", exclude_defaults=True)
+    changed = cls.Options.model_validate(json.loads(options)).model_dump(
+        mode="json", exclude_defaults=True
+    )
     return f"{method} {options_text(changed)}".strip()
 
 
@@ -345,7 +474,14 @@ def tables(e: Evidence) -> list[Table]:
     shown_elsewhere = {"max_depth", "lite3r_factors", "spark3r_factors", "localisation"}
     names = [n for n in e.plan.run_config().ablations if n not in shown_elsewhere]
     found = [
-        components(e), regions(e), maximum_depth(e), distribution(e), equal_cost(e), routing(e), savings(e),
-        *(ablation(e, n) for n in names if len(e.rows_of(n))), trainings(e),
-    ]  # fmt: skip
+        components(e),
+        regions(e),
+        maximum_depth(e),
+        distribution(e),
+        equal_cost(e),
+        routing(e),
+        savings(e),
+        *(ablation(e, n) for n in names if len(e.rows_of(n))),
+        trainings(e),
+    ]
     return [t for t in found if t is not None]

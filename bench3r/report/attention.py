@@ -45,7 +45,9 @@ def storage_columns(e: Evidence, rows: pd.DataFrame) -> pd.DataFrame:
         if not len(own) or not own.iloc[0]["weight_bytes"]:
             found.append({"weight_bytes": np.nan, "parameters": np.nan, "peak_rss_bytes": np.nan})
         else:
-            found.append({k: float(own.iloc[0][k]) for k in ("weight_bytes", "parameters", "peak_rss_bytes")})
+            found.append(
+                {k: float(own.iloc[0][k]) for k in ("weight_bytes", "parameters", "peak_rss_bytes")}
+            )
     return pd.DataFrame(found)
 
 
@@ -55,14 +57,27 @@ def lite3r_factors(e: Evidence, dataset: str) -> Table:
     rows = rows[rows["dataset"] == dataset]
     depth = rows[rows["metric"].eq("absrel") & rows["protocol"].eq("lite3r")]["value"].notna().any()
     columns = LITE3R if depth else LITE3R[2:4]
-    table = comparison(rows, e.profiles, columns, e.frames, True, f"lite3r_{dataset}{e.suffix}",
-                       f"Lite3R factor by factor, {dataset}", e.about, e.facts)  # fmt: skip
+    table = comparison(
+        rows,
+        e.profiles,
+        columns,
+        e.frames,
+        True,
+        f"lite3r_{dataset}{e.suffix}",
+        f"Lite3R factor by factor, {dataset}",
+        e.about,
+        e.facts,
+    )
     stored = storage_columns(e, settings(rows))
     table.raw = pd.concat([table.raw.reset_index(drop=True), stored.add_prefix("stored/")], axis=1)
-    table.shown["weights (MB)"] = [f"{b / 1e6:.2f}" if b > 0 else "–" for b in stored["weight_bytes"]]
+    table.shown["weights (MB)"] = [
+        f"{b / 1e6:.2f}" if b > 0 else "–" for b in stored["weight_bytes"]
+    ]
     for name, size in (("fp32", 4), ("bf16", 2)):
         ratio = size * stored["parameters"] / stored["weight_bytes"]
-        table.shown[f"× smaller than {name}"] = [f"{r:.2f}" if np.isfinite(r) else "–" for r in ratio]
+        table.shown[f"× smaller than {name}"] = [
+            f"{r:.2f}" if np.isfinite(r) else "–" for r in ratio
+        ]
     table.notes += [
         "Truth in units of max(median depth, largest translation); points are compared as predicted, squared distances; "
         "rotation and translation leave the reference view out, so they are twice what Lite3R prints for two views.",
@@ -78,9 +93,16 @@ def layer_errors(e: Evidence, method: str) -> pd.DataFrame:
     rows = e.trainings
     known = rows[rows["method"].eq(method) & rows["layers"].notna()] if len(rows) else rows
     listed = [
-        {"backbone": r["backbone"], "options": r["options"], "layer": name, "order": i, "value": value}
-        for _, r in known.iterrows() for i, (name, value) in enumerate(r["layers"].items())
-    ]  # fmt: skip
+        {
+            "backbone": r["backbone"],
+            "options": r["options"],
+            "layer": name,
+            "order": i,
+            "value": value,
+        }
+        for _, r in known.iterrows()
+        for i, (name, value) in enumerate(r["layers"].items())
+    ]
     return pd.DataFrame(listed)
 
 
@@ -95,24 +117,41 @@ def distillation(e: Evidence) -> Table | None:
     shown = raw.pivot_table(index="layer", columns=columns, values="value", sort=False)
     shown.columns = [" ".join(filter(None, c)) for c in shown.columns]
     text = shown.map(lambda v: f"{v:.3g}" if np.isfinite(v) else "–").reset_index()
-    notes = ["Mean squared difference of the attention output to the dense model's over the mean square of the latter, "
-             "on the last training batch."]  # fmt: skip
-    return Table(f"distillation{e.suffix}", "Distillation error per layer", e.about, text, raw, notes)
+    notes = [
+        "Mean squared difference of the attention output to the dense model's over the mean square of the latter, "
+        "on the last training batch."
+    ]
+    return Table(
+        f"distillation{e.suffix}", "Distillation error per layer", e.about, text, raw, notes
+    )
 
 
 def localisation(e: Evidence) -> Table:
     """Poses of views that were only looked up in a frozen memory, against truth and against the joint reconstruction."""
     rows = e.rows_of("localisation")
-    table = comparison(rows, e.profiles, LOCALISED, e.frames, False, f"localisation{e.suffix}",
-                       "Visual localisation: views that were not mapped", e.about)  # fmt: skip
+    table = comparison(
+        rows,
+        e.profiles,
+        LOCALISED,
+        e.frames,
+        False,
+        f"localisation{e.suffix}",
+        "Visual localisation: views that were not mapped",
+        e.about,
+    )
     found: dict[str, list[float]] = {"joint_rotation_deg": [], "joint_translation_deg": []}
     for _, setting in settings(rows).iterrows():
         own = of_setting(e.facts, setting)
         for name, values in found.items():
             values.append(pd.to_numeric(own[name]).mean() if len(own) and name in own else np.nan)
-    for name, title in (("joint_rotation_deg", "rotation"), ("joint_translation_deg", "translation")):
+    for name, title in (
+        ("joint_rotation_deg", "rotation"),
+        ("joint_translation_deg", "translation"),
+    ):
         table.raw[name] = found[name]
-        table.shown[f"{title} to joint (deg)"] = [f"{v:.1f}" if np.isfinite(v) else "–" for v in found[name]]
+        table.shown[f"{title} to joint (deg)"] = [
+            f"{v:.1f}" if np.isfinite(v) else "–" for v in found[name]
+        ]
     table.notes.append(
         "Errors of pairs of a mapped and a held-out view. Methods without a memory see all views together; their held-out "
         "view is the last. to joint: distance from where the same model puts the view when it sees all of them."
@@ -124,17 +163,28 @@ def frames_table(evidence: list[Evidence]) -> Table | None:
     """Spark3R and its backbones over frame counts: time, memory, FLOPs, quality."""
     listed = []
     for e in evidence:
-        rows = e.table[e.table["method"].isin(["spark3r", *e.table.loc[e.table["kind"].eq("backbone"), "method"]])]
+        rows = e.table[
+            e.table["method"].isin(
+                ["spark3r", *e.table.loc[e.table["kind"].eq("backbone"), "method"]]
+            )
+        ]
         rows = rows[rows["kind"].isin(["backbone", "plugin"])]
         common = common_scenes(rows) if len(rows) else pd.Index([])
         for _, setting in settings(rows).iterrows():
             own = of_setting(e.profiles, setting)
             own = own[own["frames"].eq(e.frames) & own["status"].eq("ok")] if len(own) else own
-            row = {"method": name_of(setting, rows), "frames": e.frames, **{k: setting[k] for k in SETTING if k != "method"}}
+            row = {
+                "method": name_of(setting, rows),
+                "frames": e.frames,
+                **{k: setting[k] for k in SETTING if k != "method"},
+            }
             if len(own):
                 first = own.iloc[0]
-                row |= {"time_s": float(np.median(first["seconds"])), "peak_bytes": peak_bytes(first),
-                        "flops": first["flops"]}  # fmt: skip
+                row |= {
+                    "time_s": float(np.median(first["seconds"])),
+                    "peak_bytes": peak_bytes(first),
+                    "flops": first["flops"],
+                }
             for column in QUALITY:
                 values = wide(rows, column)
                 key = tuple(setting[SETTING])
@@ -145,13 +195,22 @@ def frames_table(evidence: list[Evidence]) -> Table | None:
     if len(evidence) < 2 or not len(raw):
         return None
     shown = raw[["method", "frames"]].copy()
-    for source, title, scale, digits in (("time_s", "Time (s)", 1, 3), ("peak_bytes", "peak memory (GB)", 1e9, 3),
-                                         ("flops", "FLOPs (G)", 1e9, 4)):  # fmt: skip
-        shown[title] = [f"{v / scale:.{digits}g}" if np.isfinite(v) else "–" for v in pd.to_numeric(raw[source])]
+    for source, title, scale, digits in (
+        ("time_s", "Time (s)", 1, 3),
+        ("peak_bytes", "peak memory (GB)", 1e9, 3),
+        ("flops", "FLOPs (G)", 1e9, 4),
+    ):
+        shown[title] = [
+            f"{v / scale:.{digits}g}" if np.isfinite(v) else "–" for v in pd.to_numeric(raw[source])
+        ]
     for column in QUALITY:
-        shown[column.title] = [f"{v:.{column.digits}f}" if np.isfinite(v) else "–" for v in raw[column.title]]
+        shown[column.title] = [
+            f"{v:.{column.digits}f}" if np.isfinite(v) else "–" for v in raw[column.title]
+        ]
     notes = ["Means over the scenes that all rows of the same frame count finished."]
-    return Table("spark3r_frames", "Spark3R over frame counts", evidence[0].about, shown, raw, notes)
+    return Table(
+        "spark3r_frames", "Spark3R over frame counts", evidence[0].about, shown, raw, notes
+    )
 
 
 def tables(e: Evidence) -> list[Table]:
@@ -181,13 +240,22 @@ def factor_maps(e: Evidence, folder: Path) -> Path | None:
     for key in values.columns:
         options = json.loads(key[SETTING.index("options")])
         if key[0] == "spark3r" and options["query_factor"] and options["kv_factor"]:
-            cells.append({"query factor": options["query_factor"], "key / value factor": options["kv_factor"],
-                          "value": values[key].mean()})  # fmt: skip
+            cells.append(
+                {
+                    "query factor": options["query_factor"],
+                    "key / value factor": options["kv_factor"],
+                    "value": values[key].mean(),
+                }
+            )
     if len(cells) < 2:
         return None
-    grid = pd.DataFrame(cells).pivot_table(index="query factor", columns="key / value factor", values="value")
+    grid = pd.DataFrame(cells).pivot_table(
+        index="query factor", columns="key / value factor", values="value"
+    )
     figure, axis = plt.subplots(figsize=(1.1 * grid.shape[1] + 2, 0.8 * grid.shape[0] + 1.2))
-    sns.heatmap(grid, annot=True, fmt=".3f", cmap="cividis_r", ax=axis, cbar_kws={"label": column.title})
+    sns.heatmap(
+        grid, annot=True, fmt=".3f", cmap="cividis_r", ax=axis, cbar_kws={"label": column.title}
+    )
     axis.invert_yaxis()
     return save(figure, folder, "spark3r_factors")
 
@@ -199,7 +267,9 @@ def sensitivity(e: Evidence, folder: Path) -> Path | None:
         return None
     rows = rows.drop_duplicates(["backbone", "layer"])
     backbones = list(rows["backbone"].unique())
-    figure, axes = plt.subplots(1, len(backbones), figsize=(3.2 * len(backbones) + 0.6, 2.8), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(backbones), figsize=(3.2 * len(backbones) + 0.6, 2.8), sharey=True, squeeze=False
+    )
     for axis, backbone in zip(axes[0], backbones, strict=True):
         own = rows[rows["backbone"] == backbone]
         colours = ["#d55e00" if v > SENSITIVE else "#0072b2" for v in own["value"]]

@@ -70,15 +70,20 @@ def term(value: float | str) -> float:
 
 
 OPERATIONS: dict[str, Callable[[list[float]], float]] = {
-    "ratio": lambda v: v[0] / v[1], "reduction": lambda v: 100 * (1 - v[0] / v[1]),
-    "increase": lambda v: 100 * (v[0] / v[1] - 1), "difference": lambda v: v[0] - v[1], "sum": sum,
-}  # fmt: skip
+    "ratio": lambda v: v[0] / v[1],
+    "reduction": lambda v: 100 * (1 - v[0] / v[1]),
+    "increase": lambda v: 100 * (v[0] / v[1] - 1),
+    "difference": lambda v: v[0] - v[1],
+    "sum": sum,
+}
 RELATIONS: dict[str, Callable[[list[float], float], bool]] = {  # of numbers and a tolerance
-    "equal": lambda v, w: abs(v[0] - v[1]) <= w, "different": lambda v, w: abs(v[0] - v[1]) > w,
+    "equal": lambda v, w: abs(v[0] - v[1]) <= w,
+    "different": lambda v, w: abs(v[0] - v[1]) > w,
     "increasing": lambda v, w: all(a < b for a, b in pairwise(v)),
     "decreasing": lambda v, w: all(a > b for a, b in pairwise(v)),
-    "smallest": lambda v, w: v[0] <= min(v), "largest": lambda v, w: v[0] >= max(v),
-}  # fmt: skip
+    "smallest": lambda v, w: v[0] <= min(v),
+    "largest": lambda v, w: v[0] >= max(v),
+}
 
 
 def arithmetic(rule: dict[str, Any]) -> Verdict:
@@ -88,18 +93,28 @@ def arithmetic(rule: dict[str, Any]) -> Verdict:
         good = all(v.verdict == HOLDS for v in each)
         return Verdict(HOLDS if good else FAILS, "; ".join(v.why for v in each))
     values, within = [term(t) for t in rule["of"]], float(rule["within"])
-    shown = ", ".join(f"{t} = {v:g}" if isinstance(t, str) else f"{v:g}" for t, v in zip(rule["of"], values, strict=True))
+    shown = ", ".join(
+        f"{t} = {v:g}" if isinstance(t, str) else f"{v:g}"
+        for t, v in zip(rule["of"], values, strict=True)
+    )
     if rule["op"] == "largest_below":
         good, limit = max(values) < rule["expect"], rule["expect"]
-        return Verdict(HOLDS if good else FAILS, f"largest of {shown}: {max(values):g}, claimed below {limit:g}")
+        return Verdict(
+            HOLDS if good else FAILS,
+            f"largest of {shown}: {max(values):g}, claimed below {limit:g}",
+        )
     if rule["op"] in RELATIONS:
         good = RELATIONS[rule["op"]](values, within)
         return Verdict(HOLDS if good else FAILS, f"{rule['op']}: {shown}")
     found, expect = OPERATIONS[rule["op"]](values), rule["expect"]
-    low, high = expect if isinstance(expect, list) else (term(expect) - within, term(expect) + within)
+    low, high = (
+        expect if isinstance(expect, list) else (term(expect) - within, term(expect) + within)
+    )
     claimed = f"{expect[0]:g} to {expect[1]:g}" if isinstance(expect, list) else f"{term(expect):g}"
     good = low - 1e-9 <= found <= high + 1e-9
-    return Verdict(HOLDS if good else FAILS, f"{rule['op']} of {shown} is {found:.4g}, claimed {claimed}")
+    return Verdict(
+        HOLDS if good else FAILS, f"{rule['op']} of {shown} is {found:.4g}, claimed {claimed}"
+    )
 
 
 def _options_match(options: str, wanted: dict[str, Any]) -> bool:
@@ -113,7 +128,9 @@ def _default(method: str, options: str, wanted: dict[str, Any]) -> bool:
     return bool(json.loads(options) == {**cls.Options().model_dump(mode="json"), **wanted})
 
 
-def _scene_values(e: Evidence, column: Column, method: str, wanted: dict[str, Any]) -> pd.Series | None:
+def _scene_values(
+    e: Evidence, column: Column, method: str, wanted: dict[str, Any]
+) -> pd.Series | None:
     """Values of ``column`` by scene, of the default setting of ``method`` with the ``wanted`` options."""
     values = over_seeds(wide(e.table, column))
     keys = [k for k in values.columns if k[0] == method and _options_match(k[3], wanted)]
@@ -122,7 +139,9 @@ def _scene_values(e: Evidence, column: Column, method: str, wanted: dict[str, An
     return None if key is None else values[key].dropna()
 
 
-def _compare(e: Evidence, column: Column, first: pd.Series | None, second: pd.Series | None, better: bool) -> Verdict:
+def _compare(
+    e: Evidence, column: Column, first: pd.Series | None, second: pd.Series | None, better: bool
+) -> Verdict:
     """Whether ``first`` is better than ``second`` over common scenes, as claimed (``better``) or the other way round."""
     if first is None or second is None:
         return Verdict(LACKING, "one of the settings is not in this run")
@@ -141,7 +160,11 @@ def _cost(e: Evidence, quantity: str, method: str, wanted: dict[str, Any]) -> fl
     """Median seconds, or FLOPs, of a setting at this frame count."""
     if not len(e.profiles):
         return None
-    rows = e.profiles[e.profiles["method"].eq(method) & e.profiles["frames"].eq(e.frames) & e.profiles["status"].eq("ok")]
+    rows = e.profiles[
+        e.profiles["method"].eq(method)
+        & e.profiles["frames"].eq(e.frames)
+        & e.profiles["status"].eq("ok")
+    ]
     rows = rows[[_options_match(o, wanted) for o in rows["options"]]] if len(rows) else rows
     exact = rows[[_default(method, o, wanted) for o in rows["options"]]] if len(rows) else rows
     rows = exact if len(exact) else rows
@@ -155,17 +178,24 @@ def direction(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdi
     """Whether the method is better or worse than VGGT here as it is in the paper."""
     own, reference = float(claim["value"]), term(rule["against"])
     if own == reference:
-        return Verdict(ELSEWHERE, "the paper gives the same value for both: there is no direction to look for")
+        return Verdict(
+            ELSEWHERE, "the paper gives the same value for both: there is no direction to look for"
+        )
     wanted = rule.get("options", {})
     if rule["metric"] in COSTS:
-        mine, base = (_cost(e, rule["metric"], m, w) for m, w in ((rule["method"], wanted), (REFERENCE, {})))
+        mine, base = (
+            _cost(e, rule["metric"], m, w) for m, w in ((rule["method"], wanted), (REFERENCE, {}))
+        )
         if mine is None or base is None:
             return Verdict(LACKING, "the cost of one of the settings was not measured in this run")
         text = f"{mine / base:.3f} of VGGT's here, {own / reference:.3f} in the paper"
         return Verdict(SAME if (mine < base) == (own < reference) else OTHER, text)
     column = METRICS[rule["metric"]]
     better = (own < reference) == (column.better == "lower")
-    first, second = _scene_values(e, column, rule["method"], wanted), _scene_values(e, column, REFERENCE, {})
+    first, second = (
+        _scene_values(e, column, rule["method"], wanted),
+        _scene_values(e, column, REFERENCE, {}),
+    )
     return _compare(e, column, first, second, better)
 
 
@@ -191,7 +221,10 @@ def best_option(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Ver
         return Verdict(LACKING, "no scene has all values")
     means = {k: float(v[sorted(scenes)].mean()) for k, v in found.items()}
     best = min(means, key=lambda k: means[k] if column.better == "lower" else -means[k])
-    text = ", ".join(f"{rule['option']} {k:g}: {m:.4f}" for k, m in sorted(means.items())) + f"; {len(scenes)} scenes"
+    text = (
+        ", ".join(f"{rule['option']} {k:g}: {m:.4f}" for k, m in sorted(means.items()))
+        + f"; {len(scenes)} scenes"
+    )
     return Verdict(SAME if best == rule["expect"] else OTHER, text)
 
 
@@ -205,7 +238,9 @@ def _histograms(e: Evidence, method: str) -> pd.DataFrame:
 
 def _shares(rows: pd.DataFrame) -> np.ndarray:
     """Mean share of patches at depth 1, 2, ..."""
-    return np.mean([np.array(h[1:], float) / max(1, sum(h[1:])) for h in rows["depth_histogram"]], 0)
+    return np.mean(
+        [np.array(h[1:], float) / max(1, sum(h[1:])) for h in rows["depth_histogram"]], 0
+    )
 
 
 def depth_share(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdict:
@@ -217,7 +252,10 @@ def depth_share(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Ver
     shares = _shares(rows)
     own = 100 * float(shares[rule["depth"] - 1]) if rule["depth"] <= len(shares) else 0.0
     near = abs(own - float(claim["value"])) <= 10
-    return Verdict("near here" if near else "different here", f"{own:.1f} % here, {claim['value']:g} % in the paper")
+    return Verdict(
+        "near here" if near else "different here",
+        f"{own:.1f} % here, {claim['value']:g} % in the paper",
+    )
 
 
 def deeper_on(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdict:
@@ -240,7 +278,11 @@ def no_steps(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -> Verdic
     rows = rows[rows["violations"].notna()] if len(rows) and "violations" in rows else rows.iloc[:0]
     if not len(rows):
         return Verdict(LACKING, "no recursion depths in this run")
-    before = pd.to_numeric(rows["violations_before"], errors="coerce").sum() if "violations_before" in rows else np.nan
+    before = (
+        pd.to_numeric(rows["violations_before"], errors="coerce").sum()
+        if "violations_before" in rows
+        else np.nan
+    )
     total = float(pd.to_numeric(rows["violations"]).sum())
     text = f"{total:.0f} neighbours differ by more than one in {len(rows)} scenes; {before:.0f} before maps are made smooth"
     return Verdict(SAME if total == 0 else OTHER, text)
@@ -250,8 +292,10 @@ def factor_asymmetry(rule: dict[str, Any], claim: dict[str, Any], e: Evidence) -
     """Whether merging queries costs more quality than merging keys and values by the same factor."""
     column = METRICS["CD"]
     fixed = {"layers": "fixed"}
-    query, key = (_scene_values(e, column, rule["method"], {**fixed, "query_factor": q, "kv_factor": k})
-                  for q, k in ((4, 1), (1, 4)))  # fmt: skip
+    query, key = (
+        _scene_values(e, column, rule["method"], {**fixed, "query_factor": q, "kv_factor": k})
+        for q, k in ((4, 1), (1, 4))
+    )
     return _compare(e, column, key, query, better=True)
 
 
@@ -266,11 +310,19 @@ def published_exponent(rule: dict[str, Any], claim: dict[str, Any], e: Evidence)
 
 
 RULES: dict[str, Callable[[dict[str, Any], dict[str, Any], Evidence], Verdict]] = {
-    "arithmetic": lambda rule, claim, e: arithmetic(rule), "direction": direction, "best_option": best_option,
-    "direction_options": direction_options, "depth_share": depth_share, "deeper_on": deeper_on, "no_steps": no_steps,
-    "factor_asymmetry": factor_asymmetry, "published_exponent": published_exponent,
-    "elsewhere": lambda rule, claim, e: Verdict(ELSEWHERE, f"what would judge it: `{rule['command']}`"),
-}  # fmt: skip
+    "arithmetic": lambda rule, claim, e: arithmetic(rule),
+    "direction": direction,
+    "best_option": best_option,
+    "direction_options": direction_options,
+    "depth_share": depth_share,
+    "deeper_on": deeper_on,
+    "no_steps": no_steps,
+    "factor_asymmetry": factor_asymmetry,
+    "published_exponent": published_exponent,
+    "elsewhere": lambda rule, claim, e: Verdict(
+        ELSEWHERE, f"what would judge it: `{rule['command']}`"
+    ),
+}
 
 
 def judge(claim: dict[str, Any], e: Evidence) -> Verdict:
@@ -289,18 +341,41 @@ def claims_table(e: Evidence) -> Table:
     """Every claim with its verdict."""
     found = [(c, judge(c, e)) for c in ledger()["claims"]]
     found.sort(key=lambda f: not f[1].judged)
-    kept = ("id", "paper", "statement", "quantity", "unit", "conditions", "source_table", "evidence")
-    raw = pd.DataFrame([
-        {**{k: c.get(k) for k in kept}, "value": json.dumps(c["value"]), "rule": json.dumps(c["rule"]),
-         "verdict": v.verdict, "why": v.why}
-        for c, v in found
-    ])  # fmt: skip
+    kept = (
+        "id",
+        "paper",
+        "statement",
+        "quantity",
+        "unit",
+        "conditions",
+        "source_table",
+        "evidence",
+    )
+    raw = pd.DataFrame(
+        [
+            {
+                **{k: c.get(k) for k in kept},
+                "value": json.dumps(c["value"]),
+                "rule": json.dumps(c["rule"]),
+                "verdict": v.verdict,
+                "why": v.why,
+            }
+            for c, v in found
+        ]
+    )
     judged = [(c, v) for c, v in found if v.judged]
-    shown = pd.DataFrame([
-        {"claim": c["statement"], "reported": _value(c), "source": f"{c['paper']}, {c['source_table']}",
-         "verdict": v.verdict, "why": v.why}
-        for c, v in judged
-    ])  # fmt: skip
+    shown = pd.DataFrame(
+        [
+            {
+                "claim": c["statement"],
+                "reported": _value(c),
+                "source": f"{c['paper']}, {c['source_table']}",
+                "verdict": v.verdict,
+                "why": v.why,
+            }
+            for c, v in judged
+        ]
+    )
     tally = "; ".join(f"{v}: {n}" for v, n in raw["verdict"].value_counts().items())
     notes = [
         f"{len(judged)} of {len(found)} claims are judged ({tally}). The others, with the command that would judge them, "
@@ -316,11 +391,34 @@ def contradictions_table() -> Table:
     rows = []
     for entry in ledger()["contradictions"]:
         verdict = arithmetic(entry["rule"]) if entry["rule"]["kind"] == "arithmetic" else None
-        state = "–" if verdict is None else "agrees after all" if verdict.verdict == HOLDS else "confirmed"
-        rows.append({"id": entry["id"], "paper": entry["paper"], "about": entry["topic"], "what": entry["statement"],
-                     "recomputed": state, "numbers": verdict.why if verdict else "–"})  # fmt: skip
+        state = (
+            "–"
+            if verdict is None
+            else "agrees after all"
+            if verdict.verdict == HOLDS
+            else "confirmed"
+        )
+        rows.append(
+            {
+                "id": entry["id"],
+                "paper": entry["paper"],
+                "about": entry["topic"],
+                "what": entry["statement"],
+                "recomputed": state,
+                "numbers": verdict.why if verdict else "–",
+            }
+        )
     table = pd.DataFrame(rows)
-    notes = ["recomputed: the numbers that should agree, looked up among the claims and compared again; – where the "
-             "contradiction is one of words."]  # fmt: skip
+    notes = [
+        "recomputed: the numbers that should agree, looked up among the claims and compared again; – where the "
+        "contradiction is one of words."
+    ]
     about = "From the papers' own numbers; nothing here was measured by Bench3R."
-    return Table("contradictions", "Contradictions inside and between papers", about, table.drop(columns="id"), table, notes)
+    return Table(
+        "contradictions",
+        "Contradictions inside and between papers",
+        about,
+        table.drop(columns="id"),
+        table,
+        notes,
+    )

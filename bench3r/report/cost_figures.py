@@ -28,9 +28,11 @@ from bench3r.report.summary import (
 from bench3r.report.tables import QUALITY, flops_of, name_of, of_setting, peak_bytes
 
 COSTS = {  # name of the figure -> axis label
-    "pareto": "GFLOPs per scene, counted", "pareto_time": "time (s)", "pareto_memory": "peak memory (GB)",
+    "pareto": "GFLOPs per scene, counted",
+    "pareto_time": "time (s)",
+    "pareto_memory": "peak memory (GB)",
     "pareto_energy": "energy (J)",
-}  # fmt: skip
+}
 
 
 def cost_of(e: Evidence, setting: pd.Series, common: pd.Index, figure: str) -> float:
@@ -75,20 +77,37 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
         values = over_seeds(values[values.index.isin(common)])
         means = {tuple(r): values[tuple(r)].mean() for r, _ in points if tuple(r) in values.columns}
         means = {k: m for k, m in means.items() if np.isfinite(m)}
-        line = sorted((f, means[tuple(r)]) for r, f in points if r["method"] == "shallow" and tuple(r) in means)
+        line = sorted(
+            (f, means[tuple(r)])
+            for r, f in points
+            if r["method"] == "shallow" and tuple(r) in means
+        )
         axis.plot([f for f, _ in line], [m for _, m in line], color=joined, alpha=0.6)
         best = front([(f, means[tuple(r)]) for r, f in points if tuple(r) in means], column.better)
-        axis.step([f for f, _ in best], [m for _, m in best], where="post", color="black", linewidth=0.8, linestyle=":")
+        axis.step(
+            [f for f, _ in best],
+            [m for _, m in best],
+            where="post",
+            color="black",
+            linewidth=0.8,
+            linestyle=":",
+        )
         for r, f in points:
             if tuple(r) in means:
                 colour, marker = looks[r["label"]]
-                axis.scatter(f, means[tuple(r)], color=colour, marker=marker, label=r["label"], zorder=3)
+                axis.scatter(
+                    f, means[tuple(r)], color=colour, marker=marker, label=r["label"], zorder=3
+                )
         axis.set(xlabel=COSTS[figure], ylabel=column.title)
         if means and spread > 3:
             _log_ticks(axis)
-    drawn = [pair for axis in axes[0] for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    drawn = [
+        pair for axis in axes[0] for pair in zip(*axis.get_legend_handles_labels(), strict=True)
+    ]
     unique = {label: handle for handle, label in drawn}
-    axes[0, -1].legend(unique.values(), unique.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+    axes[0, -1].legend(
+        unique.values(), unique.keys(), loc="upper left", bbox_to_anchor=(1, 1), fontsize=8
+    )
     drawing.tight_layout()
     return save(drawing, folder, figure)
 
@@ -115,7 +134,9 @@ def numeric_axis(rows: pd.DataFrame) -> tuple[str, list[tuple[float, tuple[str, 
     values = [o[varied[0]] for o in options]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return None
-    return varied[0], sorted((float(v), tuple(r)) for v, (_, r) in zip(values, own[SETTING].iterrows(), strict=True))
+    return varied[0], sorted(
+        (float(v), tuple(r)) for v, (_, r) in zip(values, own[SETTING].iterrows(), strict=True)
+    )
 
 
 def option_curves(e: Evidence, folder: Path) -> list[tuple[str, Path]]:
@@ -127,7 +148,12 @@ def option_curves(e: Evidence, folder: Path) -> list[tuple[str, Path]]:
         if axis:
             option, points = axis
             title = name_of(rows[rows["kind"].eq("plugin")].iloc[0], rows).split(" (")[0]
-            out.append((f"{title}: quality over {option}.", _draw_option(e, rows, option, points, folder, name)))
+            out.append(
+                (
+                    f"{title}: quality over {option}.",
+                    _draw_option(e, rows, option, points, folder, name),
+                )
+            )
     return out
 
 
@@ -139,21 +165,32 @@ def with_default(e: Evidence, name: str) -> pd.DataFrame:
         return rows
     main = e.rows_of("main")
     same = main["method"].eq(method.iloc[0, 0]) & main["backbone"].eq(method.iloc[0, 1])
-    return pd.concat([rows, main[same & main["dataset"].isin(rows["dataset"].unique())]]).drop_duplicates()
+    return pd.concat(
+        [rows, main[same & main["dataset"].isin(rows["dataset"].unique())]]
+    ).drop_duplicates()
 
 
 def _draw_option(
-    e: Evidence, rows: pd.DataFrame, option: str, points: list[tuple[float, tuple[str, ...]]], folder: Path, name: str
+    e: Evidence,
+    rows: pd.DataFrame,
+    option: str,
+    points: list[tuple[float, tuple[str, ...]]],
+    folder: Path,
+    name: str,
 ) -> Path:
     common, dense = common_scenes(rows), reference_of(points[0][1][-1])
-    drawing, axes = plt.subplots(1, len(QUALITY) + 1, figsize=(3.2 * (len(QUALITY) + 1), 2.9), squeeze=False)
+    drawing, axes = plt.subplots(
+        1, len(QUALITY) + 1, figsize=(3.2 * (len(QUALITY) + 1), 2.9), squeeze=False
+    )
     x = [v for v, _ in points]
     for axis, column in zip(axes[0], QUALITY, strict=False):
         values, weights = wide(rows, column), weights_of(rows, column)
         values = over_seeds(values[values.index.isin(common)])
         found = {k: interval(values[k], weights) for k in values.columns}
         stats = [found.get(k) for _, k in points]
-        means, low, high = ([getattr(s, p) if s else np.nan for s in stats] for p in ("mean", "low", "high"))
+        means, low, high = (
+            [getattr(s, p) if s else np.nan for s in stats] for p in ("mean", "low", "high")
+        )
         axis.plot(x, means, marker="o", color="#0072b2")
         axis.fill_between(x, low, high, color="#0072b2", alpha=0.2)
         unchanged = next((s.mean for k, s in found.items() if k[0] == dense and s), None)
@@ -164,7 +201,9 @@ def _draw_option(
     axes[0, -1].plot(x, [every[k] for _, k in points], marker="s", color="#d55e00")
     unchanged = next((v for k, v in every.items() if k[0] == dense), np.nan)
     if np.isfinite(unchanged):
-        axes[0, -1].axhline(unchanged, color="black", linestyle="--", linewidth=0.8, label="unchanged backbone")
+        axes[0, -1].axhline(
+            unchanged, color="black", linestyle="--", linewidth=0.8, label="unchanged backbone"
+        )
         axes[0, -1].legend(fontsize=7)
     axes[0, -1].set(xlabel=option, ylabel="GFLOPs per scene, counted")
     for axis in axes[0]:

@@ -17,7 +17,11 @@ from bench3r.report.tables import Table, name_of, of_setting
 def pairwise(e: Evidence) -> Table | None:
     """Network and alignment apart, for every model that times them apart; None when a run has none."""
     rows = e.rows_of("main")
-    timed = {i: p for i, s in settings(rows).iterrows() if (p := _profile(e, s)) is not None and p["phase_seconds"]}
+    timed = {
+        i: p
+        for i, s in settings(rows).iterrows()
+        if (p := _profile(e, s)) is not None and p["phase_seconds"]
+    }
     if not timed:
         return None
     dense = _reference(e)
@@ -38,24 +42,45 @@ def pairwise(e: Evidence) -> Table | None:
         f"Values in (parentheses) are reported, not measured by us: {SPATIALMOR_SOURCE}; ratios are of its own numbers.",
     ]
     title = "Pairwise models: network and alignment"
-    return Table(f"pairwise{e.suffix}", title, e.about, pd.DataFrame(shown).fillna("–"), pd.DataFrame(raw), notes)
+    return Table(
+        f"pairwise{e.suffix}",
+        title,
+        e.about,
+        pd.DataFrame(shown).fillna("–"),
+        pd.DataFrame(raw),
+        notes,
+    )
 
 
-def _numbers(setting: pd.Series, cost: pd.Series, facts: pd.DataFrame, dense: dict[str, float] | None) -> dict[str, Any]:
+def _numbers(
+    setting: pd.Series, cost: pd.Series, facts: pd.DataFrame, dense: dict[str, float] | None
+) -> dict[str, Any]:
     """One setting's numbers from its cost record, its scenes' facts and the reference's cost."""
-    network, alignment = (float(np.median(cost["phase_seconds"][p])) for p in ("network", "alignment"))
+    network, alignment = (
+        float(np.median(cost["phase_seconds"][p])) for p in ("network", "alignment")
+    )
     total, memory = float(np.median(cost["seconds"])), cost["phase_peak_bytes"]
-    change = facts["alignment_loss"] / facts["alignment_start_loss"] if len(facts) else pd.Series(dtype=float)
+    change = (
+        facts["alignment_loss"] / facts["alignment_start_loss"]
+        if len(facts)
+        else pd.Series(dtype=float)
+    )
     return {
-        "method": setting["method"], "options": setting["options"],
+        "method": setting["method"],
+        "options": setting["options"],
         "edges": facts["edges"].iloc[0] if len(facts) else np.nan,
-        "network_s": network, "alignment_s": alignment, "total_s": total, "flops": cost["flops"],
-        "network_peak_bytes": memory["network"], "alignment_peak_bytes": memory["alignment"],
+        "network_s": network,
+        "alignment_s": alignment,
+        "total_s": total,
+        "flops": cost["flops"],
+        "network_peak_bytes": memory["network"],
+        "alignment_peak_bytes": memory["alignment"],
         "time_ratio": total / dense["seconds"] if dense else np.nan,
         "flops_ratio": cost["flops"] / dense["flops"] if dense else np.nan,
-        "converged": int(facts["alignment_converged"].eq(True).sum()) if len(facts) else 0, "scenes": len(facts),
+        "converged": int(facts["alignment_converged"].eq(True).sum()) if len(facts) else 0,
+        "scenes": len(facts),
         "loss_change": float(change.mean()),
-    }  # fmt: skip
+    }
 
 
 def _row(name: str, numbers: dict[str, Any], facts: pd.DataFrame) -> dict[str, str]:
@@ -67,19 +92,23 @@ def _row(name: str, numbers: dict[str, Any], facts: pd.DataFrame) -> dict[str, s
         **{f"{p} (s)": f"{numbers[f'{p}_s']:.3g}" for p in ("network", "alignment", "total")},
         "FLOPs of the network (G)": f"{numbers['flops'] / 1e9:.2f}",
         "peak memory, network / alignment (MB)": " / ".join(f"{m:.0f}" for m in memory),
-        "time / VGGT": _ratio(numbers["time_ratio"]), "FLOPs / VGGT": _ratio(numbers["flops_ratio"]),
-        "loss after / before": _ratio(numbers["loss_change"]), "settled": f"{numbers['converged']}/{numbers['scenes']}",
-    }  # fmt: skip
+        "time / VGGT": _ratio(numbers["time_ratio"]),
+        "FLOPs / VGGT": _ratio(numbers["flops_ratio"]),
+        "loss after / before": _ratio(numbers["loss_change"]),
+        "settled": f"{numbers['converged']}/{numbers['scenes']}",
+    }
 
 
 def _reported(method: str, label: str) -> dict[str, str]:
     """The row of the paper's own numbers."""
     paper, vggt = SPATIALMOR_TABLE_2[method], SPATIALMOR_TABLE_2[REFERENCE]
     return {
-        "method": f"{label}, reported by SpatialMoR", "total (s)": f"({paper['Time']:g})",
+        "method": f"{label}, reported by SpatialMoR",
+        "total (s)": f"({paper['Time']:g})",
         "FLOPs of the network (G)": f"({paper['FLOPs']:g})",
-        "time / VGGT": f"({paper['Time'] / vggt['Time']:.1f})", "FLOPs / VGGT": f"({paper['FLOPs'] / vggt['FLOPs']:.2f})",
-    }  # fmt: skip
+        "time / VGGT": f"({paper['Time'] / vggt['Time']:.1f})",
+        "FLOPs / VGGT": f"({paper['FLOPs'] / vggt['FLOPs']:.2f})",
+    }
 
 
 def ratio_notes(table: Table) -> list[str]:
@@ -118,7 +147,14 @@ def _profile(e: Evidence, setting: pd.Series) -> pd.Series | None:
 
 def _reference(e: Evidence) -> dict[str, float] | None:
     """Seconds and FLOPs of the unchanged VGGT at this frame count."""
-    own = e.profiles[e.profiles["method"].eq(REFERENCE) & e.profiles["frames"].eq(e.frames) & e.profiles["status"].eq("ok")]
+    own = e.profiles[
+        e.profiles["method"].eq(REFERENCE)
+        & e.profiles["frames"].eq(e.frames)
+        & e.profiles["status"].eq("ok")
+    ]
     if not len(own):
         return None
-    return {"seconds": float(np.median(own.iloc[0]["seconds"])), "flops": float(own.iloc[0]["flops"])}
+    return {
+        "seconds": float(np.median(own.iloc[0]["seconds"])),
+        "flops": float(own.iloc[0]["flops"]),
+    }

@@ -15,7 +15,9 @@ from bench3r.report.tables import Table
 PUBLISHED_FRAMES = (1, 2, 8, 32, 100, 300, 1000, 3000, 10000)
 
 
-def published_rows(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES) -> list[dict[str, Any]]:
+def published_rows(
+    scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES
+) -> list[dict[str, Any]]:
     """FLOPs of every method with its defaults, on every backbone: one row per method, backbone and frame count.
 
     ``times_fewer`` is the unchanged backbone's count over the method's. Where there is no count, ``reason`` says why.
@@ -26,7 +28,9 @@ def published_rows(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES
     scales = [network.scales for network in backbones().values()]
     if not any(scale in known for known in scales):
         known_scales = sorted({s for known in scales for s in known})
-        raise Bench3RError(f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known_scales)})")
+        raise Bench3RError(
+            f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known_scales)})"
+        )
     rows = []
     for name, cls in METHODS.usable()[0].items():
         for backbone in () if cls.kind == "control" else cls.backbones or tuple(backbones()):
@@ -48,14 +52,20 @@ def _row(name: str, method: Method, backbone: str, scale: str, frames: int) -> d
         method.check(backbone, scale)
         dense = unchanged_cost(backbone, scale, frames)
         found = cost_of(method, dense)
-    except Bench3RError as error:  # options that do not fit this backbone, one image for a pairwise model
+    except (
+        Bench3RError
+    ) as error:  # options that do not fit this backbone, one image for a pairwise model
         return {**row, "reason": str(error)}
     plain = (unchanged_cost("vggt", scale, frames) if method.kind == "model" else dense).total
     return {
-        **row, "image_size": f"{dense.size[0]} x {dense.size[1]}", "flops": 2 * found.macs,
-        "times_fewer": plain / found.macs, "assumed": found.assumed, "reason": "",
+        **row,
+        "image_size": f"{dense.size[0]} x {dense.size[1]}",
+        "flops": 2 * found.macs,
+        "times_fewer": plain / found.macs,
+        "assumed": found.assumed,
+        "reason": "",
         **{f"flops/{part}": 2 * macs for part, macs in found.parts.items()},
-    }  # fmt: skip
+    }
 
 
 def published_table(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES) -> Table:
@@ -75,11 +85,24 @@ def published_table(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAME
         "unchanged backbone (of pairwise models: than VGGT) at the same number of frames. Counted in closed form, no "
         "weights and no device: a FLOP count is no speed-up.",
         f"Images: {', '.join(sorted(raw['image_size'].dropna().unique()))} pixels.",
-        *(f"{rows.iloc[0]['label']}: {_assumption(rows)}." for _, rows in assumed.groupby("method", sort=False)),
-        *(f"{r['label']} on {label_of_network(r['backbone'])} has no count: {r['reason']}." for _, r in refused.iterrows()),
+        *(
+            f"{rows.iloc[0]['label']}: {_assumption(rows)}."
+            for _, rows in assumed.groupby("method", sort=False)
+        ),
+        *(
+            f"{r['label']} on {label_of_network(r['backbone'])} has no count: {r['reason']}."
+            for _, r in refused.iterrows()
+        ),
     ]
     caption = f"Computed by Bench3R at scale `{scale}`, from the sizes of the models alone."
-    return Table(f"published_flops_{scale}", f"FLOPs at {scale} scale over frames", caption, pd.DataFrame(shown), raw, notes)
+    return Table(
+        f"published_flops_{scale}",
+        f"FLOPs at {scale} scale over frames",
+        caption,
+        pd.DataFrame(shown),
+        raw,
+        notes,
+    )
 
 
 def _assumption(rows: pd.DataFrame) -> str:

@@ -11,7 +11,9 @@ SPATIALMOR_TABLE_2: dict[str, dict[str, float]] = {
     "mor": {"CD": 1.71, "F1": 0.69, "dMSE": 0.015, "Time": 0.82, "FLOPs": 195},
     "spatial_mor": {"CD": 1.69, "F1": 0.70, "dMSE": 0.014, "Time": 0.72, "FLOPs": 168},
 }
-SPATIALMOR_SOURCE = "SpatialMoR-VGGT, Table II (A100 80GB; dataset, frames, resolution and units not stated)"
+SPATIALMOR_SOURCE = (
+    "SpatialMoR-VGGT, Table II (A100 80GB; dataset, frames, resolution and units not stated)"
+)
 
 # SpatialMoR, Table IV: maximum depth -> Chamfer distance, GFLOPs, "speedup vs VGGT" (which is the FLOP reduction)
 SPATIALMOR_TABLE_4: dict[int, dict[str, float]] = {

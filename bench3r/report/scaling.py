@@ -20,7 +20,9 @@ from bench3r.report.summary import reference_of
 from bench3r.report.tables import Table, peak_bytes
 
 TIME = "time (s)"
-MEASURES: dict[str, Callable[[Any], float]] = {  # of a profile record; NaN where it was not measured
+MEASURES: dict[
+    str, Callable[[Any], float]
+] = {  # of a profile record; NaN where it was not measured
     TIME: lambda r: float(np.median(r["seconds"])),
     "peak memory (GB)": lambda r: peak_bytes(r) / 1e9,
     "FLOPs (G)": lambda r: (r["flops"] or np.nan) / 1e9,
@@ -83,23 +85,40 @@ def grown(rows: pd.DataFrame) -> list[Grown]:
     processes met at different moments would blur the crossover.
     """
     out: list[Grown] = []
-    for (label, backbone, options), own in rows.groupby(["label", "backbone", "options"], sort=False):
+    for (label, backbone, options), own in rows.groupby(
+        ["label", "backbone", "options"], sort=False
+    ):
         own, reference = own.sort_values("frames"), reference_of(str(backbone))
         dense = rows[rows["method"].eq(reference)].drop_duplicates("frames").set_index("frames")
         frames = own["frames"].to_numpy(float)
         on = label_of_network(str(backbone))
         name = str(label) if on in ("", label) else f"{label}, {on}"
         one = Grown(
-            name if name not in {g.name for g in out} else f"{name} {len(out)}", str(label), reference, str(options), frames,
-            {}, {}, {},
-        )  # fmt: skip
+            name if name not in {g.name for g in out} else f"{name} {len(out)}",
+            str(label),
+            reference,
+            str(options),
+            frames,
+            {},
+            {},
+            {},
+        )
         plain = own.iloc[0]["method"] == reference
         for title, measure in MEASURES.items():
             values = np.array([measure(r) for _, r in own.iterrows()], float)
-            against = np.array([measure(dense.loc[n]) if n in dense.index else np.nan for n in own["frames"]], float)
+            against = np.array(
+                [measure(dense.loc[n]) if n in dense.index else np.nan for n in own["frames"]],
+                float,
+            )
             if title == TIME:
                 in_turn = [r.get("reference_seconds") for _, r in own.iterrows()]
-                against = np.array([np.median(t) if _some(t) else a for t, a in zip(in_turn, against, strict=True)], float)
+                against = np.array(
+                    [
+                        np.median(t) if _some(t) else a
+                        for t, a in zip(in_turn, against, strict=True)
+                    ],
+                    float,
+                )
             one.costs[title], one.exponents[title] = values, exponent(frames, values)
             one.crossovers[title] = math.nan if plain else crossover(frames, values, against)
         out.append(one)
@@ -116,17 +135,25 @@ def scaling(e: Evidence, folder: Path) -> tuple[Path, Table] | None:
     if not len(rows) or rows["frames"].nunique() < 3:
         return None
     found = grown(rows)
-    raw = pd.DataFrame([
-        {"method": g.name, "options": g.options, **g.exponents,
-         **{f"less {t.split(' (')[0]} from": v for t, v in g.crossovers.items()}}
-        for g in found
-    ])  # fmt: skip
+    raw = pd.DataFrame(
+        [
+            {
+                "method": g.name,
+                "options": g.options,
+                **g.exponents,
+                **{f"less {t.split(' (')[0]} from": v for t, v in g.crossovers.items()},
+            }
+            for g in found
+        ]
+    )
     first = float(rows["frames"].min())
     shown = pd.DataFrame({"method": raw["method"]})
     for title in MEASURES:
         what = title.split(" (")[0]
         shown[f"exponent of {what}"] = [f"{v:.2f}" if np.isfinite(v) else "–" for v in raw[title]]
-        shown[f"less {what} from (frames)"] = [crossover_text(v, first) for v in raw[f"less {what} from"]]
+        shown[f"less {what} from (frames)"] = [
+            crossover_text(v, first) for v in raw[f"less {what} from"]
+        ]
     notes = [
         "Exponent: slope of log cost over log frames, least squares over the upper half of the measured counts: 1 is "
         "linear, 2 quadratic.",
@@ -141,9 +168,15 @@ def scaling(e: Evidence, folder: Path) -> tuple[Path, Table] | None:
 def _draw(found: list[Grown], folder: Path) -> Path:
     """One row per unchanged backbone, one column per measure, both axes logarithmic; exponents in the legend."""
     against = list(dict.fromkeys(g.dense for g in found))
-    looks = looks_of(list(dict.fromkeys(g.label for g in found if g.name != label_of_network(g.dense))))
+    looks = looks_of(
+        list(dict.fromkeys(g.label for g in found if g.name != label_of_network(g.dense)))
+    )
     figure, axes = plt.subplots(
-        len(against), len(MEASURES), figsize=(4.2 * len(MEASURES), 3.2 * len(against)), squeeze=False, sharex=True
+        len(against),
+        len(MEASURES),
+        figsize=(4.2 * len(MEASURES), 3.2 * len(against)),
+        squeeze=False,
+        sharex=True,
     )
     ticks = sorted({n for g in found for n in g.frames})
     for row, dense in zip(axes, against, strict=True):
@@ -152,7 +185,14 @@ def _draw(found: list[Grown], folder: Path) -> Path:
             slopes = " / ".join(f"{v:.2f}" if np.isfinite(v) else "–" for v in g.exponents.values())
             for axis, title in zip(row, MEASURES, strict=True):
                 label = f"{g.label}  {slopes}"
-                axis.plot(g.frames, g.costs[title], marker=marker, markersize=3.5, label=label, color=colour)
+                axis.plot(
+                    g.frames,
+                    g.costs[title],
+                    marker=marker,
+                    markersize=3.5,
+                    label=label,
+                    color=colour,
+                )
         for axis, title in zip(row, MEASURES, strict=True):
             axis.set(xscale="log", yscale="log", title=f"{label_of_network(dense)}: {title}")
             axis.set_xticks(ticks, [f"{n:g}" for n in ticks])
@@ -161,7 +201,13 @@ def _draw(found: list[Grown], folder: Path) -> Path:
             axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
             axis.yaxis.set_minor_formatter(NullFormatter())
         names = " / ".join(t.split(" (")[0] for t in MEASURES)
-        row[-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), title=f"exponents: {names}", title_fontsize=7)
+        row[-1].legend(
+            fontsize=7,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            title=f"exponents: {names}",
+            title_fontsize=7,
+        )
     for axis in axes[-1]:
         axis.set_xlabel("frames")
     figure.tight_layout()

@@ -14,12 +14,18 @@ from bench3r.protocols.base import NOT_APPLICABLE
 
 SETTING = ["method", "label", "kind", "options", "backbone"]  # what makes a row of a table
 SCENE = ["dataset", "frames", "seed", "scene"]  # what must be the same for scores to be paired
-REFERENCE = "vggt"  # what whole models and controls are compared with; the others with their backbone
+REFERENCE = (
+    "vggt"  # what whole models and controls are compared with; the others with their backbone
+)
 
 
 def reference_of(backbone: str) -> str:
     """The method that settings on ``backbone`` are compared with: the unchanged backbone."""
-    return REFERENCE if backbone in (NO_BACKBONE, *(set(NETWORKS.all()) - set(backbones()))) else backbone
+    return (
+        REFERENCE
+        if backbone in (NO_BACKBONE, *(set(NETWORKS.all()) - set(backbones())))
+        else backbone
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,9 @@ class Column:
 
 def keys_of(table: pd.DataFrame) -> pd.Series:
     """The setting of every row of ``table`` as one tuple."""
-    return pd.Series(list(table[SETTING].itertuples(index=False, name=None)), index=table.index, dtype=object)
+    return pd.Series(
+        list(table[SETTING].itertuples(index=False, name=None)), index=table.index, dtype=object
+    )
 
 
 def settings(table: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +55,11 @@ def settings(table: pd.DataFrame) -> pd.DataFrame:
 def wide(table: pd.DataFrame, column: Column) -> pd.DataFrame:
     """Values of ``column``: one row per scene, one column per setting; NaN where there is none."""
     rows = table[(table["protocol"] == column.protocol) & (table["metric"] == column.metric)]
-    return rows.assign(setting=keys_of(rows)).set_index([*SCENE, "setting"])["value"].unstack("setting")
+    return (
+        rows.assign(setting=keys_of(rows))
+        .set_index([*SCENE, "setting"])["value"]
+        .unstack("setting")
+    )
 
 
 def over_seeds(values: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +117,10 @@ class Difference:
 
 
 def difference(
-    values: pd.DataFrame, first: tuple[str, ...], second: tuple[str, ...], weights: pd.Series | None = None
+    values: pd.DataFrame,
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    weights: pd.Series | None = None,
 ) -> Difference | None:
     """``first`` minus ``second``; None when fewer than two scenes have both."""
     if first not in values.columns or second not in values.columns:
@@ -117,7 +132,9 @@ def difference(
     return Difference(paired_bootstrap(a, b, _at(weights, both.index)), effect_size(a, b))
 
 
-def against_reference(values: pd.DataFrame, setting: tuple[str, ...], weights: pd.Series | None = None) -> Difference | None:
+def against_reference(
+    values: pd.DataFrame, setting: tuple[str, ...], weights: pd.Series | None = None
+) -> Difference | None:
     """``setting`` minus its unchanged backbone."""
     reference = [c for c in values.columns if c[0] == reference_of(setting[-1])]
     if not reference or setting == reference[0]:
@@ -126,7 +143,10 @@ def against_reference(values: pd.DataFrame, setting: tuple[str, ...], weights: p
 
 
 def tied_with(
-    values: pd.DataFrame, best: tuple[str, ...] | None, keys: list[tuple[str, ...]], weights: pd.Series | None = None
+    values: pd.DataFrame,
+    best: tuple[str, ...] | None,
+    keys: list[tuple[str, ...]],
+    weights: pd.Series | None = None,
 ) -> set[tuple[str, ...]]:
     """The tie group of ``best``: itself and all of ``keys`` whose paired difference to it is not clear of zero."""
     if best is None:
@@ -135,7 +155,9 @@ def tied_with(
     return {best} | {k for k, d in found.items() if d is not None and not d.interval.excludes_zero}
 
 
-def ranks(means: dict[tuple[str, ...], float], better: str) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+def ranks(
+    means: dict[tuple[str, ...], float], better: str
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """The best and the second best setting (controls are not passed in); none where no way is better."""
     if not better:
         return None, None
@@ -150,13 +172,27 @@ def holes(table: pd.DataFrame) -> pd.DataFrame:
     """Scenes without a result and the reason, and metrics that could not be computed."""
     failed = table[table["status"] != "ok"].drop_duplicates(["cell", "scene", "status", "reason"])
     failed = failed.assign(metric="all")
-    missing = table[(table["status"] == "ok") & table["value"].isna() & ~table["reason"].str.startswith(NOT_APPLICABLE)]
-    grouped = missing.groupby(["label", "dataset", "protocol", "metric", "reason"], as_index=False)["scene"].nunique()
-    shown = pd.concat([
-        failed.groupby(["label", "dataset", "metric", "status", "reason"], as_index=False)["scene"].nunique(),
-        grouped.assign(status="metric missing", metric=grouped["protocol"].str.cat(grouped["metric"], "/")),
-    ])  # fmt: skip
-    return shown[["label", "dataset", "status", "metric", "scene", "reason"]].rename(columns={"scene": "scenes"})
+    missing = table[
+        (table["status"] == "ok")
+        & table["value"].isna()
+        & ~table["reason"].str.startswith(NOT_APPLICABLE)
+    ]
+    grouped = missing.groupby(["label", "dataset", "protocol", "metric", "reason"], as_index=False)[
+        "scene"
+    ].nunique()
+    shown = pd.concat(
+        [
+            failed.groupby(["label", "dataset", "metric", "status", "reason"], as_index=False)[
+                "scene"
+            ].nunique(),
+            grouped.assign(
+                status="metric missing", metric=grouped["protocol"].str.cat(grouped["metric"], "/")
+            ),
+        ]
+    )
+    return shown[["label", "dataset", "status", "metric", "scene", "reason"]].rename(
+        columns={"scene": "scenes"}
+    )
 
 
 def cost_holes(profiles: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +200,13 @@ def cost_holes(profiles: pd.DataFrame) -> pd.DataFrame:
     if not len(profiles):
         return pd.DataFrame(columns=["label", "dataset", "status", "metric", "scenes", "reason"])
     lost = profiles[profiles["status"] != "ok"]
-    return pd.DataFrame({
-        "label": lost["label"], "dataset": "–", "status": lost["status"],
-        "metric": [f"cost of {n} frames" if n else "cost" for n in lost["frames"]], "scenes": "–", "reason": lost["reason"],
-    }).drop_duplicates()  # fmt: skip
+    return pd.DataFrame(
+        {
+            "label": lost["label"],
+            "dataset": "–",
+            "status": lost["status"],
+            "metric": [f"cost of {n} frames" if n else "cost" for n in lost["frames"]],
+            "scenes": "–",
+            "reason": lost["reason"],
+        }
+    ).drop_duplicates()

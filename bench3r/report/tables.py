@@ -70,7 +70,16 @@ DETAIL = (
 )
 
 
-RAW = ("mean", "low", "high", "tied_with_best", "delta_vs_backbone", "delta_low", "delta_high", "effect_size")
+RAW = (
+    "mean",
+    "low",
+    "high",
+    "tied_with_best",
+    "delta_vs_backbone",
+    "delta_low",
+    "delta_high",
+    "effect_size",
+)
 TIED = "†"  # in the tie group of the best
 SENTENCE, PAGE = 60, 45  # letters of a cell, rows: what still is a table on one page
 
@@ -89,7 +98,9 @@ class Table:
     def markdown(self) -> str:
         """Title, caption, table and notes."""
         notes = "".join(f"\n- {n}" for n in self.notes)
-        return f"## {self.title}\n\n{self.caption}\n\n{self.shown.to_markdown(index=False)}\n{notes}\n"
+        return (
+            f"## {self.title}\n\n{self.caption}\n\n{self.shown.to_markdown(index=False)}\n{notes}\n"
+        )
 
     def latex(self) -> str:
         """A complete table; needs the packages booktabs, graphicx and longtable.
@@ -99,9 +110,14 @@ class Table:
         body = self.shown.map(latex_text).rename(columns=latex_text)
         notes = "".join(f"\\par {latex_text(n)}\n" for n in self.notes)
         caption = f"\\caption{{{latex_text(self.title)}. {latex_text(self.caption)}}}"
-        lengths = [max([len(str(v)) for v in self.shown[c]] + [len(str(c)) / 2]) for c in self.shown.columns]
+        lengths = [
+            max([len(str(v)) for v in self.shown[c]] + [len(str(c)) / 2])
+            for c in self.shown.columns
+        ]
         if max(lengths, default=0) <= SENTENCE and len(body) <= PAGE:
-            rows = body.to_latex(index=False, escape=False, column_format="l" + "r" * (body.shape[1] - 1))
+            rows = body.to_latex(
+                index=False, escape=False, column_format="l" + "r" * (body.shape[1] - 1)
+            )
             scaled = f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{rows}}}"
             return f"\\begin{{table}}\n{caption}\n\\small\n{scaled}\n\\footnotesize\n{notes}\\end{{table}}\n"
         weights = [min(max(n, 6), 60) for n in lengths]
@@ -121,11 +137,34 @@ class Table:
         write_text(folder / f"{self.name}.tex", self.latex())
 
 
-_ESCAPED = {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
-            "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "²": "$^2$",
-            "≈": r"$\approx$", "†": r"$\dagger$", "τ": r"$\tau$", "π": r"$\pi$",
-            "³": "$^3$", "×": r"$\times$", "ρ": r"$\rho$", "Δ": r"$\Delta$",
-            "δ": r"$\delta$", "–": "--", "<": "$<$", ">": "$>$", "`": ""}  # fmt: skip
+_ESCAPED = {
+    "\\": r"\textbackslash{}",
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "²": "$^2$",
+    "≈": r"$\approx$",
+    "†": r"$\dagger$",
+    "τ": r"$\tau$",
+    "π": r"$\pi$",
+    "³": "$^3$",
+    "×": r"$\times$",
+    "ρ": r"$\rho$",
+    "Δ": r"$\Delta$",
+    "δ": r"$\delta$",
+    "–": "--",
+    "<": "$<$",
+    ">": "$>$",
+    "`": "",
+}
 
 
 def latex_text(text: object) -> str:
@@ -137,13 +176,26 @@ def latex_text(text: object) -> str:
 
 def name_of(setting: pd.Series, table: pd.DataFrame) -> str:
     """Label of a row. When a method has several: the option that varies, or of several those that are not the default."""
-    same = table[(table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])]["options"].unique()
-    label = label_of(setting["method"], setting["label"], json.loads(setting["options"]), [json.loads(o) for o in same])
+    same = table[
+        (table["method"] == setting["method"]) & (table["backbone"] == setting["backbone"])
+    ]["options"].unique()
+    label = label_of(
+        setting["method"],
+        setting["label"],
+        json.loads(setting["options"]),
+        [json.loads(o) for o in same],
+    )
     several = table[table["kind"] == "plugin"]["backbone"].nunique() > 1
-    return f"{label} on {label_of_network(setting['backbone'])}" if several and setting["kind"] == "plugin" else label
+    return (
+        f"{label} on {label_of_network(setting['backbone'])}"
+        if several and setting["kind"] == "plugin"
+        else label
+    )
 
 
-def label_of(method: str, label: str, own: dict[str, object], everyone: list[dict[str, object]]) -> str:
+def label_of(
+    method: str, label: str, own: dict[str, object], everyone: list[dict[str, object]]
+) -> str:
     """As :func:`name_of`, given the row's options and those of all rows of its method."""
     varied = [k for k in own if len({json.dumps(o.get(k)) for o in everyone}) > 1]
     if not varied:
@@ -151,7 +203,11 @@ def label_of(method: str, label: str, own: dict[str, object], everyone: list[dic
     if len(varied) > 1:
         defaults = METHODS.get(method).Options().model_dump(mode="json")
         varied = [k for k in varied if own[k] != defaults[k]]
-    return f"{label} ({', '.join(f'{k} {own[k]}' for k in varied)})" if varied else f"{label} (default)"
+    return (
+        f"{label} ({', '.join(f'{k} {own[k]}' for k in varied)})"
+        if varied
+        else f"{label} (default)"
+    )
 
 
 def quality_cells(
@@ -179,7 +235,12 @@ def quality_cells(
         delta = against_reference(values, key, weights)
         if delta:
             d = delta.interval
-            raw[key] |= {"delta_vs_backbone": d.mean, "delta_low": d.low, "delta_high": d.high, "effect_size": delta.effect}
+            raw[key] |= {
+                "delta_vs_backbone": d.mean,
+                "delta_low": d.low,
+                "delta_high": d.high,
+                "effect_size": delta.effect,
+            }
             text += " ≈" if not d.excludes_zero else ""
         shown[key] = text
     return shown, raw
@@ -225,25 +286,43 @@ def cost_cells(profiles: pd.DataFrame, setting: pd.Series, frames: int) -> dict[
     q1, middle, q3 = np.quantile(row["seconds"], [0.25, 0.5, 0.75])
     mark = " (suspect)" if row["suspect"] else ""
     return {
-        "time_s": middle, "time_q1_s": q1, "time_q3_s": q3, "flops": row["flops"], "parameters": row["parameters"],
-        "peak_rss_bytes": row["peak_rss_bytes"], "time_text": f"{middle:.3g} [{q1:.3g}, {q3:.3g}]{mark}",
+        "time_s": middle,
+        "time_q1_s": q1,
+        "time_q3_s": q3,
+        "flops": row["flops"],
+        "parameters": row["parameters"],
+        "peak_rss_bytes": row["peak_rss_bytes"],
+        "time_text": f"{middle:.3g} [{q1:.3g}, {q3:.3g}]{mark}",
         "flops_text": f"{row['flops'] / 1e9:.2f}" if row["flops"] else "–",
-    }  # fmt: skip
+    }
 
 
 def cost_notes(profiles: pd.DataFrame, frames: int) -> list[str]:
     """On what input and device time and FLOPs were measured."""
-    rows = profiles[profiles["frames"].eq(frames) & profiles["status"].eq("ok")] if len(profiles) else profiles
+    rows = (
+        profiles[profiles["frames"].eq(frames) & profiles["status"].eq("ok")]
+        if len(profiles)
+        else profiles
+    )
     if not len(rows):
         return ["Time and FLOPs were not measured at this number of frames."]
     sizes = sorted({f"{h} x {w}" for h, w in rows["image_size"]})
-    return [f"Time and FLOPs: one forward pass on {frames} images of {' or '.join(sizes)} pixels, {rows.iloc[0]['device']}."]
+    return [
+        f"Time and FLOPs: one forward pass on {frames} images of {' or '.join(sizes)} pixels, {rows.iloc[0]['device']}."
+    ]
 
 
 def comparison(
-    table: pd.DataFrame, profiles: pd.DataFrame, columns: tuple[Column, ...], frames: int, with_cost: bool, name: str,
-    title: str, caption: str, facts: pd.DataFrame | None = None,
-) -> Table:  # fmt: skip
+    table: pd.DataFrame,
+    profiles: pd.DataFrame,
+    columns: tuple[Column, ...],
+    frames: int,
+    with_cost: bool,
+    name: str,
+    title: str,
+    caption: str,
+    facts: pd.DataFrame | None = None,
+) -> Table:
     """Methods against columns; means over the scenes that all compared methods finished, n/N beside them."""
     rows = settings(table)
     common = common_scenes(table)
@@ -252,7 +331,9 @@ def comparison(
     raw = rows.copy()
     for column in columns:
         values = wide(table, column)
-        cells, numbers = quality_cells(values[values.index.isin(common)], column, rows, weights_of(table, column))
+        cells, numbers = quality_cells(
+            values[values.index.isin(common)], column, rows, weights_of(table, column)
+        )
         keys = [tuple(r) for r in rows[SETTING].to_numpy()]
         shown[column.title] = [cells[k] for k in keys]
         for part in RAW:
@@ -260,13 +341,21 @@ def comparison(
     if with_cost:
         costs = [cost_cells(profiles, r, frames) for _, r in rows.iterrows()]
         notes = cost_notes(profiles, frames)
-        spent = [flops_of(pd.DataFrame() if facts is None else facts, r, common) for _, r in rows.iterrows()]
-        unchanged = {r["method"]: f for f, (_, r) in zip(spent, rows.iterrows(), strict=True) if r["kind"] == "backbone"}
+        spent = [
+            flops_of(pd.DataFrame() if facts is None else facts, r, common)
+            for _, r in rows.iterrows()
+        ]
+        unchanged = {
+            r["method"]: f
+            for f, (_, r) in zip(spent, rows.iterrows(), strict=True)
+            if r["kind"] == "backbone"
+        }
         dense = [unchanged.get(reference_of(b), np.nan) for b in rows["backbone"]]
         saved = [1 - f / d for f, d in zip(spent, dense, strict=True)]
         shown["Time (s)"] = [c.get("time_text", "–") for c in costs]
         shown["FLOPs (G)"] = [
-            f"{f / 1e9:.2f}" if np.isfinite(f) else c.get("flops_text", "–") for f, c in zip(spent, costs, strict=True)
+            f"{f / 1e9:.2f}" if np.isfinite(f) else c.get("flops_text", "–")
+            for f, c in zip(spent, costs, strict=True)
         ]
         shown["saved"] = [f"{s:.1%}" if np.isfinite(s) else "–" for s in saved]
         raw["flops_per_scene"], raw["flop_saving"] = spent, saved
@@ -278,7 +367,9 @@ def comparison(
     return Table(name, title, caption, shown, raw, notes)
 
 
-def differences(table: pd.DataFrame, columns: tuple[Column, ...], name: str, title: str, caption: str) -> Table:
+def differences(
+    table: pd.DataFrame, columns: tuple[Column, ...], name: str, title: str, caption: str
+) -> Table:
     """Paired differences to the unchanged backbone over the same scenes, with their 95 % intervals."""
     rows, common = settings(table), common_scenes(table)
     rows = rows[~rows["kind"].isin(["backbone", "control"])]
@@ -293,10 +384,14 @@ def differences(table: pd.DataFrame, columns: tuple[Column, ...], name: str, tit
         for part in ("mean", "low", "high"):
             name_of_part = f"{column.protocol}/{column.metric}/delta_{part}"
             raw[name_of_part] = [getattr(f.interval, part) if f else None for f in found]
-        raw[f"{column.protocol}/{column.metric}/effect_size"] = [f.effect if f else None for f in found]
-    notes = ["Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is no difference. "
-             "d: the difference over the standard deviation of the scenes' differences (Cohen's d_z, corrected for few "
-             "scenes): how regular it is, not how large."]  # fmt: skip
+        raw[f"{column.protocol}/{column.metric}/effect_size"] = [
+            f.effect if f else None for f in found
+        ]
+    notes = [
+        "Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is no difference. "
+        "d: the difference over the standard deviation of the scenes' differences (Cohen's d_z, corrected for few "
+        "scenes): how regular it is, not how large."
+    ]
     return Table(name, title, caption, shown, raw, notes)
 
 
@@ -324,6 +419,8 @@ def add_reported(table: Table) -> Table:
         rows.append(row)
     if rows:
         table.shown = pd.concat([table.shown, pd.DataFrame(rows)], ignore_index=True)
-        table.notes.append(f"Values in (parentheses) are reported, not measured by us: {SPATIALMOR_SOURCE}. "
-                           "Their units and scale are unknown, so they cannot be compared with the rows above.")  # fmt: skip
+        table.notes.append(
+            f"Values in (parentheses) are reported, not measured by us: {SPATIALMOR_SOURCE}. "
+            "Their units and scale are unknown, so they cannot be compared with the rows above."
+        )
     return table

@@ -23,13 +23,23 @@ class DatasetConfig(Strict):
     """Which scenes and frames of a dataset are used."""
 
     root: str  # folder, or "procedural"
-    scenes: int | Literal["all"] | list[str] = 10  # the first n, or names; with a frame list "all" unless given
-    frame_list: str | None = None  # a published list (bench3r list --frame-lists); fixed frames want `frames: [0]`
+    scenes: int | Literal["all"] | list[str] = (
+        10  # the first n, or names; with a frame list "all" unless given
+    )
+    frame_list: str | None = (
+        None  # a published list (bench3r list --frame-lists); fixed frames want `frames: [0]`
+    )
     views: int = Field(8, gt=1)  # frames rendered per procedural scene
-    step: int | None = Field(None, gt=0)  # every step-th frame; None: spread over the whole sequence
-    windows: int = Field(1, gt=0)  # disjoint stretches taken from every sequence, each a scene of its own
+    step: int | None = Field(
+        None, gt=0
+    )  # every step-th frame; None: spread over the whole sequence
+    windows: int = Field(
+        1, gt=0
+    )  # disjoint stretches taken from every sequence, each a scene of its own
     seed: int = Field(0, ge=0)  # of the procedural test scenes
-    intrinsics: Literal["exact", "pi3"] = "exact"  # how they follow a resize: right, or as Pi3's released evaluation
+    intrinsics: Literal["exact", "pi3"] = (
+        "exact"  # how they follow a resize: right, or as Pi3's released evaluation
+    )
     main: bool = True  # whether the main methods run on it; False: only the ablations that name it
 
     @model_validator(mode="before")
@@ -53,9 +63,13 @@ class ProfileConfig(Strict):
     frames: list[int] = [4]
     warmup: int = Field(2, ge=1)
     repeats: int = Field(10, ge=1)
-    seconds: float = Field(60, gt=0)  # timed work of a setting after which no more calls follow, once there are 3
+    seconds: float = Field(
+        60, gt=0
+    )  # timed work of a setting after which no more calls follow, once there are 3
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
-    largest: int | None = Field(None, ge=1)  # also search the largest frame count that fits, up to this one
+    largest: int | None = Field(
+        None, ge=1
+    )  # also search the largest frame count that fits, up to this one
 
 
 class Limits(Strict):
@@ -72,7 +86,9 @@ class Keep(Strict):
     world_points: bool = False
 
 
-Grids = dict[str, Any] | list[dict[str, Any]] | None  # options with lists as axes, or several such grids
+Grids = (
+    dict[str, Any] | list[dict[str, Any]] | None
+)  # options with lists as axes, or several such grids
 
 
 class Ablation(Strict):
@@ -88,7 +104,9 @@ class Ablation(Strict):
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Ablation:
-        if (self.method is None) == (not self.methods) or (self.methods and self.options is not None):
+        if (self.method is None) == (not self.methods) or (
+            self.methods and self.options is not None
+        ):
             raise ValueError("give either `method` with `options`, or `methods`")
         return self
 
@@ -110,11 +128,19 @@ class RunConfig(Strict):
     seeds: list[int] = Field([0], min_length=1)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
-    base: str | dict[str, str] = "shipped"  # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone
+    base: str | dict[str, str] = (
+        "shipped"  # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone
+    )
     points: Literal["depth_camera", "point_head"] = "depth_camera"
     protocols: list[str] = [
-        "pi3_pointmap", "depth_median", "relpose_pi3", "trajectory_evo", "fscore", "regions", "recursion",
-    ]  # fmt: skip
+        "pi3_pointmap",
+        "depth_median",
+        "relpose_pi3",
+        "trajectory_evo",
+        "fscore",
+        "regions",
+        "recursion",
+    ]
     only: dict[str, list[str]] = {}  # protocols that score some datasets only, and those datasets
     train: TrainConfig = TrainConfig()  # of the base, when the run trains it
     finetune: FinetuneConfig = FinetuneConfig()  # of the methods that need it
@@ -133,7 +159,9 @@ class RunConfig(Strict):
         if isinstance(self.base, str):
             return self.base
         if backbone not in self.base:
-            raise Bench3RError(f"config: base has no entry for backbone {backbone} (it has {', '.join(self.base)})")
+            raise Bench3RError(
+                f"config: base has no entry for backbone {backbone} (it has {', '.join(self.base)})"
+            )
         return self.base[backbone]
 
     def sees(self, backbone: str) -> str:
@@ -146,17 +174,32 @@ class RunConfig(Strict):
 
     def _shrunk(self) -> dict[str, Any]:
         """What a smoke run has less of. Procedural datasets keep just the frames that are needed."""
-        few = {"steps": 2, "warmup": 1, "frames_per_batch": 2, "view_counts": (2,), "queries": 4, "workers": 0}
+        few = {
+            "steps": 2,
+            "warmup": 1,
+            "frames_per_batch": 2,
+            "view_counts": (2,),
+            "queries": 4,
+            "workers": 0,
+        }
         datasets = {
-            name: d.model_copy(update={"scenes": 1 if isinstance(d.scenes, int) else d.scenes[:1], "windows": 1,
-                                       "views": max(2, *self.frames)})
+            name: d.model_copy(
+                update={
+                    "scenes": 1 if isinstance(d.scenes, int) else d.scenes[:1],
+                    "windows": 1,
+                    "views": max(2, *self.frames),
+                }
+            )
             for name, d in self.datasets.items()
-        }  # fmt: skip
+        }
         return {
-            "datasets": datasets, "train": self.train.model_copy(update=few), "fit_scenes": 3, "seeds": self.seeds[:1],
+            "datasets": datasets,
+            "train": self.train.model_copy(update=few),
+            "fit_scenes": 3,
+            "seeds": self.seeds[:1],
             "finetune": self.finetune.model_copy(update=few),
             "profile": self.profile.model_copy(update={"warmup": 1, "repeats": 1, "scenes": 1}),
-        }  # fmt: skip
+        }
 
 
 def parse_config(raw: Any, where: str) -> RunConfig:
@@ -164,15 +207,27 @@ def parse_config(raw: Any, where: str) -> RunConfig:
     if not isinstance(raw, dict):
         raise Bench3RError(f"{where}: expected a mapping of keys, got {type(raw).__name__}")
     known = [*RunConfig.model_fields, *DatasetConfig.model_fields, *TrainConfig.model_fields]
-    known += [*ProfileConfig.model_fields, *Limits.model_fields, *Keep.model_fields, *Ablation.model_fields]
+    known += [
+        *ProfileConfig.model_fields,
+        *Limits.model_fields,
+        *Keep.model_fields,
+        *Ablation.model_fields,
+    ]
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
         raise describe(error, where, known) from error
-    listed = any(d.frame_list for d in config.datasets.values())  # then 0 frames are as many as a list says
-    for key, values, least in (("frames", config.frames, 1 - listed), ("profile.frames", config.profile.frames, 1)):
+    listed = any(
+        d.frame_list for d in config.datasets.values()
+    )  # then 0 frames are as many as a list says
+    for key, values, least in (
+        ("frames", config.frames, 1 - listed),
+        ("profile.frames", config.profile.frames, 1),
+    ):
         if min(values) < least:
-            raise Bench3RError(f"{where}: {key}: every frame count must be at least 1, got {min(values)}")
+            raise Bench3RError(
+                f"{where}: {key}: every frame count must be at least 1, got {min(values)}"
+            )
     if not config.methods:
         raise Bench3RError(f"{where}: methods: at least one method is needed")
     for name, datasets in config.only.items():
@@ -184,10 +239,14 @@ def parse_config(raw: Any, where: str) -> RunConfig:
     for name, ablation in config.ablations.items():
         for dataset in ablation.datasets or ():
             if dataset not in config.datasets:
-                raise unknown("dataset", dataset, config.datasets, f"{where}: ablations.{name}.datasets")
+                raise unknown(
+                    "dataset", dataset, config.datasets, f"{where}: ablations.{name}.datasets"
+                )
         for frames in ablation.frames or ():
             if frames not in config.frames:
-                raise Bench3RError(f"{where}: ablations.{name}.frames: {frames} is none of the run's frames {config.frames}")
+                raise Bench3RError(
+                    f"{where}: ablations.{name}.frames: {frames} is none of the run's frames {config.frames}"
+                )
     return config
 
 

@@ -40,7 +40,11 @@ def base_key(config: RunConfig, backbone: str) -> dict[str, Any]:
 
 def shipped_part(method: str, options: dict[str, Any], backbone: str, scale: str) -> Path | None:
     """The weights that ship for ``method`` with these ``options``, if there are any."""
-    path = Path(__file__).parent.parent / "weights" / f"{method}-{backbone}-{scale}-{digest(options)[:8]}.safetensors"
+    path = (
+        Path(__file__).parent.parent
+        / "weights"
+        / f"{method}-{backbone}-{scale}-{digest(options)[:8]}.safetensors"
+    )
     return path if path.is_file() else None
 
 

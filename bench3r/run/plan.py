@@ -81,7 +81,9 @@ class Cell(Entry):
     base: str | None  # id of the base's training, when the run trains it
     key: str
     unsupported: str = ""
-    reference: str | None = None  # the unchanged backbone's cell on the same scenes, where `fidelity` compares with it
+    reference: str | None = (
+        None  # the unchanged backbone's cell on the same scenes, where `fidelity` compares with it
+    )
     tables: list[str]  # where the cell appears: "main", names of ablations
 
 
@@ -146,10 +148,16 @@ def is_sequence_type(annotation: Any) -> bool:
     origin = typing.get_origin(annotation)
     if origin in (list, tuple):
         return True
-    return any(is_sequence_type(a) for a in typing.get_args(annotation)) if origin is typing.Union else False
+    return (
+        any(is_sequence_type(a) for a in typing.get_args(annotation))
+        if origin is typing.Union
+        else False
+    )
 
 
-def expand_options(raw: dict[str, Any] | None, options: type[MethodOptions], where: str) -> list[MethodOptions]:
+def expand_options(
+    raw: dict[str, Any] | None, options: type[MethodOptions], where: str
+) -> list[MethodOptions]:
     """Every combination of the axes in ``raw``. Raises Bench3RError for unknown options and values out of range."""
     raw = raw or {}
     fields = options.model_fields
@@ -159,7 +167,9 @@ def expand_options(raw: dict[str, Any] | None, options: type[MethodOptions], whe
     axes = []
     for key, value in raw.items():
         sequence = is_sequence_type(fields[key].annotation)
-        several = isinstance(value, list) and (not sequence or (value and isinstance(value[0], list)))
+        several = isinstance(value, list) and (
+            not sequence or (value and isinstance(value[0], list))
+        )
         axes.append([(key, v) for v in (value if several else [value])])
     try:
         return [options.model_validate(dict(chosen)) for chosen in itertools.product(*axes)]
@@ -171,7 +181,11 @@ def expand_grids(raw: Any, options: type[MethodOptions], where: str) -> list[Met
     """Every combination of one grid of options, or of each of a list of grids; the same options appear once."""
     grids = raw if isinstance(raw, list) else [raw]
     wheres = [f"{where}[{i}]" for i in range(len(grids))] if isinstance(raw, list) else [where]
-    found = [o for grid, place in zip(grids, wheres, strict=True) for o in expand_options(grid, options, place)]
+    found = [
+        o
+        for grid, place in zip(grids, wheres, strict=True)
+        for o in expand_options(grid, options, place)
+    ]
     return list({digest(o.model_dump(mode="json")): o for o in found}.values())
 
 
@@ -193,7 +207,11 @@ def check_frame_list(name: str, wanted: DatasetConfig, frames: list[int]) -> Non
     if found.dataset != name:
         raise Bench3RError(f"{where}.frame_list: {found.name} is a list of {found.dataset}")
     if found.fixes_frames != (frames == [0]):
-        asked = "fixes the frames: set `frames: [0]`" if found.fixes_frames else "leaves the number of frames to `frames`"
+        asked = (
+            "fixes the frames: set `frames: [0]`"
+            if found.fixes_frames
+            else "leaves the number of frames to `frames`"
+        )
         raise Bench3RError(f"{where}.frame_list: {found.name} {asked}, got {frames}")
 
 
@@ -204,21 +222,41 @@ def plan_datasets(config: RunConfig, classes: dict[str, type[Dataset]]) -> list[
         if name not in classes:
             raise unknown("dataset", name, classes, "config: datasets")
         if wanted.root == "procedural" and classes[name].procedural_style is None:
-            raise Bench3RError(f"config: datasets.{name}.root: {name} has no procedural stand-in; give the data root. "
-                               f"{classes[name].obtain}")  # fmt: skip
+            raise Bench3RError(
+                f"config: datasets.{name}.root: {name} has no procedural stand-in; give the data root. "
+                f"{classes[name].obtain}"
+            )
         if wanted.root == "procedural" and max(config.frames) > wanted.views:
-            raise Bench3RError(f"config: datasets.{name}.views is {wanted.views}, fewer than frames {max(config.frames)}")
+            raise Bench3RError(
+                f"config: datasets.{name}.views is {wanted.views}, fewer than frames {max(config.frames)}"
+            )
         check_frame_list(name, wanted, config.frames)
-        spec = {**wanted.model_dump(exclude={"main"}), "frames": config.frames, "code": stage_hash("prepare"),
-                "plugin": file_digest(DATASETS.file_of(name))}  # fmt: skip
+        spec = {
+            **wanted.model_dump(exclude={"main"}),
+            "frames": config.frames,
+            "code": stage_hash("prepare"),
+            "plugin": file_digest(DATASETS.file_of(name)),
+        }
         if wanted.root == "procedural":
             spec |= {"generator": GENERATOR_VERSION, "seeds": TEST_SEEDS + wanted.seed}
         key = digest(spec)
-        entries.append(DatasetEntry(
-            id=f"{name}-{key[:8]}", name=name, root=wanted.root, scenes=wanted.scenes, views=wanted.views,
-            step=wanted.step, windows=wanted.windows, frames=config.frames, seed=wanted.seed, key=key, main=wanted.main,
-            frame_list=wanted.frame_list, intrinsics=wanted.intrinsics,
-        ))  # fmt: skip
+        entries.append(
+            DatasetEntry(
+                id=f"{name}-{key[:8]}",
+                name=name,
+                root=wanted.root,
+                scenes=wanted.scenes,
+                views=wanted.views,
+                step=wanted.step,
+                windows=wanted.windows,
+                frames=config.frames,
+                seed=wanted.seed,
+                key=key,
+                main=wanted.main,
+                frame_list=wanted.frame_list,
+                intrinsics=wanted.intrinsics,
+            )
+        )
     return entries
 
 
@@ -232,7 +270,10 @@ class Planner:
         for name in config.datasets:
             if name not in self.datasets:
                 raise DATASETS.missing(name, self.datasets, broken_datasets, "config: datasets")
-        for error in (*self.broken.values(), *broken_datasets.values()):  # a run that names one stops
+        for error in (
+            *self.broken.values(),
+            *broken_datasets.values(),
+        ):  # a run that names one stops
             warnings.warn(f"left out, nothing in this run may need it: {error}", stacklevel=2)
         self.trainings: dict[str, TrainEntry] = {}
         self.profiles: dict[str, ProfileEntry] = {}
@@ -245,9 +286,14 @@ class Planner:
         for name, ablation in self.config.ablations.items():
             for method in ablation.grids():
                 if method not in self.methods:
-                    raise METHODS.missing(method, self.methods, self.broken, f"config: ablations.{name}")
+                    raise METHODS.missing(
+                        method, self.methods, self.broken, f"config: ablations.{name}"
+                    )
         known = backbones()
-        for name in {*self.config.backbones, *(b for a in self.config.ablations.values() for b in a.backbones or ())}:
+        for name in {
+            *self.config.backbones,
+            *(b for a in self.config.ablations.values() for b in a.backbones or ()),
+        }:
             if name not in known:
                 raise unknown("backbone", name, known, "config: backbones")
         for name in self.config.protocols:
@@ -262,17 +308,33 @@ class Planner:
         for backbone in chosen:
             lacking = [s for s in cls.hooks if s not in NETWORKS.get(backbone).hooks]
             if lacking:
-                raise Bench3RError(f"config: methods.{cls.name}: backbone {backbone} has no {' or '.join(lacking)} hook")
+                raise Bench3RError(
+                    f"config: methods.{cls.name}: backbone {backbone} has no {' or '.join(lacking)} hook"
+                )
         return chosen
 
     def add_training(
-        self, method: str | None, options: dict[str, Any], backbone: str, seed: int, base: str | None = None
+        self,
+        method: str | None,
+        options: dict[str, Any],
+        backbone: str,
+        seed: int,
+        base: str | None = None,
     ) -> str:
         """Register a training; returns its id."""
-        spec = {**base_key(self.config, backbone), "method": method, "options": options, "backbone": backbone, "seed": seed}
+        spec = {
+            **base_key(self.config, backbone),
+            "method": method,
+            "options": options,
+            "backbone": backbone,
+            "seed": seed,
+        }
         spec |= {"scale": self.config.scale, "code": stage_hash("train"), "base_training": base}
         if method:
-            how = {"fit_scenes": self.config.fit_scenes, "finetune": self.config.finetune.model_dump()}
+            how = {
+                "fit_scenes": self.config.fit_scenes,
+                "finetune": self.config.finetune.model_dump(),
+            }
             shipped = backbone != NO_BACKBONE and self.config.base_of(backbone) == "shipped"
             part = shipped_part(method, options, backbone, self.config.scale) if shipped else None
             how["shipped"] = digest_once(part) if part else None
@@ -280,18 +342,32 @@ class Planner:
         key = digest(spec)
         name = f"{method or 'base'}.{backbone}.{self.config.scale}.s{seed}.{key[:8]}"
         self.trainings[name] = TrainEntry(
-            id=name, method=method, options=options, backbone=backbone, scale=self.config.scale, seed=seed, base=base,
+            id=name,
+            method=method,
+            options=options,
+            backbone=backbone,
+            scale=self.config.scale,
+            seed=seed,
+            base=base,
             key=key,
-        )  # fmt: skip
+        )
         return name
 
     def cells_of(
-        self, name: str, grids: Any, where: str, datasets: list[DatasetEntry], table: str, ablation: Ablation | None = None
+        self,
+        name: str,
+        grids: Any,
+        where: str,
+        datasets: list[DatasetEntry],
+        table: str,
+        ablation: Ablation | None = None,
     ) -> list[Cell]:
         """The cells of one method for ``grids`` of options, to be shown in ``table``."""
         cls, cells = self.methods[name], []
         options = expand_grids(grids, cls.Options, where)
-        backbones = self.backbones_of(cls, (ablation and ablation.backbones) or self.config.backbones)
+        backbones = self.backbones_of(
+            cls, (ablation and ablation.backbones) or self.config.backbones
+        )
         counts = (ablation and ablation.frames) or self.config.frames
         for option, backbone, seed in itertools.product(options, backbones, self.config.seeds):
             reason = self._unsupported(cls(option), backbone)
@@ -299,10 +375,16 @@ class Planner:
             base = self.add_training(None, {}, backbone, seed) if needs_base else None
             method = cls(option)
             trained = (
-                self.add_training(name, method.training_options(), backbone, seed, base) if method.needs_training else None
+                self.add_training(name, method.training_options(), backbone, seed, base)
+                if method.needs_training
+                else None
             )
             for dataset, frames in itertools.product(datasets, counts):
-                cells.append(self._cell(cls, option, backbone, seed, dataset, frames, trained, base, reason, table))
+                cells.append(
+                    self._cell(
+                        cls, option, backbone, seed, dataset, frames, trained, base, reason, table
+                    )
+                )
             timed = ablation is None or ablation.profile
             if timed and cls.kind != "control" and not reason and seed == self.config.seeds[0]:
                 self._profiles(cls, option, backbone, datasets[0], trained, base)
@@ -316,53 +398,114 @@ class Planner:
         return ""
 
     def _cell(
-        self, cls: type[Method], option: MethodOptions, backbone: str, seed: int, dataset: DatasetEntry, frames: int,
-        trained: str | None, base: str | None, unsupported: str, table: str,
-    ) -> Cell:  # fmt: skip
+        self,
+        cls: type[Method],
+        option: MethodOptions,
+        backbone: str,
+        seed: int,
+        dataset: DatasetEntry,
+        frames: int,
+        trained: str | None,
+        base: str | None,
+        unsupported: str,
+        table: str,
+    ) -> Cell:
         config = self.config
         comparable = {
-            "options": option.model_dump(mode="json"), "method": method_key(cls.name), "backbone": backbone,
-            "scale": config.scale, "data": dataset.key, "frames": frames, "seed": seed, "precision": config.precision,
-            "device": config.device, "code": stage_hash("predict"), "keep": config.keep.model_dump(),
-            "trained": trained, **base_key(config, backbone),
-        }  # fmt: skip
+            "options": option.model_dump(mode="json"),
+            "method": method_key(cls.name),
+            "backbone": backbone,
+            "scale": config.scale,
+            "data": dataset.key,
+            "frames": frames,
+            "seed": seed,
+            "precision": config.precision,
+            "device": config.device,
+            "code": stage_hash("predict"),
+            "keep": config.keep.model_dump(),
+            "trained": trained,
+            **base_key(config, backbone),
+        }
         key = digest(comparable)
         changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
         name = f"{cls.name}.{backbone}.{config.scale}.{dataset.id}.f{frames}.s{seed}.{changed}"
         return Cell(
-            id=name, method=cls.name, label=cls.label, kind=cls.kind, options=comparable["options"], backbone=backbone,
-            scale=config.scale, dataset=dataset.id, dataset_name=dataset.name, frames=frames, seed=seed,
-            trained=trained, base=base, key=key, unsupported=unsupported, tables=[table],
-        )  # fmt: skip
+            id=name,
+            method=cls.name,
+            label=cls.label,
+            kind=cls.kind,
+            options=comparable["options"],
+            backbone=backbone,
+            scale=config.scale,
+            dataset=dataset.id,
+            dataset_name=dataset.name,
+            frames=frames,
+            seed=seed,
+            trained=trained,
+            base=base,
+            key=key,
+            unsupported=unsupported,
+            tables=[table],
+        )
 
     def _profiles(
-        self, cls: type[Method], option: MethodOptions, backbone: str, dataset: DatasetEntry, trained: str | None,
+        self,
+        cls: type[Method],
+        option: MethodOptions,
+        backbone: str,
+        dataset: DatasetEntry,
+        trained: str | None,
         base: str | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         values, how = option.model_dump(mode="json"), self.config.profile
         wanted: list[tuple[int, int | None]] = [(frames, None) for frames in how.frames]
         wanted += [(1, how.largest)] if how.largest else []
         for frames, largest in wanted:
-            spec = {"options": values, "method": method_key(cls.name), "backbone": backbone, "frames": frames,
-                    "scale": self.config.scale, "code": stage_hash("profile"), "device": self.config.device,
-                    "precision": self.config.precision, "data": dataset.key, "trained": trained,
-                    **base_key(self.config, backbone), "how": how.model_dump(exclude={"frames", "largest"})}  # fmt: skip
+            spec = {
+                "options": values,
+                "method": method_key(cls.name),
+                "backbone": backbone,
+                "frames": frames,
+                "scale": self.config.scale,
+                "code": stage_hash("profile"),
+                "device": self.config.device,
+                "precision": self.config.precision,
+                "data": dataset.key,
+                "trained": trained,
+                **base_key(self.config, backbone),
+                "how": how.model_dump(exclude={"frames", "largest"}),
+            }
             if largest:
                 spec |= {"largest": largest, "limits": self.config.limits.model_dump()}
-            changed = options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
+            changed = (
+                options_text(option.model_dump(mode="json", exclude_defaults=True)) or "default"
+            )
             name = f"{cls.name}.{backbone}.{self.config.scale}.{'largest' if largest else f'f{frames}'}.{changed}"
             self.profiles[name] = ProfileEntry(
-                id=name, method=cls.name, label=cls.label, options=values, backbone=backbone, scale=self.config.scale,
-                frames=frames, dataset=dataset.id, trained=trained, base=base, key=digest(spec), largest=largest,
-            )  # fmt: skip
+                id=name,
+                method=cls.name,
+                label=cls.label,
+                options=values,
+                backbone=backbone,
+                scale=self.config.scale,
+                frames=frames,
+                dataset=dataset.id,
+                trained=trained,
+                base=base,
+                key=digest(spec),
+                largest=largest,
+            )
 
     def _all_cells(self, datasets: list[DatasetEntry]) -> list[Cell]:
         """Cells of the methods, then of the ablations; a cell that several tables show is planned once."""
         found: dict[str, Cell] = {}
         planned = [
-            c for name, grids in self.config.methods.items()
-            for c in self.cells_of(name, grids, f"config: methods.{name}", [d for d in datasets if d.main], "main")
-        ]  # fmt: skip
+            c
+            for name, grids in self.config.methods.items()
+            for c in self.cells_of(
+                name, grids, f"config: methods.{name}", [d for d in datasets if d.main], "main"
+            )
+        ]
         for name, ablation in self.config.ablations.items():
             names = ablation.datasets or [d.name for d in datasets if d.main]
             chosen = [d for d in datasets if d.name in names]
@@ -379,7 +522,11 @@ class Planner:
 
     def _add_references(self, cells: dict[str, Cell]) -> None:
         """Tell every plug-in's cell which one holds its unchanged backbone, when a protocol compares the two."""
-        dense = {(c.backbone, c.dataset, c.frames, c.seed): c.id for c in cells.values() if c.method == c.backbone}
+        dense = {
+            (c.backbone, c.dataset, c.frames, c.seed): c.id
+            for c in cells.values()
+            if c.method == c.backbone
+        }
         for cell in cells.values():
             if cell.kind == "plugin" and "fidelity" in self.config.protocols_for(cell.dataset_name):
                 cell.reference = dense.get((cell.backbone, cell.dataset, cell.frames, cell.seed))
@@ -389,20 +536,31 @@ class Planner:
         self.check_names()
         datasets = plan_datasets(self.config, self.datasets)
         cells = self._all_cells(datasets)
-        score_key = digest([
-            *(protocol_hash(p) for p in self.config.protocols), self.config.only, stage_hash("score"), self.config.points,
-        ])  # fmt: skip
+        score_key = digest(
+            [
+                *(protocol_hash(p) for p in self.config.protocols),
+                self.config.only,
+                stage_hash("score"),
+                self.config.points,
+            ]
+        )
         return Plan(
-            config=self.config.model_dump(mode="json"), datasets=datasets, trainings=list(self.trainings.values()),
-            cells=cells, profiles=list(self.profiles.values()), score_key=score_key,
+            config=self.config.model_dump(mode="json"),
+            datasets=datasets,
+            trainings=list(self.trainings.values()),
+            cells=cells,
+            profiles=list(self.profiles.values()),
+            score_key=score_key,
             prediction_bytes=sum(self._bytes(c) for c in cells),
-        )  # fmt: skip
+        )
 
     def _bytes(self, cell: Cell) -> int:
         """Upper estimate of a cell's stored predictions, uncompressed."""
         wanted = self.config.datasets[cell.dataset_name]
         listed = load_list(wanted.frame_list).lists if wanted.frame_list else {}
-        scenes = wanted.scenes if isinstance(wanted.scenes, int) else len(listed) or len(wanted.scenes)
+        scenes = (
+            wanted.scenes if isinstance(wanted.scenes, int) else len(listed) or len(wanted.scenes)
+        )
         frames = cell.frames or max((len(f) for f in listed.values() if f), default=0)
         side = {"tiny": 96, "paper": 256, "full": 518}[cell.scale]
         per_pixel = 4 + 2 * self.config.keep.depth_conf + 12 * self.config.keep.world_points

@@ -10,7 +10,9 @@ from bench3r.files import digest
 
 Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
 STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
-LOST_INFRASTRUCTURE = 75  # exit code of a worker whose disk is full or gone: no result, the job is run again
+LOST_INFRASTRUCTURE = (
+    75  # exit code of a worker whose disk is full or gone: no result, the job is run again
+)
 
 
 USER_ERROR = 2  # exit code of a process that cannot do what was asked: a missing device, a plan that does not fit
@@ -46,7 +48,9 @@ class PredictRecord(Record):
     """One predicted scene: efficiency, what the method reports, and where it ran."""
 
     efficiency: Efficiency = Field(default_factory=Efficiency)
-    prediction: str | None = None  # file name of the saved prediction, relative to the cell's folder
+    prediction: str | None = (
+        None  # file name of the saved prediction, relative to the cell's folder
+    )
     prediction_sha256: str | None = None
     frames: int = 0
     image_size: tuple[int, int] | None = None  # (H, W) that the model saw
@@ -55,7 +59,9 @@ class PredictRecord(Record):
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
-def score_key(predicted: dict[str, Any], rules: str, reference: dict[str, Any] | None = None) -> str:
+def score_key(
+    predicted: dict[str, Any], rules: str, reference: dict[str, Any] | None = None
+) -> str:
     """What a score depends on: the very prediction (a PredictRecord as JSON), the hash of the scoring rules and, where it
     is compared with one, the unchanged backbone's prediction."""
     parts = [predicted["key"], predicted.get("prediction_sha256"), predicted["weights"], rules]
@@ -91,11 +97,19 @@ class ProfileRecord(BaseModel):
     flops_by_part: dict[str, int] = Field(default_factory=dict)
     parameters_by_part: dict[str, int] = Field(default_factory=dict)
     seconds: list[float] = Field(default_factory=list)  # raw timed calls of the whole model
-    reference_seconds: list[float] = Field(default_factory=list)  # of the unchanged backbone, in turn with `seconds`
+    reference_seconds: list[float] = Field(
+        default_factory=list
+    )  # of the unchanged backbone, in turn with `seconds`
     trunk_seconds: list[float] = Field(default_factory=list)
-    phase_seconds: dict[str, list[float]] = Field(default_factory=dict)  # parts of `seconds` that a predictor times itself
-    phase_peak_bytes: dict[str, int] = Field(default_factory=dict)  # their peak memory in the first call
-    ceiling: dict[str, float] = Field(default_factory=dict)  # best rates measured beside it: flops, bytes a second
+    phase_seconds: dict[str, list[float]] = Field(
+        default_factory=dict
+    )  # parts of `seconds` that a predictor times itself
+    phase_peak_bytes: dict[str, int] = Field(
+        default_factory=dict
+    )  # their peak memory in the first call
+    ceiling: dict[str, float] = Field(
+        default_factory=dict
+    )  # best rates measured beside it: flops, bytes a second
     warmup: int = 0
     peak_rss_bytes: int | None = None
     baseline_rss_bytes: int | None = None
@@ -104,7 +118,11 @@ class ProfileRecord(BaseModel):
     peak_gpu_driver_bytes: int | None = None  # used on the whole card, as the driver counts
     weight_bytes: int | None = None
     energy_j: float | None = None  # of one call; needs nvidia-ml-py
-    gpu_state: dict[str, Any] = Field(default_factory=dict)  # clocks, throttling, other processes, while it was busy
+    gpu_state: dict[str, Any] = Field(
+        default_factory=dict
+    )  # clocks, throttling, other processes, while it was busy
     largest: int | None = None  # most frames that fitted, of a search
-    probes: list[dict[str, Any]] = Field(default_factory=list)  # what the search tried: frames, status, seconds, bytes
+    probes: list[dict[str, Any]] = Field(
+        default_factory=list
+    )  # what the search tried: frames, status, seconds, bytes
     provenance: dict[str, Any] = Field(default_factory=dict)

@@ -38,18 +38,28 @@ class StandIn(ABCMeta):
         """A decorator hands back what it decorates; a subclass that a plug-in defined cannot be made; the rest stays one."""
         if not cls.__dict__.get("_stands_in"):
             _refuse(cls)
-        if len(arguments) == 1 and not named and (isinstance(arguments[0], type) or hasattr(arguments[0], "__code__")):
+        if (
+            len(arguments) == 1
+            and not named
+            and (isinstance(arguments[0], type) or hasattr(arguments[0], "__code__"))
+        ):
             return arguments[0]
         return stand_in(f"{cls.__name__}()")
 
-    __bool__ = __iter__ = __len__ = __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __matmul__ = __neg__ = __invert__ = _refuse
+    __bool__ = __iter__ = __len__ = __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = (
+        __ge__
+    ) = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __matmul__ = (
+        __neg__
+    ) = __invert__ = _refuse
     __enter__ = __exit__ = __contains__ = _refuse
 
 
 def stand_in(name: str) -> Any:
     """A class that stands for ``name``."""
-    return StandIn(name, (), {"_stands_in": True, "__class_getitem__": classmethod(lambda cls, _: cls)})
+    return StandIn(
+        name, (), {"_stands_in": True, "__class_getitem__": classmethod(lambda cls, _: cls)}
+    )
 
 
 class StandInModule(ModuleType):
@@ -68,7 +78,9 @@ class StandInModule(ModuleType):
 class Finder(MetaPathFinder, Loader):
     """Finds stand-ins for the replaced packages and all that is below them."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if any(name == r or name.startswith(f"{r}.") for r in REPLACED):
             return ModuleSpec(name, self, is_package=True)
         return None

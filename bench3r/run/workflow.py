@@ -33,7 +33,9 @@ class WorkflowPlan:
         self.device = str(plan["config"]["device"])
         self.score_key = str(plan["score_key"])
         self.report_key = tree_digest([LIBRARY / "report", LIBRARY / "stages" / "report.py"])
-        self._entries = {k: {e["id"]: e for e in plan[k]} for k in ("datasets", "trainings", "cells", "profiles")}
+        self._entries = {
+            k: {e["id"]: e for e in plan[k]} for k in ("datasets", "trainings", "cells", "profiles")
+        }
 
     def names(self, kind: str) -> list[str]:
         """Ids of all entries of ``kind``: datasets, trainings, cells or profiles."""
@@ -52,17 +54,27 @@ class WorkflowPlan:
         out = []
         for entry in self._entries["datasets"].values():
             if entry["root"] != "procedural" and not Path(entry["root"]).expanduser().is_dir():
-                out.append(f"datasets.{entry['name']}.root: {entry['root']} (bench3r list --datasets says how to get it)")
-        used = {c["backbone"] for c in self._entries["cells"].values() if not c["unsupported"]} - {"none"}
+                out.append(
+                    f"datasets.{entry['name']}.root: {entry['root']} (bench3r list --datasets says how to get it)"
+                )
+        used = {c["backbone"] for c in self._entries["cells"].values() if not c["unsupported"]} - {
+            "none"
+        }
         base = self.plan["config"]["base"]
         for backbone in sorted(used):
             source = base.get(backbone) if isinstance(base, dict) else base
             if source in (None, "train") or str(source).startswith("hub:"):
                 continue
             scale = self.plan["config"]["scale"]
-            path = LIBRARY / "weights" / f"{backbone}-{scale}.safetensors" if source == "shipped" else Path(source)
+            path = (
+                LIBRARY / "weights" / f"{backbone}-{scale}.safetensors"
+                if source == "shipped"
+                else Path(source)
+            )
             if not path.expanduser().is_file():
-                what = f"no shipped weights at scale {scale}" if source == "shipped" else str(source)
+                what = (
+                    f"no shipped weights at scale {scale}" if source == "shipped" else str(source)
+                )
                 out.append(f"base.{backbone}: {what}")
         return out
 
@@ -98,13 +110,26 @@ def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
     """
     use_this_python()
     resolved = resolve(config)
-    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(resolved.get("name", "unnamed")))
+    name = "".join(
+        c if c.isalnum() or c in "-_." else "_" for c in str(resolved.get("name", "unnamed"))
+    )
     path, stamp = CACHE / f"{name}.json", CACHE / f"{name}.made_from"
-    made_from = digest([resolved, tree_digest([ROOT / "methods", ROOT / "datasets", LIBRARY]), weights_state()])
+    made_from = digest(
+        [resolved, tree_digest([ROOT / "methods", ROOT / "datasets", LIBRARY]), weights_state()]
+    )
     if not (path.exists() and stamp.exists() and stamp.read_text() == made_from):
         source = path.with_suffix(".yaml")
         write_text(source, yaml.safe_dump(resolved, sort_keys=False))
-        command = [sys.executable, "-m", "bench3r", "plan", "--config", str(source), "--out", str(path)]
+        command = [
+            sys.executable,
+            "-m",
+            "bench3r",
+            "plan",
+            "--config",
+            str(source),
+            "--out",
+            str(path),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"planning failed\n{done.stderr.strip() or done.stdout.strip()}")
@@ -122,4 +147,7 @@ def use_this_python() -> None:
 
 def weights_state() -> list[Any]:
     """Size and time of the shipped weights: cheap, and enough to notice new ones."""
-    return [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in sorted((LIBRARY / "weights").glob("*.safetensors"))]
+    return [
+        [p.name, p.stat().st_size, p.stat().st_mtime_ns]
+        for p in sorted((LIBRARY / "weights").glob("*.safetensors"))
+    ]

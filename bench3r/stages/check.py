@@ -24,7 +24,9 @@ def check_method(file: Path) -> Iterator[str]:
         if not isinstance(getattr(cls, attribute, None), str):
             raise Bench3RError(f"{file}: {cls.__name__}.{attribute} must be a text")
     if not issubclass(cls.Options, MethodOptions):
-        raise Bench3RError(f"{file}: {cls.__name__}.Options must derive from bench3r.api.method.MethodOptions")
+        raise Bench3RError(
+            f"{file}: {cls.__name__}.Options must derive from bench3r.api.method.MethodOptions"
+        )
     yield f"loads: {cls.name} ({cls.label}), kind {cls.kind}, options {list(cls.Options.model_fields) or 'none'}"
     chosen = (
         list(cls.backbones or ["none"])
@@ -55,7 +57,9 @@ def _run(cls: type[Method], backbone: str) -> Iterator[str]:
             fitted = Path(folder) / "fitted.safetensors"
             save_safetensors(fitted, learned or {})
         weights = SHIPPED / f"{backbone}-tiny.safetensors"
-        context = BuildContext(backbone, "tiny", weights=weights if weights.exists() else None, fitted=fitted)
+        context = BuildContext(
+            backbone, "tiny", weights=weights if weights.exists() else None, fitted=fitted
+        )
         predictor = build_predictor(method, context)
         images = torch.from_numpy(scene.images).permute(0, 3, 1, 2)[None].float() / 255
         with torch.inference_mode():

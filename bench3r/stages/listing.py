@@ -17,8 +17,13 @@ def _first_line(text: str | None) -> str:
 
 def sections(names: list[str]) -> list[Section]:
     """Title, column names and rows of each asked section."""
-    makers = {"methods": _methods, "backbones": _backbones, "datasets": _datasets, "protocols": _protocols,
-              "frame lists": _frame_lists}  # fmt: skip
+    makers = {
+        "methods": _methods,
+        "backbones": _backbones,
+        "datasets": _datasets,
+        "protocols": _protocols,
+        "frame lists": _frame_lists,
+    }
     return [makers[name]() for name in names]
 
 
@@ -32,14 +37,22 @@ def _methods() -> Section:
 
 
 def _backbones() -> Section:
-    return "backbones", ["name", "scales"], [[n, ", ".join(network.scales)] for n, network in backbones().items()]
+    return (
+        "backbones",
+        ["name", "scales"],
+        [[n, ", ".join(network.scales)] for n, network in backbones().items()],
+    )
 
 
 def _datasets() -> Section:
     classes, broken = DATASETS.usable()
     rows = [[name, "CANNOT BE LOADED", str(error)] for name, error in broken.items()]
     for name, cls in classes.items():
-        stand_in = f"procedural stand-in: {cls.procedural_style}" if cls.procedural_style else "no procedural stand-in"
+        stand_in = (
+            f"procedural stand-in: {cls.procedural_style}"
+            if cls.procedural_style
+            else "no procedural stand-in"
+        )
         depth = "" if cls.has_depth else "; no true depth"
         what = f"{cls.label}: {cls.scene_type}, unit {cls.unit}{depth}; {stand_in}"
         rows.append([name, what, f"{cls.licence}. {cls.obtain}"])
@@ -51,7 +64,11 @@ def _frame_lists() -> Section:
     for name in NAMES:
         found = load_list(name)
         counts = [len(f) for f in found.lists.values() if f is not None]
-        frames = f"{min(counts)} to {max(counts)} frames each, fixed" if counts else "frames by the run's counts"
+        frames = (
+            f"{min(counts)} to {max(counts)} frames each, fixed"
+            if counts
+            else "frames by the run's counts"
+        )
         rows.append([name, found.dataset, f"{len(found.lists)} scenes, {frames}", found.origin])
     return "frame lists", ["name", "dataset", "what", "origin"], rows
 
@@ -60,5 +77,7 @@ def _protocols() -> Section:
     rows = []
     for name in PROTOCOLS:
         module = load_protocol(name)
-        rows.append([name, str(module.VERSION), ", ".join(module.METRICS), _first_line(module.__doc__)])
+        rows.append(
+            [name, str(module.VERSION), ", ".join(module.METRICS), _first_line(module.__doc__)]
+        )
     return "protocols", ["name", "version", "metrics", "what it does"], rows

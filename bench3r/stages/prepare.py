@@ -20,7 +20,9 @@ from bench3r.data.procedural.seeds import TEST_SEEDS
 from bench3r.files import digest, write_json
 from bench3r.run.plan import DatasetEntry
 
-SEEDS_PER_RUN = 100_000  # procedural scene i of seed s uses generator seed TEST_SEEDS + s * SEEDS_PER_RUN + i
+SEEDS_PER_RUN = (
+    100_000  # procedural scene i of seed s uses generator seed TEST_SEEDS + s * SEEDS_PER_RUN + i
+)
 
 
 def write_scenes(cls: type[Dataset], root: Path, first_seed: int, count: int, views: int) -> None:
@@ -45,13 +47,18 @@ def choose(frames: list[str], count: int, step: int | None, window: tuple[int, i
     start, stop = number * len(frames) // windows, (number + 1) * len(frames) // windows
     stretch = frames[start:stop]
     if len(stretch) < count or (step and (count - 1) * step >= len(stretch)):
-        raise Bench3RError(f"{len(stretch)} frames are too few for {count}" + (f" in steps of {step}" if step else ""))
+        raise Bench3RError(
+            f"{len(stretch)} frames are too few for {count}"
+            + (f" in steps of {step}" if step else "")
+        )
     if step:
         return stretch[: count * step : step]
     return [stretch[i] for i in np.linspace(0, len(stretch) - 1, count).round().astype(int)]
 
 
-def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> dict[str, list[dict[str, Any]]]:
+def frame_lists(
+    dataset: Dataset, scenes: list[str], entry: DatasetEntry
+) -> dict[str, list[dict[str, Any]]]:
     """For every frame count: scene id, scene and frames. Raises Bench3RError naming a scene that is too short."""
     lists: dict[str, list[dict[str, Any]]] = {str(n): [] for n in entry.frames}
     if entry.frame_list:
@@ -61,9 +68,13 @@ def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> dic
             for count in entry.frames:
                 spread = wanted.frames_by == "run"
                 chosen = (
-                    choose(frames, count, entry.step, (0, 1)) if spread else chosen_frames(wanted, listed, frames, count)
+                    choose(frames, count, entry.step, (0, 1))
+                    if spread
+                    else chosen_frames(wanted, listed, frames, count)
                 )
-                lists[str(count)].append({"id": scene.replace("/", "_"), "scene": scene, "frames": chosen})
+                lists[str(count)].append(
+                    {"id": scene.replace("/", "_"), "scene": scene, "frames": chosen}
+                )
         return lists
     for scene in scenes:
         frames = dataset.frames(scene)
@@ -74,7 +85,9 @@ def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> dic
                     chosen = choose(frames, count, entry.step, (number, entry.windows))
                 except Bench3RError as error:
                     raise Bench3RError(f"{dataset.name} {scene}: {error}") from error
-                lists[str(count)].append({"id": scene.replace("/", "_") + suffix, "scene": scene, "frames": chosen})
+                lists[str(count)].append(
+                    {"id": scene.replace("/", "_") + suffix, "scene": scene, "frames": chosen}
+                )
     return lists
 
 
@@ -93,17 +106,30 @@ def pick_scenes(dataset: Dataset, wanted: int | str | list[str]) -> list[str]:
     return list(wanted)
 
 
-def check_scenes(dataset: Dataset, lists: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def check_scenes(
+    dataset: Dataset, lists: dict[str, list[dict[str, Any]]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Read the longest frame list of every scene and pass it through the reprojection gate."""
     longest = max(lists, key=int)
     for item in track(lists[longest], f"check {dataset.name}", transient=True):
         try:
             frames = [dataset.read(item["scene"], f) for f in item["frames"]]
             if not dataset.has_pose:
-                yield item["id"], {"ok": True, "median_error": None, "pairs": 0, "note": "not checked: no poses"}
+                yield (
+                    item["id"],
+                    {"ok": True, "median_error": None, "pairs": 0, "note": "not checked: no poses"},
+                )
                 continue
             result = reprojection.check(frames, f"{dataset.name} {item['scene']}")
-            yield item["id"], {"ok": True, "median_error": result.median, "pairs": result.pairs, "note": result.note}
+            yield (
+                item["id"],
+                {
+                    "ok": True,
+                    "median_error": result.median,
+                    "pairs": result.pairs,
+                    "note": result.note,
+                },
+            )
         except Bench3RError as error:
             yield item["id"], {"ok": False, "note": str(error)}
 
@@ -128,11 +154,20 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]
     checks = dict(check_scenes(dataset, lists))
     failed = {k: v["note"] for k, v in checks.items() if not v["ok"]}
     if failed and len(failed) == len(checks):
-        raise Bench3RError(f"{entry.name}: no scene passes its checks; the first: {next(iter(failed.values()))}")
+        raise Bench3RError(
+            f"{entry.name}: no scene passes its checks; the first: {next(iter(failed.values()))}"
+        )
     result = {
-        "id": entry.id, "name": entry.name, "key": entry.key, "root": os.path.abspath(root), "procedural": procedural,
-        "frame_list": entry.frame_list, "intrinsics": entry.intrinsics, "lists": lists, "lists_sha256": digest(lists),
+        "id": entry.id,
+        "name": entry.name,
+        "key": entry.key,
+        "root": os.path.abspath(root),
+        "procedural": procedural,
+        "frame_list": entry.frame_list,
+        "intrinsics": entry.intrinsics,
+        "lists": lists,
+        "lists_sha256": digest(lists),
         "checks": checks,
-    }  # fmt: skip
+    }
     write_json(out, result)
     return result

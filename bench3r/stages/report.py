@@ -31,7 +31,16 @@ from bench3r.report import (
 from bench3r.report.page import Clouds, write_page
 from bench3r.report.published import published_table
 from bench3r.report.summary import cost_holes, holes
-from bench3r.report.tables import DETAIL, FIDELITY, QUALITY, Table, add_reported, comparison, differences, label_of
+from bench3r.report.tables import (
+    DETAIL,
+    FIDELITY,
+    QUALITY,
+    Table,
+    add_reported,
+    comparison,
+    differences,
+    label_of,
+)
 from bench3r.run import paths
 from bench3r.run.plan import Cell, Plan
 
@@ -43,7 +52,11 @@ def caption(plan: Plan, table: pd.DataFrame) -> str:
     config = plan.run_config()
     data = []
     for name, rows in table.groupby("dataset", sort=False):
-        kind = "PROCEDURAL scenes in its layout, not the real data" if rows["procedural"].eq(True).any() else "real data"
+        kind = (
+            "PROCEDURAL scenes in its layout, not the real data"
+            if rows["procedural"].eq(True).any()
+            else "real data"
+        )
         data.append(f"{name} ({kind}, {rows['scene'].nunique()} scenes)")
     counts = ", ".join(str(n) if n else "listed" for n in table["frames"].unique())
     devices = ", ".join(sorted(table["device"].dropna().unique())) or "unknown device"
@@ -78,27 +91,63 @@ def tables_of(e: adaptive.Evidence) -> list[Table]:
     """The tables of one frame count: the main comparison, adaptive depth, details, and each dataset alone."""
     rows = e.rows_of("main")
     title = "Methods compared (SpatialMoR's Table II)"
-    second = comparison(rows, e.profiles, QUALITY, e.frames, True, f"table2{e.suffix}", title, e.about, e.facts)
+    second = comparison(
+        rows, e.profiles, QUALITY, e.frames, True, f"table2{e.suffix}", title, e.about, e.facts
+    )
     second.notes += [*NOTES, *pairwise.ratio_notes(second)]
-    against = differences(rows, QUALITY, f"table2_differences{e.suffix}", "Differences to the unchanged backbone", e.about)
+    against = differences(
+        rows,
+        QUALITY,
+        f"table2_differences{e.suffix}",
+        "Differences to the unchanged backbone",
+        e.about,
+    )
     detail = comparison(
-        rows, e.profiles, DETAIL, e.frames, False, f"detail{e.suffix}", "Depth, normals and camera pose", e.about
+        rows,
+        e.profiles,
+        DETAIL,
+        e.frames,
+        False,
+        f"detail{e.suffix}",
+        "Depth, normals and camera pose",
+        e.about,
     )
     detail.notes += NOTES[:2]
     pairs = pairwise.pairwise(e)
     beside = roofline.roofline(e)
-    out = [add_reported(second), against, *([pairs] if pairs else []), *adaptive.tables(e), *attention.tables(e), detail]
+    out = [
+        add_reported(second),
+        against,
+        *([pairs] if pairs else []),
+        *adaptive.tables(e),
+        *attention.tables(e),
+        detail,
+    ]
     out += [beside] if beside else []
     out += sensitivity.tables(e)
     plugins = rows[rows["kind"].eq("plugin")]
     if "fidelity" in e.plan.config["protocols"] and len(plugins):
         title = "Fidelity: distance from the unchanged backbone's output"
-        near = comparison(plugins, e.profiles, FIDELITY, e.frames, True, f"fidelity{e.suffix}", title, e.about, e.facts)
-        near.notes.append("No truth is used: near is not right, and a method that improves on its backbone is far from it.")
+        near = comparison(
+            plugins,
+            e.profiles,
+            FIDELITY,
+            e.frames,
+            True,
+            f"fidelity{e.suffix}",
+            title,
+            e.about,
+            e.facts,
+        )
+        near.notes.append(
+            "No truth is used: near is not right, and a method that improves on its backbone is far from it."
+        )
         out.append(near)
     for name, own in rows.groupby("dataset", sort=False):
         columns, where = (*QUALITY, *DETAIL), f"dataset_{name}{e.suffix}"
-        out.append(comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about))
+        out.append(
+            comparison(own, e.profiles, columns, e.frames, False, where, f"{name} alone", e.about)
+        )
     return out
 
 
@@ -119,26 +168,39 @@ def example(plan: Plan, dataset: str) -> Example | None:
     entry = next(d for d in plan.datasets if d.name == dataset)
     prepared = read_json(paths.prepared(entry.id))
     frames, seed = config.frames[0], config.seeds[0]
-    cells = [c for c in plan.cells if c.dataset == entry.id and c.frames == frames and c.seed == seed and "main" in c.tables]
+    cells = [
+        c
+        for c in plan.cells
+        if c.dataset == entry.id and c.frames == frames and c.seed == seed and "main" in c.tables
+    ]
     for item in prepared["lists"][str(frames)]:
         found: dict[str, dict[str, np.ndarray]] = {}
         for cell in cells:
             path = paths.predicted(run, cell.id)
-            row = next((r for r in read_jsonl(path) if r["scene"] == item["id"] and r["status"] == "ok"), None)
+            row = next(
+                (r for r in read_jsonl(path) if r["scene"] == item["id"] and r["status"] == "ok"),
+                None,
+            )
             if row:
                 found[cell_label(cell, cells)] = read_npz(path.with_suffix("") / row["prediction"])
         if found:
             _, width, patch = input_size(config.backbones[0], config.scale)
             scene = load_scene(open_prepared(prepared), item["scene"], item["frames"], width, patch)
             depths = {k: v["depth"] for k, v in found.items()}
-            recursion = {k: v["recursion_depth"] for k, v in found.items() if "recursion_depth" in v}
-            return Example(scene, depths, recursion, patch, found) if scene.depth is not None else None
+            recursion = {
+                k: v["recursion_depth"] for k, v in found.items() if "recursion_depth" in v
+            }
+            return (
+                Example(scene, depths, recursion, patch, found) if scene.depth is not None else None
+            )
     return None
 
 
 def cell_label(cell: Cell, cells: list[Cell]) -> str:
     """Label of a cell, with its options where several cells share it."""
-    return label_of(cell.method, cell.label, cell.options, [c.options for c in cells if c.method == cell.method])
+    return label_of(
+        cell.method, cell.label, cell.options, [c.options for c in cells if c.method == cell.method]
+    )
 
 
 def training_curves(plan: Plan) -> dict[str, pd.DataFrame]:
@@ -148,7 +210,9 @@ def training_curves(plan: Plan) -> dict[str, pd.DataFrame]:
     for cell in cells:
         path = paths.trained(run, str(cell.trained)).with_suffix(".csv")
         if path.exists():
-            found[cell_label(cell, list({c.trained: c for c in cells}.values()))] = pd.read_csv(path)
+            found[cell_label(cell, list({c.trained: c for c in cells}.values()))] = pd.read_csv(
+                path
+            )
     return found
 
 
@@ -164,7 +228,10 @@ def examples(plan: Plan) -> dict[str, Example | str | None]:
 
 
 def build_figures(
-    plan: Plan, evidence: list[adaptive.Evidence], shown: dict[str, Example | str | None], folder: Path
+    plan: Plan,
+    evidence: list[adaptive.Evidence],
+    shown: dict[str, Example | str | None],
+    folder: Path,
 ) -> list[tuple[str, Path]]:
     """All figures with their captions."""
     out: list[tuple[str, Path | None]] = []
@@ -178,9 +245,16 @@ def build_figures(
         ]
         out += cost_figures.option_curves(e, folder)
     out.append(("What the protocol alone changes.", sensitivity.figure(e, folder)))
-    out.append(("Spark3R: quality over query and key/value factors.", attention.factor_maps(e, folder)))
+    out.append(
+        ("Spark3R: quality over query and key/value factors.", attention.factor_maps(e, folder))
+    )
     out.append(("Spark3R: sensitivity of the global layers.", attention.sensitivity(e, folder)))
-    out.append(("Where depth was spent.", depth_figures.depth_distribution(e.facts, e.everywhere(), folder)))
+    out.append(
+        (
+            "Where depth was spent.",
+            depth_figures.depth_distribution(e.facts, e.everywhere(), folder),
+        )
+    )
     out.append(("Recursion depth and complexity.", depth_figures.correlation(main, folder)))
     out += curve_figures(plan, folder)
     for dataset, found in shown.items():
@@ -189,9 +263,13 @@ def build_figures(
             continue
         if found:
             name = f"panel_{dataset}"
-            out.append((f"One scene of {dataset}.", figures.panel(found.scene, found.depths, folder, name)))
+            out.append(
+                (f"One scene of {dataset}.", figures.panel(found.scene, found.depths, folder, name))
+            )
         if found and found.recursion:
-            drawn = depth_figures.depth_maps(found.scene, found.recursion, found.patch, folder, f"depth_maps_{dataset}")
+            drawn = depth_figures.depth_maps(
+                found.scene, found.recursion, found.patch, folder, f"depth_maps_{dataset}"
+            )
             out.append((f"Recursion depth in a scene of {dataset}.", drawn))
     return [(text, path) for text, path in out if path is not None]
 
@@ -205,13 +283,23 @@ def curve_figures(plan: Plan, folder: Path) -> list[tuple[str, Path | None]]:
         if plan.run_config().base_of(backbone) != "shipped" or not curve.exists():
             continue
         title = f"Training of the shipped {curve.stem} base"
-        out.append((f"{title}.", figures.training_curve(pd.read_csv(curve), folder, title, f"training_{backbone}")))
+        out.append(
+            (
+                f"{title}.",
+                figures.training_curve(pd.read_csv(curve), folder, title, f"training_{backbone}"),
+            )
+        )
     curves = {k: v for k, v in training_curves(plan).items() if len(v)}
     out.append(("Fine-tuning of the variants.", depth_figures.finetuning(curves, folder)))
     routed = [(k, v) for k, v in curves.items() if "share_1" in v]
     if routed:
         name, rows = routed[-1]
-        out.append((f"Fine-tuning of {name}: losses and depth.", depth_figures.finetuning_shares(rows, name, folder)))
+        out.append(
+            (
+                f"Fine-tuning of {name}: losses and depth.",
+                depth_figures.finetuning_shares(rows, name, folder),
+            )
+        )
     return out
 
 
@@ -225,14 +313,28 @@ def hole_text(table: pd.DataFrame, profiles: pd.DataFrame) -> str:
 
 def gather(plan: Plan, table: pd.DataFrame, collected: Path) -> list[adaptive.Evidence]:
     """What the tables are made from, per frame count."""
-    more = {n: pd.DataFrame(read_jsonl(collected.with_name(f"{n}.jsonl"))) for n in ("profiles", "facts", "trainings")}
+    more = {
+        n: pd.DataFrame(read_jsonl(collected.with_name(f"{n}.jsonl")))
+        for n in ("profiles", "facts", "trainings")
+    }
     out = []
     for frames, rows in table.groupby("frames", sort=False):
         suffix = f"_f{frames}" if table["frames"].nunique() > 1 else ""
         facts = more["facts"]
         own = facts[facts["frames"] == frames] if len(facts) else facts
         about = caption(plan, rows)
-        out.append(adaptive.Evidence(plan, rows, more["profiles"], own, more["trainings"], int(str(frames)), suffix, about))
+        out.append(
+            adaptive.Evidence(
+                plan,
+                rows,
+                more["profiles"],
+                own,
+                more["trainings"],
+                int(str(frames)),
+                suffix,
+                about,
+            )
+        )
     return out
 
 
@@ -272,7 +374,8 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
     if grown:
         pictures.append(("Cost over frames.", grown[0]))
     shown = [
-        f"### {text}\n\n![{text}]({path.relative_to(out.parent)})\n" if path.name else f"{text}\n" for text, path in pictures
+        f"### {text}\n\n![{text}]({path.relative_to(out.parent)})\n" if path.name else f"{text}\n"
+        for text, path in pictures
     ]
     head = (
         f"# Bench3R report: {plan.config['name']}\n\n"
@@ -286,6 +389,12 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
         + [t.markdown() for t in tables if t.name.startswith("dataset_")]
     )
     write_text(out, "\n".join([head, *body]))
-    clouds = {f"{n}: {x.scene.name}": Clouds(x.scene, x.saved, x.patch) for n, x in scenes.items() if isinstance(x, Example)}
-    write_page(out.with_name("index.html"), str(plan.config["name"]), tables, pictures, evidence, clouds)
+    clouds = {
+        f"{n}: {x.scene.name}": Clouds(x.scene, x.saved, x.patch)
+        for n, x in scenes.items()
+        if isinstance(x, Example)
+    }
+    write_page(
+        out.with_name("index.html"), str(plan.config["name"]), tables, pictures, evidence, clouds
+    )
     write_text(out.parent.parent / "index.html", run_list(out.parent.parent))

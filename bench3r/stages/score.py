@@ -25,7 +25,11 @@ class Scorer:
 
     def __init__(self, plan: Plan, cell: Cell, prepared: dict[str, Any], folder: Path) -> None:
         self.config, self.cell, self.folder = plan.run_config(), cell, folder
-        self.rules, self.prepared, self.references = plan.score_key, prepared, references(plan, cell)
+        self.rules, self.prepared, self.references = (
+            plan.score_key,
+            prepared,
+            references(plan, cell),
+        )
         self.dataset = open_prepared(prepared)
         self.items = {i["id"]: i for i in prepared["lists"][str(cell.frames)]}
 
@@ -34,7 +38,10 @@ class Scorer:
         key = score_key(predicted, self.rules, self.references.get(predicted["scene"]))
         common = {"cell": self.cell.id, "key": key, "scene": predicted["scene"]}
         rules = [(p, load_protocol(p)) for p in self.config.protocols_for(self.cell.dataset_name)]
-        named = [{"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)} for p, m in rules]
+        named = [
+            {"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)}
+            for p, m in rules
+        ]
         if predicted["status"] != "ok":
             state = {"status": predicted["status"], "reason": predicted["reason"]}
             return [ScoreRecord(**common, **n, **state) for n in named]
@@ -56,28 +63,43 @@ class Scorer:
         scene = load_scene(self.dataset, item["scene"], item["frames"], width, patch)
         arrays = read_npz(self.folder / predicted["prediction"])
         return Scored(
-            scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"], arrays.get("world_points"),
-            self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera", arrays.get("recursion_depth"),
-            patch, predicted["extras"].get("held_out"), arrays.get("depth_conf"), self._reference(predicted["scene"]),
+            scene,
+            arrays["depth"],
+            arrays["extrinsics"],
+            arrays["intrinsics"],
+            arrays.get("world_points"),
+            self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera",
+            arrays.get("recursion_depth"),
+            patch,
+            predicted["extras"].get("held_out"),
+            arrays.get("depth_conf"),
+            self._reference(predicted["scene"]),
             self.dataset,
-        )  # fmt: skip
+        )
 
     def _reference(self, scene: str) -> dict[str, Any] | None:
         """What the unchanged backbone predicted of ``scene``."""
         row = self.references.get(scene)
         if row is None or row["status"] != "ok":
             return None
-        return read_npz(paths.predicted(self.config.name, str(self.cell.reference)).with_suffix("") / row["prediction"])
+        return read_npz(
+            paths.predicted(self.config.name, str(self.cell.reference)).with_suffix("")
+            / row["prediction"]
+        )
 
 
 def references(plan: Plan, cell: Cell) -> dict[str, dict[str, Any]]:
     """Predict records of the unchanged backbone by scene, where ``cell`` is compared with it."""
     if cell.reference is None:
         return {}
-    return {r["scene"]: r for r in read_jsonl(paths.predicted(str(plan.config["name"]), cell.reference))}
+    return {
+        r["scene"]: r for r in read_jsonl(paths.predicted(str(plan.config["name"]), cell.reference))
+    }
 
 
-def score_cell(plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Path) -> list[dict[str, Any]]:
+def score_cell(
+    plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Path
+) -> list[dict[str, Any]]:
     """Score every scene of ``cell``; scenes that were scored before under the same rules are kept."""
     scorer = Scorer(plan, cell, read_json(prepared), predicted.with_suffix(""))
     progress = out.with_suffix(".partial.jsonl")

@@ -13,18 +13,28 @@ from bench3r.models.layers import Attention, SoftmaxCore
 from bench3r.models.losses import Batch
 
 
-def distillation_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], skip_mismatched: bool = False) -> Tensor:
+def distillation_loss(
+    student: Sequence[Tensor], teacher: Sequence[Tensor], skip_mismatched: bool = False
+) -> Tensor:
     """Mean over layers of the mean squared difference of attention outputs; layers count equally whatever their size.
 
     ``skip_mismatched``: leave out layers whose shapes differ, as the released code does silently; otherwise they are a
     ValueError.
     """
     if len(student) != len(teacher):
-        raise ValueError(f"{len(student)} attention outputs of the student, {len(teacher)} of the teacher")
-    pairs = [(s, t.detach()) for s, t in zip(student, teacher, strict=True) if s.shape == t.shape or not skip_mismatched]
+        raise ValueError(
+            f"{len(student)} attention outputs of the student, {len(teacher)} of the teacher"
+        )
+    pairs = [
+        (s, t.detach())
+        for s, t in zip(student, teacher, strict=True)
+        if s.shape == t.shape or not skip_mismatched
+    ]
     different = [(tuple(s.shape), tuple(t.shape)) for s, t in pairs if s.shape != t.shape]
     if different:
-        raise ValueError(f"attention outputs of student and teacher differ in shape: {different[0]}")
+        raise ValueError(
+            f"attention outputs of student and teacher differ in shape: {different[0]}"
+        )
     return torch.stack([(s - t).square().mean() for s, t in pairs]).mean()
 
 
@@ -62,9 +72,15 @@ class AttentionDistillation:
 
     def __init__(self, student: Any, teacher: Any) -> None:
         """``student`` and ``teacher`` have the same attention modules; those whose core was changed are compared."""
-        changed = [n for n, m in student.named_modules() if isinstance(m, Attention) and not isinstance(m.core, SoftmaxCore)]
+        changed = [
+            n
+            for n, m in student.named_modules()
+            if isinstance(m, Attention) and not isinstance(m.core, SoftmaxCore)
+        ]
         self.student, self.teacher = student, teacher.requires_grad_(False).eval()
-        self.by_layer: dict[str, float] = {}  # error of each module in the last step, over the teacher's mean square
+        self.by_layer: dict[
+            str, float
+        ] = {}  # error of each module in the last step, over the teacher's mean square
         self.recorders = AttentionRecorder(student, changed), AttentionRecorder(teacher, changed)
 
     def forget(self) -> None:
@@ -81,5 +97,7 @@ class AttentionDistillation:
         names = self.recorders[0].names
         student, teacher = (r.take() for r in self.recorders)
         for name, s, t in zip(names, student, teacher, strict=True):
-            self.by_layer[name] = float(((s - t).square().mean() / t.square().mean().clamp(min=1e-12)).detach())
+            self.by_layer[name] = float(
+                ((s - t).square().mean() / t.square().mean().clamp(min=1e-12)).detach()
+            )
         return distillation_loss(student, teacher)

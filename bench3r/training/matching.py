@@ -51,17 +51,30 @@ def patch_targets(batch: Batch, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     patch = height // h
     rows = torch.arange(h, device=batch.depth.device).repeat_interleave(w)
     columns = torch.arange(w, device=batch.depth.device).repeat(h)
-    centre = (rows * patch + patch // 2) * width + columns * patch + patch // 2  # pixel beside the middle
-    points = unproject(batch.depth, batch.extrinsics, batch.intrinsics).flatten(2, 3)[:, :, centre]  # [B, S, P, 3]
+    centre = (
+        (rows * patch + patch // 2) * width + columns * patch + patch // 2
+    )  # pixel beside the middle
+    points = unproject(batch.depth, batch.extrinsics, batch.intrinsics).flatten(2, 3)[
+        :, :, centre
+    ]  # [B, S, P, 3]
     known = batch.depth.flatten(2)[:, :, centre] > 0
     rotation, shift = batch.extrinsics[..., :3], batch.extrinsics[..., 3]
-    camera = torch.einsum("btij,bspj->bspti", rotation, points) + shift[:, None, None]  # [B, S, P, T, 3]
+    camera = (
+        torch.einsum("btij,bspj->bspti", rotation, points) + shift[:, None, None]
+    )  # [B, S, P, T, 3]
     z = camera[..., 2]
-    pixel = torch.einsum("btij,bsptj->bspti", batch.intrinsics, camera / z.clamp(min=1e-6)[..., None])[..., :2]
+    pixel = torch.einsum(
+        "btij,bsptj->bspti", batch.intrinsics, camera / z.clamp(min=1e-6)[..., None]
+    )[..., :2]
     x, y = pixel.unbind(-1)
     inside = (z > 1e-3) & (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
     index = y.round().clamp(0, height - 1).long() * width + x.round().clamp(0, width - 1).long()
-    other = batch.depth.flatten(2)[:, None].expand(b, s, s, -1).gather(3, index.permute(0, 1, 3, 2)).permute(0, 1, 3, 2)
+    other = (
+        batch.depth.flatten(2)[:, None]
+        .expand(b, s, s, -1)
+        .gather(3, index.permute(0, 1, 3, 2))
+        .permute(0, 1, 3, 2)
+    )
     seen = inside & known[..., None] & (other > 0) & ((other - z).abs() < 0.05 * z)
     seen = seen & ~torch.eye(s, dtype=torch.bool, device=seen.device)[None, :, None]
     column = ((x - (patch - 1) / 2) / patch).clamp(0, w - 1)
@@ -72,7 +85,9 @@ def patch_targets(batch: Batch, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.where(seen[..., None], weights, 0), seen
 
 
-def matching_loss(cores: list[RecordingCore], layout: TokenLayout, batch: Batch, reference: bool = True) -> Tensor:
+def matching_loss(
+    cores: list[RecordingCore], layout: TokenLayout, batch: Batch, reference: bool = True
+) -> Tensor:
     """Cross-entropy of the guided heads' attention over the whole sequence to where patches reappear, in nats.
 
     ``reference``: whether the model knows a first view, so that a head can look for it.
@@ -84,7 +99,11 @@ def matching_loss(cores: list[RecordingCore], layout: TokenLayout, batch: Batch,
     for core in cores:
         assert core.seen is not None, "the recorded attention was never called"
         q, k = core.seen
-        tokens = torch.arange(s * layout.tokens_per_view, device=q.device).view(s, -1)[:, layout.special :].flatten()
+        tokens = (
+            torch.arange(s * layout.tokens_per_view, device=q.device)
+            .view(s, -1)[:, layout.special :]
+            .flatten()
+        )
         guided = ((REFERENCE_HEAD, first), (ANY_HEAD, weights.flatten(1, 2)))
         for head, target in guided if reference else guided[1:]:
             logits = q[:, head, tokens].float() @ k[:, head].float().mT * q.shape[-1] ** -0.5

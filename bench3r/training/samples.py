@@ -34,14 +34,20 @@ class SceneSource(Protocol):
 class ProceduralSource:
     """Procedural scenes of all three styles in turn, from the training seeds."""
 
-    def __init__(self, size: tuple[int, int], views: int = 8, first_seed: int = TRAIN_SEEDS, samples: int = 2) -> None:
+    def __init__(
+        self, size: tuple[int, int], views: int = 8, first_seed: int = TRAIN_SEEDS, samples: int = 2
+    ) -> None:
         self.size, self.views, self.first_seed, self.samples = size, views, first_seed, samples
 
     def __call__(self, index: int) -> Views:
         while True:
             try:
-                return make_scene(STYLES[index % 3], self.first_seed + index, self.views, self.size, self.samples)[1]
-            except RuntimeError:  # a world without a usable path: take another seed, far from the usual ones
+                return make_scene(
+                    STYLES[index % 3], self.first_seed + index, self.views, self.size, self.samples
+                )[1]
+            except (
+                RuntimeError
+            ):  # a world without a usable path: take another seed, far from the usual ones
                 index += 300_000_000
 
 
@@ -52,7 +58,9 @@ class DatasetSource:
     is passed over. Raises Bench3RError when a root holds no usable scene.
     """
 
-    def __init__(self, data: Mapping[str, TrainData], side: int, views: int = 8, seed: int = 0) -> None:
+    def __init__(
+        self, data: Mapping[str, TrainData], side: int, views: int = 8, seed: int = 0
+    ) -> None:
         self.data, self.side, self.views, self.seed = dict(data), side, views, seed
         self._scenes: list[tuple[Dataset, str]] | None = None
 
@@ -63,7 +71,9 @@ class DatasetSource:
             for name, wanted in self.data.items():
                 dataset = DATASETS.get(name)(Path(wanted.root).expanduser())
                 if not (dataset.has_depth and dataset.has_pose):
-                    raise Bench3RError(f"train.data.{name}: the dataset has no depth or no poses to train on")
+                    raise Bench3RError(
+                        f"train.data.{name}: the dataset has no depth or no poses to train on"
+                    )
                 names = dataset.scenes()
                 if wanted.frame_list:
                     names = list(scene_names(load_list(wanted.frame_list), names).values())
@@ -86,8 +96,10 @@ class DatasetSource:
                 continue
             if found is not None:
                 return found
-        raise Bench3RError(f"train.data: 50 stretches in a row cannot be used ({last}); check with bench3r prepare "
-                           f"{', '.join(self.data)} --root ...")  # fmt: skip
+        raise Bench3RError(
+            f"train.data: 50 stretches in a row cannot be used ({last}); check with bench3r prepare "
+            f"{', '.join(self.data)} --root ..."
+        )
 
     def _stretch(self, dataset: Dataset, scene: str, rng: np.random.Generator) -> Views | None:
         frames = dataset.frames(scene)
@@ -102,9 +114,11 @@ class DatasetSource:
         reprojection.check(raw, f"{dataset.name} {scene}")
         views = [square(f, self.side) for f in raw]
         return Views(
-            np.stack([v.image for v in views]), np.stack([v.depth for v in views if v.depth is not None]),
-            np.stack([v.intrinsics for v in views]), np.stack([v.c2w for v in views]).astype(np.float64),
-        )  # fmt: skip
+            np.stack([v.image for v in views]),
+            np.stack([v.depth for v in views if v.depth is not None]),
+            np.stack([v.intrinsics for v in views]),
+            np.stack([v.c2w for v in views]).astype(np.float64),
+        )
 
 
 def square(frame: Frame, side: int) -> Frame:
@@ -119,7 +133,9 @@ def square(frame: Frame, side: int) -> Frame:
     return resize_frame(Frame(frame.image[rows, columns], k, frame.c2w, depth), (side, side))
 
 
-def make_tracks(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def make_tracks(
+    depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Project the surface points under integer ``queries`` [B, N, 2] of view 0 into all views.
 
     Returns tracks [B, S, N, 2] in pixels, visible and in-front masks [B, S, N]. A point is visible when the depth at
@@ -129,9 +145,13 @@ def make_tracks(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: 
     index = (queries[..., 1] * w + queries[..., 0]).long()
     first = unproject(depth[:, :1], extrinsics[:, :1], intrinsics[:, :1]).flatten(1, 3)
     start = first.gather(1, index[..., None].expand(-1, -1, 3))  # [B, N, 3]
-    camera = torch.einsum("bsij,bnj->bsni", extrinsics[..., :3], start) + extrinsics[..., None, :, 3]
+    camera = (
+        torch.einsum("bsij,bnj->bsni", extrinsics[..., :3], start) + extrinsics[..., None, :, 3]
+    )
     z = camera[..., 2]
-    pixel = torch.einsum("bsij,bsnj->bsni", intrinsics, camera / z.clamp(min=1e-6)[..., None])[..., :2]
+    pixel = torch.einsum("bsij,bsnj->bsni", intrinsics, camera / z.clamp(min=1e-6)[..., None])[
+        ..., :2
+    ]
     column, row = pixel[..., 0].round(), pixel[..., 1].round()
     inside = (z > 1e-3) & (column >= 0) & (column < w) & (row >= 0) & (row < h)
     where = (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).long()
@@ -144,7 +164,9 @@ def make_tracks(depth: Tensor, extrinsics: Tensor, intrinsics: Tensor, queries: 
 
 def make_batch(views: list[Views], queries: int, rng: np.random.Generator) -> Batch:
     """Batch of scenes that share view count and image size."""
-    images = torch.from_numpy(np.stack([v.images for v in views])).permute(0, 1, 4, 2, 3).float() / 255
+    images = (
+        torch.from_numpy(np.stack([v.images for v in views])).permute(0, 1, 4, 2, 3).float() / 255
+    )
     depth = torch.from_numpy(np.stack([v.depth for v in views]))
     intrinsics = torch.from_numpy(np.stack([v.intrinsics for v in views])).float()
     w2c = torch.from_numpy(np.linalg.inv(np.stack([v.c2w for v in views]))[:, :, :3])
@@ -177,10 +199,14 @@ def crop_rows(views: Views, height: int) -> Views:
 def jitter_colour(views: Views, rng: np.random.Generator) -> Views:
     """One random gain, gamma and channel balance for the whole scene, and a small gain per view."""
     gain = np.exp(
-        rng.normal(0, 0.12, (1, 1, 1, 3)) + rng.normal(0, 0.15) + rng.normal(0, 0.05, (len(views.images), 1, 1, 1))
+        rng.normal(0, 0.12, (1, 1, 1, 3))
+        + rng.normal(0, 0.15)
+        + rng.normal(0, 0.05, (len(views.images), 1, 1, 1))
     )
     image = (views.images / 255.0) ** np.exp(rng.normal(0, 0.15)) * gain
-    return Views(np.round(255 * image.clip(0, 1)).astype(np.uint8), views.depth, views.intrinsics, views.c2w)
+    return Views(
+        np.round(255 * image.clip(0, 1)).astype(np.uint8), views.depth, views.intrinsics, views.c2w
+    )
 
 
 def pick_views(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -214,7 +240,12 @@ class BatchStream(IterableDataset):
         ranks: int = 1,
         buffer: int = 48,
     ) -> None:
-        self.source, self.frames, self.view_counts, self.heights = source, frames, view_counts, heights
+        self.source, self.frames, self.view_counts, self.heights = (
+            source,
+            frames,
+            view_counts,
+            heights,
+        )
         self.queries, self.reuse, self.seed, self.first_scene = queries, reuse, seed, first_scene
         self.rank, self.ranks, self.buffer = rank, ranks, buffer
 
@@ -232,7 +263,9 @@ class BatchStream(IterableDataset):
             count, height = int(rng.choice(self.view_counts)), int(rng.choice(self.heights))
             size = max(1, self.frames // count)
             credit -= size
-            chosen = [self._subset(pool[rng.integers(len(pool))], count, height, rng) for _ in range(size)]
+            chosen = [
+                self._subset(pool[rng.integers(len(pool))], count, height, rng) for _ in range(size)
+            ]
             if all((v.depth > 0).any() for v in chosen):
                 yield make_batch(chosen, self.queries, rng)
 

@@ -40,7 +40,19 @@ from bench3r.training.matching import matching_loss, record_middle
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 LOSSES = {"vggt": vggt_losses, "pi3": pi3_losses, "depth_anything_3": da3_losses}  # by backbone
-CURVE = ["step", "seconds", "lr", "total", "camera", "depth", "point", "track", "matching", "gradient_norm", "scenes"]
+CURVE = [
+    "step",
+    "seconds",
+    "lr",
+    "total",
+    "camera",
+    "depth",
+    "point",
+    "track",
+    "matching",
+    "gradient_norm",
+    "scenes",
+]
 
 
 @dataclass
@@ -54,7 +66,9 @@ class Teacher:
 class TrainStep(nn.Module):
     """Model and loss as one module, so that gradient synchronisation sees a single forward."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig, teacher: Teacher | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, teacher: Teacher | None = None
+    ) -> None:
         super().__init__()
         self.model: Any = model
         self.teacher, self.progress = teacher, 0.0
@@ -74,18 +88,26 @@ class TrainStep(nn.Module):
         result = self.model.run_heads(out, layout, batch.images, queries, views)
         parts = LOSSES[self.model.name](result, batch, views)
         if self.guided:
-            parts["matching"] = matching_loss(self.guided, layout, batch, self.model.has_reference_view)
+            parts["matching"] = matching_loss(
+                self.guided, layout, batch, self.model.has_reference_view
+            )
         parts["total"] = self._total(parts)
         if self.teacher:
             parts["distillation"] = self.teacher.loss(batch, views)
-            parts["total"] = parts["total"] + self.teacher.weight(self.progress) * parts["distillation"]
-        for name, extra in out.extras.get("losses", {}).items():  # a schedule's own losses, already weighted
+            parts["total"] = (
+                parts["total"] + self.teacher.weight(self.progress) * parts["distillation"]
+            )
+        for name, extra in out.extras.get(
+            "losses", {}
+        ).items():  # a schedule's own losses, already weighted
             parts["total"] = parts["total"] + extra
             parts[name] = extra
         return parts | depth_facts(out.extras)
 
     def _total(self, parts: dict[str, Tensor]) -> Tensor:
-        return torch.stack([self.weights[k] * v for k, v in parts.items() if k in self.weights]).sum()
+        return torch.stack(
+            [self.weights[k] * v for k, v in parts.items() if k in self.weights]
+        ).sum()
 
 
 def depth_facts(extras: dict[str, Any]) -> dict[str, Tensor]:
@@ -102,7 +124,9 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
     progress = min(1.0, (step - config.warmup) / max(1, config.steps - config.warmup))
-    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (
+        1 + math.cos(math.pi * progress)
+    )
 
 
 def position_spread(progress: float, settle: float) -> float:
@@ -185,14 +209,18 @@ class Trainer:
         self.sharded = self.ranks > 1 and config.sharding == "fsdp"
         self.inner = TrainStep(self.model, config, teacher)
         self.module = self._wrap(self.inner)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.model, config.weight_decay), betas=(0.9, 0.95))
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, config.weight_decay), betas=(0.9, 0.95)
+        )
         self.ema = Ema(self.model, config.ema)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     def _freeze_unused(self) -> None:
         """No loss reaches the track head when tracks weigh nothing."""
-        if not self.config.weights(self.model.name).get("track") and hasattr(self.model, "track_head"):
+        if not self.config.weights(self.model.name).get("track") and hasattr(
+            self.model, "track_head"
+        ):
             self.model.track_head.requires_grad_(False)
 
     def _wrap(self, step: TrainStep) -> nn.Module:
@@ -234,9 +262,16 @@ class Trainer:
         """All that a resumed run needs; whole tensors also where parameters are sharded (a collective call then)."""
         if self.sharded:
             model, optimizer = get_state_dict(self.model, self.optimizer, options=WHOLE)
-            ema: dict[str, Any] = {k: v.full_tensor() if isinstance(v, DTensor) else v for k, v in self.ema.weights.items()}
+            ema: dict[str, Any] = {
+                k: v.full_tensor() if isinstance(v, DTensor) else v
+                for k, v in self.ema.weights.items()
+            }
         else:
-            model, optimizer, ema = self.model.state_dict(), self.optimizer.state_dict(), self.ema.weights
+            model, optimizer, ema = (
+                self.model.state_dict(),
+                self.optimizer.state_dict(),
+                self.ema.weights,
+            )
         progress = {"step": self.step, "scenes": self.scenes, "seconds": self.seconds}
         return {"model": model, "ema": ema, "optimizer": optimizer, **progress}
 
@@ -250,8 +285,14 @@ class Trainer:
 
     def _forward_backward(self, batch: Batch, last: bool) -> dict[str, float]:
         count = batch.images.shape[1]
-        views = torch.randperm(count)[: max(1, round(self.config.dense_share * count))].to(self.device)
-        quiet = nullcontext() if last or not isinstance(self.module, DistributedDataParallel) else self.module.no_sync()
+        views = torch.randperm(count)[: max(1, round(self.config.dense_share * count))].to(
+            self.device
+        )
+        quiet = (
+            nullcontext()
+            if last or not isinstance(self.module, DistributedDataParallel)
+            else self.module.no_sync()
+        )
         with quiet:
             parts = self.module(batch.to(self.device), views)
             (parts["total"] / self.config.accumulate).backward()
@@ -269,7 +310,9 @@ class Trainer:
         if hasattr(self.model, "schedule"):
             self.model.schedule.set_progress(self.model, self.inner.progress)
         if hasattr(self.model, "trunk"):
-            self.model.trunk.spread_positions(position_spread(self.inner.progress, self.config.settle))
+            self.model.trunk.spread_positions(
+                position_spread(self.inner.progress, self.config.settle)
+            )
         self._freeze_unused()
         for micro in range(self.config.accumulate):
             batch = next(stream)
@@ -277,7 +320,9 @@ class Trainer:
             self.scenes += len(batch.images) * self.ranks
         if not math.isfinite(row["total"]):
             raise FloatingPointError(f"loss is {row['total']} at step {self.step}: {row}")
-        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.requires_grad], self.config.clip)
+        norm = nn.utils.clip_grad_norm_(
+            [p for p in self.model.parameters() if p.requires_grad], self.config.clip
+        )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -295,9 +340,17 @@ class Trainer:
             while self.step < self.config.steps and time.monotonic() - begin < max_seconds:
                 row = self.train_step(stream)
                 self.seconds = before + time.monotonic() - begin
-                if curve and (self.step % self.config.log_every == 0 or self.step == self.config.steps):
-                    curve.add({**row, "step": self.step, "seconds": self.seconds, "scenes": self.scenes})
-                shown = " ".join(f"{k} {row[k]:.3f}" for k in ("total", "camera", "depth", "point", "matching") if k in row)
+                if curve and (
+                    self.step % self.config.log_every == 0 or self.step == self.config.steps
+                ):
+                    curve.add(
+                        {**row, "step": self.step, "seconds": self.seconds, "scenes": self.scenes}
+                    )
+                shown = " ".join(
+                    f"{k} {row[k]:.3f}"
+                    for k in ("total", "camera", "depth", "point", "matching")
+                    if k in row
+                )
                 bar.update(task, completed=self.step, losses=shown)
                 if self.step % self.config.checkpoint_every == 0:
                     self.save()
@@ -350,7 +403,9 @@ def training_blocks(model: Any) -> list[nn.Module]:
 
 def checkpoint_blocks(model: nn.Module) -> None:
     """Recompute transformer blocks in the backward pass instead of keeping their activations."""
-    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+        apply_activation_checkpointing,
+    )
 
     apply_activation_checkpointing(model, check_fn=lambda m: isinstance(m, Block | DecoderBlock))
 

@@ -24,7 +24,10 @@ TO_PI3: Renamer = (
     (r"aggregator\.global_blocks\.(\d+)\.(.*)", r"decoder.{2*n+1}.\2"),
 )
 TO_DA3: Renamer = (
-    (r"aggregator\.patch_embed\.(patch_embed\..*|cls_token|pos_embed|blocks\..*)", r"model.backbone.pretrained.\1"),
+    (
+        r"aggregator\.patch_embed\.(patch_embed\..*|cls_token|pos_embed|blocks\..*)",
+        r"model.backbone.pretrained.\1",
+    ),
     (r"aggregator\.frame_blocks\.(\d+)\.(.*)", r"model.backbone.pretrained.blocks.{2*n+a}.\2"),
     (r"aggregator\.global_blocks\.(\d+)\.(.*)", r"model.backbone.pretrained.blocks.{2*n+1+a}.\2"),
     (r"depth_head\.(.*)", r"model.head.\1"),
@@ -45,7 +48,9 @@ def renamed(name: str, rules: Renamer, first_pair: int) -> str | None:
     return None
 
 
-def start_from(model: nn.Module, source: str, state: dict[str, Tensor], images: Tensor | None = None) -> int:
+def start_from(
+    model: nn.Module, source: str, state: dict[str, Tensor], images: Tensor | None = None
+) -> int:
     """Load what fits of the weights ``state`` of ``source`` (vggt or dust3r) into ``model``; how many tensors it was.
 
     With example ``images`` [B, S, 3, H, W], the encoder of a Depth-Anything-3 is scaled to its trunk.
@@ -58,10 +63,14 @@ def start_from(model: nn.Module, source: str, state: dict[str, Tensor], images: 
     elif source == "vggt" and name == "dust3r":
         fitting = pair_network_from_vggt(state)
     elif source == "vggt":
-        fitting = trunk_from_vggt(name, state, getattr(getattr(model, "trunk", None), "alt_start", 0))
+        fitting = trunk_from_vggt(
+            name, state, getattr(getattr(model, "trunk", None), "alt_start", 0)
+        )
     else:
         fitting = {}
-    taken = {k: v.to(own[k].dtype) for k, v in fitting.items() if k in own and own[k].shape == v.shape}
+    taken = {
+        k: v.to(own[k].dtype) for k, v in fitting.items() if k in own and own[k].shape == v.shape
+    }
     if not taken:
         raise Bench3RError(f"nothing of the weights of {source} fits a {name}")
     model.load_state_dict({**own, **taken})
@@ -73,8 +82,13 @@ def start_from(model: nn.Module, source: str, state: dict[str, Tensor], images: 
 def trunk_from_vggt(name: str, state: dict[str, Tensor], first_pair: int) -> dict[str, Tensor]:
     """VGGT's tensors under the names of the backbone ``name``, whose trunk starts at block ``first_pair``."""
     rules = {"pi3": TO_PI3, "depth_anything_3": TO_DA3}.get(name, ())
-    taken = {t: value for source, value in state.items() if (t := renamed(source, rules, first_pair))}
-    camera, registers = state["aggregator.camera_token"][:, 1:], state["aggregator.register_token"][:, 1:]
+    taken = {
+        t: value for source, value in state.items() if (t := renamed(source, rules, first_pair))
+    }
+    camera, registers = (
+        state["aggregator.camera_token"][:, 1:],
+        state["aggregator.register_token"][:, 1:],
+    )
     taken["register_token"] = torch.cat([camera, registers], 2)
     taken["model.backbone.pretrained.camera_token"] = state["aggregator.camera_token"].squeeze(2)
     return taken
@@ -107,7 +121,9 @@ def pair_network_from_vggt(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     out: dict[str, Tensor] = {}
     state = {k: v.float() for k, v in state.items()}
-    kernel, bias = (state[f"aggregator.patch_embed.patch_embed.proj.{n}"] for n in ("weight", "bias"))
+    kernel, bias = (
+        state[f"aggregator.patch_embed.patch_embed.proj.{n}"] for n in ("weight", "bias")
+    )
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGE_MEAN, IMAGE_STD))
     out["patch_embed.proj.weight"] = kernel / (2 * std)  # of 2 x - 1 in place of (x - mean) / std
     out["patch_embed.proj.bias"] = bias + (kernel * (0.5 - mean) / std).sum((1, 2, 3))
@@ -117,12 +133,36 @@ def pair_network_from_vggt(state: dict[str, Tensor]) -> dict[str, Tensor]:
     )
     for n in range(encoder):
         source = f"aggregator.patch_embed.blocks.{n}"
-        out |= _folded(state, source, "attn", f"enc_blocks.{n}.attn", f"{source}.norm1", f"enc_blocks.{n}.norm1", "ls1")
-        out |= _folded(state, source, "mlp", f"enc_blocks.{n}.mlp", f"{source}.norm2", f"enc_blocks.{n}.norm2", "ls2")
+        out |= _folded(
+            state,
+            source,
+            "attn",
+            f"enc_blocks.{n}.attn",
+            f"{source}.norm1",
+            f"enc_blocks.{n}.norm1",
+            "ls1",
+        )
+        out |= _folded(
+            state,
+            source,
+            "mlp",
+            f"enc_blocks.{n}.mlp",
+            f"{source}.norm2",
+            f"enc_blocks.{n}.norm2",
+            "ls2",
+        )
     for n, decoder in itertools.product(range(pairs), ("dec_blocks", "dec_blocks2")):
-        frame, whole, target = f"aggregator.frame_blocks.{n}", f"aggregator.global_blocks.{n}", f"{decoder}.{n}"
-        out |= _folded(state, frame, "attn", f"{target}.attn", f"{frame}.norm1", f"{target}.norm1", "ls1")
-        out |= _folded(state, whole, "mlp", f"{target}.mlp", f"{whole}.norm2", f"{target}.norm3", "ls2")
+        frame, whole, target = (
+            f"aggregator.frame_blocks.{n}",
+            f"aggregator.global_blocks.{n}",
+            f"{decoder}.{n}",
+        )
+        out |= _folded(
+            state, frame, "attn", f"{target}.attn", f"{frame}.norm1", f"{target}.norm1", "ls1"
+        )
+        out |= _folded(
+            state, whole, "mlp", f"{target}.mlp", f"{whole}.norm2", f"{target}.norm3", "ls2"
+        )
         cross = _folded(state, whole, "attn", "", f"{whole}.norm1", f"{target}.norm2", "ls1")
         for kind in ("weight", "bias"):
             for letter, part in zip("qkv", cross.pop(f".qkv.{kind}").chunk(3), strict=True):
@@ -140,7 +180,13 @@ def pair_network_from_vggt(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _folded(
-    state: dict[str, Tensor], block: str, branch: str, target: str, norm: str, target_norm: str, scale: str
+    state: dict[str, Tensor],
+    block: str,
+    branch: str,
+    target: str,
+    norm: str,
+    target_norm: str,
+    scale: str,
 ) -> dict[str, Tensor]:
     """One branch of a VGGT block with its norm, its gain folded into the last layer and its query/key norms into qkv."""
     out = {f"{target_norm}.{kind}": state[f"{norm}.{kind}"] for kind in ("weight", "bias")}
@@ -156,7 +202,15 @@ def _folded(
         for part, letter in enumerate("qk"):
             rows = slice(part * dim, (part + 1) * dim)
             weight = out[f"{target}.qkv.weight"][rows]
-            size = (weight * typical).norm(dim=1).view(-1, head).square().mean(1).sqrt().repeat_interleave(head)
+            size = (
+                (weight * typical)
+                .norm(dim=1)
+                .view(-1, head)
+                .square()
+                .mean(1)
+                .sqrt()
+                .repeat_interleave(head)
+            )
             norms = state[f"{block}.attn.{letter}_norm.weight"].repeat(dim // head) / size
             out[f"{target}.qkv.weight"][rows] = weight * norms[:, None]
             out[f"{target}.qkv.bias"][rows] *= norms

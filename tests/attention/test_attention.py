@@ -56,11 +56,13 @@ def test_core_operations_equal_the_official_code(case):
 
 
 NEUTRAL = {
-    "spark3r": {"query_factor": 1, "kv_factor": 1, "layers": "fixed"}, "spark3r symmetric": {"symmetric": 1},
-    "fastvggt": {"ratio": 0.0, "protect": 0.0}, "avggt": {"early": 0, "last": 4},
+    "spark3r": {"query_factor": 1, "kv_factor": 1, "layers": "fixed"},
+    "spark3r symmetric": {"symmetric": 1},
+    "fastvggt": {"ratio": 0.0, "protect": 0.0},
+    "avggt": {"early": 0, "last": 4},
     "block_sparse": {"cdf": None, "sparse_ratio": 0.0, "q_block": 32, "k_block": 16},
     "vgg_t3": {"layers": 0},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
@@ -86,13 +88,18 @@ def test_lite3r_keeping_everything_with_a_zero_projection_is_dense(tiny, level):
 @pytest.mark.parametrize("factor", [1, 2, 3, 7])
 def test_merging_then_unmerging_restores_order(factor):
     x = torch.randn(50, 8)
-    groups, alone = [torch.arange(5, 25), torch.arange(25, 48)], torch.tensor([0, 1, 2, 3, 4, 48, 49])
+    groups, alone = (
+        [torch.arange(5, 25), torch.arange(25, 48)],
+        torch.tensor([0, 1, 2, 3, 4, 48, 49]),
+    )
     plan = strided_plan(x, groups, alone, factor)
     assert plan.merged_length == 7 + -(-20 // factor) + -(-23 // factor)
     back = plan.unmerge(plan.merge(x[None]))[0]
     torch.testing.assert_close(back[alone], x[alone])
     same = (plan.read[:, None] == plan.read).float()
-    torch.testing.assert_close(back, same @ x / same.sum(1, keepdim=True))  # every token reads the mean of its group
+    torch.testing.assert_close(
+        back, same @ x / same.sum(1, keepdim=True)
+    )  # every token reads the mean of its group
     if factor == 1:
         torch.testing.assert_close(back, x)
 
@@ -107,7 +114,9 @@ def test_protected_tokens_of_a_bipartite_plan_read_themselves():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler")
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler"
+)
 def test_flex_attention_equals_the_gathered_blocks():
     """The path that GPUs take, compiled for the CPU: last blocks shorter than the others, map as data."""
     q, k, v = torch.randn(1, 2, 70, 32), torch.randn(1, 2, 50, 32), torch.randn(1, 2, 50, 32)
@@ -116,7 +125,9 @@ def test_flex_attention_equals_the_gathered_blocks():
         keep[..., 0] = True
         with torch.no_grad():
             found = flex_attention(q, k, v, keep, 16, 16, kept_pairs(keep, 50, 16, 16)[1])
-            torch.testing.assert_close(found, _gathered(q, k, v, keep, 16, 16), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(
+                found, _gathered(q, k, v, keep, 16, 16), rtol=1e-4, atol=1e-5
+            )
 
 
 class Counted:
@@ -137,7 +148,9 @@ class Wrapped(nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler")
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler"
+)
 def test_flex_attention_is_counted_like_the_gathered_blocks():
     keep = torch.rand(1, 2, 5, 4) < 0.5
     keep[..., 0] = True
@@ -146,7 +159,9 @@ def test_flex_attention_is_counted_like_the_gathered_blocks():
     class Flex(nn.Module):
         def forward(self, x):
             k = x[:, :, :50]
-            return Counted(torch.ops.bench3r.flex_attention(x, k, k, keep.to(x.device), 16, 16, pairs))
+            return Counted(
+                torch.ops.bench3r.flex_attention(x, k, k, keep.to(x.device), 16, 16, pairs)
+            )
 
     class Gathered(nn.Module):
         def forward(self, x):
@@ -156,7 +171,9 @@ def test_flex_attention_is_counted_like_the_gathered_blocks():
     expected = flops.count(Gathered(), x).macs
     assert expected == pairs * 64 > 0
     assert flops.count(Flex(), x).macs == expected
-    assert flops.count_torch(Flex(), x.to("meta")) == expected  # torch's counter cannot stand beside its compiler
+    assert (
+        flops.count_torch(Flex(), x.to("meta")) == expected
+    )  # torch's counter cannot stand beside its compiler
 
 
 def test_fp8_products_equal_their_emulation_and_are_counted_alike():
@@ -167,9 +184,13 @@ def test_fp8_products_equal_their_emulation_and_are_counted_alike():
     assert multiplied.products
     assert not StoredLinear(nn.Linear(32, 9), torch.float8_e4m3fn, True, True).products
     with torch.no_grad():
-        torch.testing.assert_close(multiplied(x), emulated(x), rtol=2e-2, atol=2e-2)  # sums come back in bf16
+        torch.testing.assert_close(
+            multiplied(x), emulated(x), rtol=2e-2, atol=2e-2
+        )  # sums come back in bf16
         assert (emulated(x) - linear(x)).abs().max() < 0.1
-        counts = [flops.count(nn.Sequential(m, Wrapped()), x).macs for m in (linear, emulated, multiplied)]
+        counts = [
+            flops.count(nn.Sequential(m, Wrapped()), x).macs for m in (linear, emulated, multiplied)
+        ]
         assert counts == [5 * 32 * 48] * 3
         assert flops.count_torch(nn.Sequential(multiplied, Wrapped()), x) == counts[0]
 
@@ -180,7 +201,9 @@ def test_block_sparse_attention_equals_masked_attention():
     keep[..., 0] = True
     mask = keep.repeat_interleave(16, 2)[:, :, :70].repeat_interleave(8, 3)[..., :45]
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    torch.testing.assert_close(block_sparse_attention(q, k, v, keep, 16, 8), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        block_sparse_attention(q, k, v, keep, 16, 8), expected, rtol=1e-5, atol=1e-5
+    )
     with pytest.raises(ValueError, match="keeps no key block"):
         block_sparse_attention(q, k, v, torch.zeros_like(keep), 16, 8)
     with pytest.raises(ValueError, match=r"the block map is \(2, 3, 5, 6\), expected"):
@@ -207,7 +230,9 @@ def test_attention_over_parts_of_the_keys_adds_up():
     whole = F.scaled_dot_product_attention(q, k, v)
     for grad in (False, True):
         with torch.set_grad_enabled(grad):
-            parts = [attention_with_lse(q, k[:, :, s], v[:, :, s]) for s in (slice(0, 7), slice(7, 20))]
+            parts = [
+                attention_with_lse(q, k[:, :, s], v[:, :, s]) for s in (slice(0, 7), slice(7, 20))
+            ]
         out, lse = combine(*parts)
         torch.testing.assert_close(out, whole, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(lse, ((q @ k.mT) * 8**-0.5).logsumexp(-1), rtol=1e-5, atol=1e-5)
@@ -224,7 +249,11 @@ def test_avggt_equals_one_softmax_with_mean_and_diagonal():
     gone = ~keep
     scores = torch.cat([q @ k.mT, q @ k[:, :, gone].mean(2, keepdim=True).mT], -1) * 8**-0.5
     allowed = torch.cat(
-        [keep.expand(78, 78) | (torch.eye(78, dtype=torch.bool) & gone), torch.ones(78, 1, dtype=torch.bool)], 1
+        [
+            keep.expand(78, 78) | (torch.eye(78, dtype=torch.bool) & gone),
+            torch.ones(78, 1, dtype=torch.bool),
+        ],
+        1,
     )
     weights = scores.masked_fill(~allowed, -torch.inf).softmax(-1)
     expected = weights @ torch.cat([v, v[:, :, gone].mean(2, keepdim=True)], 2)
@@ -291,7 +320,9 @@ def test_spark3r_reduces_what_it_says(tiny):
     for q, kv in ((1, 1), (1, 4), (2, 1)):
         model = changed(tiny, "spark3r", query_factor=q, kv_factor=kv, layers="fixed")
         counted = flops.count(model, images)
-        attention = sum(v for k, v in counted.by_module.items() if k.endswith("attn.core") and "global" in k)
+        attention = sum(
+            v for k, v in counted.by_module.items() if k.endswith("attn.core") and "global" in k
+        )
         cost[q, kv] = attention
     tokens, width = 8 * 113, 2 * 96
     assert cost[1, 1] == 4 * tokens * tokens * width
@@ -307,7 +338,14 @@ def test_published_schedule_of_spark3r():
     assert [options.query(s) for s in (100, 101, 300, 301, 501)] == [1, 2, 2, 3, 4]
     assert [options.key_value(s, True) for s in (100, 101, 300, 1000)] == [1, 3, 8, 25]
     assert [options.key_value(s, False) for s in (100, 1000)] == [3, 75]
-    assert [i for i, s in enumerate(module("spark3r").published_sensitive("vggt", 24)) if s] == [11, 12, 13, 14, 15, 16]
+    assert [i for i, s in enumerate(module("spark3r").published_sensitive("vggt", 24)) if s] == [
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+    ]
 
 
 def test_the_memory_can_be_frozen_and_asked(tiny):
@@ -324,7 +362,9 @@ def test_the_memory_can_be_frozen_and_asked(tiny):
         again, _ = model.run_trunk(images)  # the same images through the frozen memory
         found = m.localise(model, images[:, :1], images[:, 2:])
     torch.testing.assert_close(again.taps[3], stored.taps[3], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found.taps[3], stored.taps[3][:, 2:], rtol=1e-4, atol=1e-4)  # each view is asked alone
+    torch.testing.assert_close(
+        found.taps[3], stored.taps[3][:, 2:], rtol=1e-4, atol=1e-4
+    )  # each view is asked alone
 
 
 def test_fp8_storage_keeps_values_and_a_quarter_of_the_bytes():
@@ -343,7 +383,7 @@ BAD = {
     "keep ratio 0": ("lite3r", {"keep_ratio": 0.0}, "keep_ratio"),
     "unknown factor": ("avggt", {"factor": 5}, "factor"),
     "no steps": ("vgg_t3", {"steps": 0}, "steps"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -369,7 +409,10 @@ def test_a_schedule_that_leaves_tokens_out_is_refused(tiny):
 
 def test_a_group_larger_than_the_scene_is_an_error(tiny):
     model = changed(tiny, "spark3r", group=9, query_factor=2)
-    with torch.inference_mode(), pytest.raises(ValueError, match="group is 9 views, but the scene has only 4"):
+    with (
+        torch.inference_mode(),
+        pytest.raises(ValueError, match="group is 9 views, but the scene has only 4"),
+    ):
         model(torch.rand(1, 4, 3, 72, 96))
 
 

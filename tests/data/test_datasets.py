@@ -76,7 +76,9 @@ def test_written_scenes_read_back_exactly(roots, name):
             truth = unit * views.depth[i][step // 2 :: step, step // 2 :: step]
             np.testing.assert_allclose(frame.depth, truth, atol=1e-3 * unit)
         scale = np.diag([1 / step, 1 / step, 1])
-        np.testing.assert_allclose(frame.intrinsics[:2, :2], (scale @ views.intrinsics[i])[:2, :2], rtol=1e-6)
+        np.testing.assert_allclose(
+            frame.intrinsics[:2, :2], (scale @ views.intrinsics[i])[:2, :2], rtol=1e-6
+        )
     assert not cls.has_depth or reprojection.check(frames, name).median < 0.01
 
 
@@ -88,9 +90,13 @@ def test_blendedmvs_ignores_masked_twins_and_reads_both_camera_tails(tmp_path):
     cam = folder / "cams" / "00000001_cam.txt"
     before = cls(tmp_path).read("0" * 24, "00000001")
     cam.write_text(cam.read_text().rsplit(" ", 2)[0] + "\n")  # two numbers at the end, as in MVSNet
-    np.testing.assert_array_equal(cls(tmp_path).read("0" * 24, "00000001").intrinsics, before.intrinsics)
+    np.testing.assert_array_equal(
+        cls(tmp_path).read("0" * 24, "00000001").intrinsics, before.intrinsics
+    )
     write_pfm(folder / "rendered_depth_maps" / "00000001.pfm", np.zeros((120, 160), np.float32))
-    assert not cls(tmp_path).read("0" * 24, "00000001").depth.any()  # an empty depth map is data, not damage
+    assert (
+        not cls(tmp_path).read("0" * 24, "00000001").depth.any()
+    )  # an empty depth map is data, not damage
     path = folder / "rendered_depth_maps" / "00000002.pfm"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(Bench3RError, match=r"00000002\.pfm: 76792 bytes of pixels, expected 76800"):
@@ -103,7 +109,9 @@ def test_dtu64_finds_cameras_by_number(tmp_path):
         cls.write_procedural(tmp_path, cls.procedural_scene_name(i), i, 5 + i, 3)
     dataset = cls(tmp_path)
     assert dataset.frames("scan902") == ["000003", "000004", "000005"]
-    (tmp_path / "scan902" / "image" / "000003.png").rename(tmp_path / "scan902" / "image" / "00000003.png")
+    (tmp_path / "scan902" / "image" / "000003.png").rename(
+        tmp_path / "scan902" / "image" / "00000003.png"
+    )
     assert np.isfinite(dataset.read("scan902", "00000003").c2w).all()
     scene = load_scene(dataset, "scan902", ["00000003", "000004"], 96, 8)
     assert scene.depth is None
@@ -118,7 +126,9 @@ def test_seven_scenes_reads_the_official_layout(seven):
     assert reprojection.check(frames, "7").median < 0.01
 
 
-@pytest.mark.skipif(not Path("../shared/data/7scenes").is_dir(), reason="the real frames are not here")
+@pytest.mark.skipif(
+    not Path("../shared/data/7scenes").is_dir(), reason="the real frames are not here"
+)
 def test_seven_scenes_real_frames_pass_the_gate():
     dataset = DATASETS.get("seven_scenes")(Path("../shared/data/7scenes"))
     (scene,) = dataset.scenes()
@@ -134,25 +144,45 @@ def test_scannet_drops_lost_poses_and_sorts_by_number(roots, tmp_path):
     (scene,) = (p.name for p in root.iterdir() if p.name.startswith("scene"))
     for old, new in (("1", "10"), ("2", "9")):
         for folder, suffix in (("color", "jpg"), ("depth", "png"), ("pose", "txt")):
-            (root / scene / folder / f"{old}.{suffix}").rename(root / scene / folder / f"{new}.{suffix}")
+            (root / scene / folder / f"{old}.{suffix}").rename(
+                root / scene / folder / f"{new}.{suffix}"
+            )
     (root / scene / "pose" / "11.txt").write_text("\n".join(["-inf -inf -inf -inf"] * 4))
     assert DATASETS.get("scannet")(root).frames(scene) == ["0", "9", "10"]
 
 
 BREAKS = {
     "image missing": (lambda s: (s / "color/1.jpg").unlink(), r"color/1\.jpg: image is missing"),
-    "image cut": (lambda s: (s / "color/1.jpg").write_bytes(b"\xff\xd8\xff\xe0cut"), r"color/1\.jpg: unreadable"),
-    "depth missing": (lambda s: (s / "depth/1.png").unlink(), r"depth/1\.png: depth map is missing"),
-    "depth 8 bit": (lambda s: Image.new("L", (160, 120)).save(s / "depth/1.png"), r"depth/1\.png: expected a 16-bit"),
-    "pose text": (lambda s: (s / "pose/1.txt").write_text("one two"), r"pose/1\.txt: expected numbers"),
+    "image cut": (
+        lambda s: (s / "color/1.jpg").write_bytes(b"\xff\xd8\xff\xe0cut"),
+        r"color/1\.jpg: unreadable",
+    ),
+    "depth missing": (
+        lambda s: (s / "depth/1.png").unlink(),
+        r"depth/1\.png: depth map is missing",
+    ),
+    "depth 8 bit": (
+        lambda s: Image.new("L", (160, 120)).save(s / "depth/1.png"),
+        r"depth/1\.png: expected a 16-bit",
+    ),
+    "pose text": (
+        lambda s: (s / "pose/1.txt").write_text("one two"),
+        r"pose/1\.txt: expected numbers",
+    ),
     "pose short": (lambda s: (s / "pose/1.txt").write_text("1 0 0"), r"pose/1\.txt: expected 4x4"),
-    "pose sheared": (lambda s: np.savetxt(s / "pose/1.txt", np.diag([1, 2, 1, 1])), r"pose/1\.txt: the pose is not a rigid"),
-    "intrinsics": (lambda s: (s / "intrinsic/intrinsic_depth.txt").unlink(), r"intrinsic_depth\.txt: file is missing"),
+    "pose sheared": (
+        lambda s: np.savetxt(s / "pose/1.txt", np.diag([1, 2, 1, 1])),
+        r"pose/1\.txt: the pose is not a rigid",
+    ),
+    "intrinsics": (
+        lambda s: (s / "intrinsic/intrinsic_depth.txt").unlink(),
+        r"intrinsic_depth\.txt: file is missing",
+    ),
     "extrinsics": (
         lambda s: np.savetxt(s / "intrinsic/extrinsic_color.txt", np.diag([1, 1, 1, 2])),
         r"extrinsic_color\.txt: expected the identity",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BREAKS)
@@ -175,17 +205,28 @@ def test_missing_root_says_how_to_get_the_data(tmp_path):
 
 WRONG = {
     "inverted": (lambda f: Frame(f.image, f.intrinsics, np.linalg.inv(f.c2w), f.depth), "inverted"),
-    "opengl": (lambda f: Frame(f.image, f.intrinsics, f.c2w @ np.diag([1.0, -1, -1, 1]), f.depth), "OpenGL"),
-    "millimetres": (lambda f: Frame(f.image, f.intrinsics, f.c2w, f.depth * 1000), "1000 times too large"),
-    "focal": (lambda f: Frame(f.image, np.diag([3.0, 3, 1]) @ f.intrinsics, f.c2w, f.depth), "no common convention"),
-}  # fmt: skip
+    "opengl": (
+        lambda f: Frame(f.image, f.intrinsics, f.c2w @ np.diag([1.0, -1, -1, 1]), f.depth),
+        "OpenGL",
+    ),
+    "millimetres": (
+        lambda f: Frame(f.image, f.intrinsics, f.c2w, f.depth * 1000),
+        "1000 times too large",
+    ),
+    "focal": (
+        lambda f: Frame(f.image, np.diag([3.0, 3, 1]) @ f.intrinsics, f.c2w, f.depth),
+        "no common convention",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("style", ["room", "outdoor"])
 def test_the_gate_names_the_convention_mistake(case, style):
     views = make_scene(style, 8, 6, (60, 80), samples=1)[1]
-    frames = [Frame(*v) for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)]
+    frames = [
+        Frame(*v) for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)
+    ]
     spoil, message = WRONG[case]
     with pytest.raises(Bench3RError, match=message):
         reprojection.check([spoil(f) for f in frames], "scene")
@@ -210,27 +251,43 @@ def test_resizing_keeps_rays(rng):
     )
     small = resize_frame(frame, (72, 96))
     assert small.image.shape == (72, 96, 3)
-    for x, y in ((0, 0), (95, 71), (40, 20)):  # the centre of an output pixel looks where it looked before
+    for x, y in (
+        (0, 0),
+        (95, 71),
+        (40, 20),
+    ):  # the centre of an output pixel looks where it looked before
         ray = np.linalg.solve(small.intrinsics, [x, y, 1])
         source = frame.intrinsics @ ray
-        np.testing.assert_allclose(source[:2], [(x + 0.5) * 160 / 96 - 0.5, (y + 0.5) * 120 / 72 - 0.5], atol=1e-9)
+        np.testing.assert_allclose(
+            source[:2], [(x + 0.5) * 160 / 96 - 0.5, (y + 0.5) * 120 / 72 - 0.5], atol=1e-9
+        )
     assert target_size(480, 640, 518, 14) == (392, 518)
-    tall = resize_frame(Frame(np.zeros((200, 100, 3), np.uint8), frame.intrinsics, np.eye(4)), target_size(200, 100, 96, 8))
+    tall = resize_frame(
+        Frame(np.zeros((200, 100, 3), np.uint8), frame.intrinsics, np.eye(4)),
+        target_size(200, 100, 96, 8),
+    )
     assert tall.image.shape == (96, 96, 3)
 
 
 def test_the_published_intrinsics_treatment_is_an_option(roots):
     """Pi3 scales both axes by the larger factor: 640 x 480 becomes 518 x 392, and the focal length across is 0.9 % long."""
     frame = Frame(np.zeros((480, 640, 3), np.uint8), np.diag([500.0, 500, 1]), np.eye(4))
-    exact, published = (resize_frame(frame, target_size(480, 640, 518, 14), how).intrinsics for how in ("exact", "pi3"))
+    exact, published = (
+        resize_frame(frame, target_size(480, 640, 518, 14), how).intrinsics
+        for how in ("exact", "pi3")
+    )
     assert exact[0, 0] == pytest.approx(500 * 518 / 640)
     assert published[0, 0] / exact[0, 0] == pytest.approx(392 / 480 * 640 / 518)
     assert published[1, 1] == exact[1, 1]
     cls = DATASETS.get("dtu")
     (scene,) = cls(roots["dtu"]).scenes()
-    wide, narrow = (load_scene(cls(roots["dtu"], how), scene, ["00000000"], 100, 8) for how in ("exact", "pi3"))
+    wide, narrow = (
+        load_scene(cls(roots["dtu"], how), scene, ["00000000"], 100, 8) for how in ("exact", "pi3")
+    )
     assert wide.images.shape == narrow.images.shape == (1, 72, 100, 3)
-    assert narrow.intrinsics[0, 1, 1] / wide.intrinsics[0, 1, 1] == pytest.approx((100 / 160) / (72 / 120))
+    assert narrow.intrinsics[0, 1, 1] / wide.intrinsics[0, 1, 1] == pytest.approx(
+        (100 / 160) / (72 / 120)
+    )
 
 
 def test_a_whole_root_is_validated(roots, tmp_path):
@@ -267,7 +324,11 @@ def test_a_whole_root_is_validated(roots, tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1, done.stderr
-    for text in ("color/1.jpg: unreadable image", "pose/2.txt: the pose is not a rigid", "scanned surface is missing"):
+    for text in (
+        "color/1.jpg: unreadable image",
+        "pose/2.txt: the pose is not a rigid",
+        "scanned surface is missing",
+    ):
         assert text in done.stdout
     report = json.loads(out.read_text())
     assert report["broken"] == ["scene9999_00"]
@@ -289,8 +350,9 @@ def test_frame_lists_are_what_they_were(name):
 def test_frame_lists_choose_scenes_and_frames():
     wanted = load_list("pi3_7scenes_kf200")
     assert scene_names(wanted, ["chess/seq-01", "chess/seq-03", "office/seq-09"]) == {
-        "chess/seq-03": "chess/seq-03", "office/seq-09": "office/seq-09"
-    }  # fmt: skip
+        "chess/seq-03": "chess/seq-03",
+        "office/seq-09": "office/seq-09",
+    }
     frames = [f"frame-{n:06d}" for n in range(1000)]
     assert chosen_frames(wanted, "chess/seq-03", frames, 0)[:2] == ["frame-000000", "frame-000200"]
     with pytest.raises(Bench3RError, match="has no frame 200"):
@@ -301,6 +363,8 @@ def test_frame_lists_choose_scenes_and_frames():
     sequence = next(iter(poses.lists))
     assert scene_names(poses, [f"apple/{sequence}"]) == {sequence: f"apple/{sequence}"}
     places = [str(n) for n in range(1000)]
-    assert chosen_frames(poses, sequence, places, 0) == [str(n) for n in poses.lists[sequence]]  # in their own order
+    assert chosen_frames(poses, sequence, places, 0) == [
+        str(n) for n in poses.lists[sequence]
+    ]  # in their own order
     official = load_list("fastvggt_scannet_50")
     assert chosen_frames(official, "scene0000_00", places[:237], 100)[:3] == ["0", "1", "3"]

@@ -11,7 +11,13 @@ from bench3r.data import reprojection
 from bench3r.data.procedural.render import make_scene
 from bench3r.data.procedural.seeds import TEST_SEEDS, TRAIN_SEEDS, VALIDATION_SEEDS
 from bench3r.data.procedural.world import STYLES
-from bench3r.training.samples import BatchStream, ProceduralSource, make_batch, make_tracks, pick_views
+from bench3r.training.samples import (
+    BatchStream,
+    ProceduralSource,
+    make_batch,
+    make_tracks,
+    pick_views,
+)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -22,7 +28,9 @@ def test_scenes_are_deterministic_and_pass_the_gate(style):
     np.testing.assert_array_equal(views.images, again.images)
     np.testing.assert_array_equal(views.depth, again.depth)
     assert not np.array_equal(views.images, other.images)
-    frames = [Frame(*v) for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)]
+    frames = [
+        Frame(*v) for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)
+    ]
     result = reprojection.check(frames, style)
     assert result.median is not None
     assert result.median < 0.01
@@ -34,7 +42,9 @@ def test_depth_is_the_distance_along_z_of_the_mesh():
     rows, columns = np.nonzero(views.depth[0] > 0)
     pick = np.random.default_rng(0).choice(len(rows), 50)
     z = views.depth[0][rows[pick], columns[pick]].astype(np.float64)
-    camera = np.linalg.solve(views.intrinsics[0], np.stack([columns[pick], rows[pick], np.ones(50)]) * z)
+    camera = np.linalg.solve(
+        views.intrinsics[0], np.stack([columns[pick], rows[pick], np.ones(50)]) * z
+    )
     points = (views.c2w[0][:3, :3] @ camera).T + views.c2w[0][:3, 3]
     nearest = np.min([np.abs(distances(mesh, points)) for mesh in world.meshes], axis=0)
     assert nearest.max() < 1e-3
@@ -46,7 +56,9 @@ def distances(mesh, points):
 
     out = np.full(len(points), np.inf)
     for i, p in enumerate(points):
-        closest = trimesh.triangles.closest_point(mesh.triangles, np.repeat(p[None], len(mesh.triangles), 0))
+        closest = trimesh.triangles.closest_point(
+            mesh.triangles, np.repeat(p[None], len(mesh.triangles), 0)
+        )
         out[i] = np.linalg.norm(closest - p, axis=1).min()
     return out
 
@@ -67,7 +79,9 @@ def flat_share_and_range(style: str) -> tuple[float, float]:
 
 
 def test_styles_differ_in_spatial_complexity():
-    (room_flat, room_range), (_, table_range), (out_flat, out_range) = map(flat_share_and_range, STYLES)
+    (room_flat, room_range), (_, table_range), (out_flat, out_range) = map(
+        flat_share_and_range, STYLES
+    )
     assert room_flat > 1.15 * out_flat  # walls against vegetation
     assert table_range < 0.8 * room_range < 0.8 * out_range
 
@@ -83,14 +97,18 @@ def test_batches_are_normalised_and_tracks_follow_surfaces(rng):
     valid = batch.depth > 0
     scale = (batch.points.norm(dim=-1) * valid).flatten(1).sum(1) / valid.flatten(1).sum(1)
     torch.testing.assert_close(scale, torch.ones(2), atol=1e-4, rtol=0)
-    torch.testing.assert_close(batch.extrinsics[:, 0], torch.eye(4)[:3].expand(2, 3, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        batch.extrinsics[:, 0], torch.eye(4)[:3].expand(2, 3, 4), atol=1e-5, rtol=0
+    )
     torch.testing.assert_close(batch.tracks[:, 0], batch.queries, atol=1e-3, rtol=0)
     assert batch.visible[:, 0].float().mean() > 0.99
     tracks, visible, _ = make_tracks(batch.depth, batch.extrinsics, batch.intrinsics, batch.queries)
     row, column = tracks[1, 2, :, 1].round().long(), tracks[1, 2, :, 0].round().long()
     seen = visible[1, 2]
     colour = batch.images[1, 2][:, row[seen], column[seen]]
-    start = batch.images[1, 0][:, batch.queries[1, seen, 1].long(), batch.queries[1, seen, 0].long()]
+    start = batch.images[1, 0][
+        :, batch.queries[1, seen, 1].long(), batch.queries[1, seen, 0].long()
+    ]
     assert (colour - start).abs().median() < 0.08  # a point keeps its colour between views
 
 

@@ -67,18 +67,28 @@ def test_published_treatment_leaves_tums_distortion_in(tmp_path):
         radial = 1 + k1 * r + k2 * r**2 + k3 * r**3
         u = k[0, 0] * (x * radial + 2 * p1 * x * y + p2 * (r + 2 * x**2)) + k[0, 2]
         v = k[1, 1] * (y * radial + p1 * (r + 2 * y**2) + 2 * p2 * x * y) + k[1, 2]
-        seen = [map_coordinates(b.image[..., c].astype(float), [[v], [u]], order=1)[0] for c in range(3)]
+        seen = [
+            map_coordinates(b.image[..., c].astype(float), [[v], [u]], order=1)[0] for c in range(3)
+        ]
         np.testing.assert_allclose(a.image[row, column], seen, atol=1)
 
 
-@pytest.mark.parametrize(("spoil", "says"), [
-    (lambda b: b"\x03\0\0\0" + b[4:], r"scene9000_00\.sens: no \.sens stream of version 4 \(starts with 3\)"),
-    (lambda b: b[:-2000], r"ends inside frame 5 of 6"), (lambda b: b[:40], "ends inside the header"), (lambda b: b"", "ends inside"),
-    (lambda b: b[:4] + b"\xff" * 8 + b[12:], "ends inside the sensor's name"),
-    (lambda b: b[:283] + b"\x07" + b[284:], "colour codec 7"),
-    (lambda b: b.replace(b"\xff\xd8\xff", b"\0\0\0"), "unreadable colour image of frame 0"),
-    (lambda b: b.replace(b"\x78\x9c", b"\0\0"), "unreadable depth of frame 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (
+            lambda b: b"\x03\0\0\0" + b[4:],
+            r"scene9000_00\.sens: no \.sens stream of version 4 \(starts with 3\)",
+        ),
+        (lambda b: b[:-2000], r"ends inside frame 5 of 6"),
+        (lambda b: b[:40], "ends inside the header"),
+        (lambda b: b"", "ends inside"),
+        (lambda b: b[:4] + b"\xff" * 8 + b[12:], "ends inside the sensor's name"),
+        (lambda b: b[:283] + b"\x07" + b[284:], "colour codec 7"),
+        (lambda b: b.replace(b"\xff\xd8\xff", b"\0\0\0"), "unreadable colour image of frame 0"),
+        (lambda b: b.replace(b"\x78\x9c", b"\0\0"), "unreadable depth of frame 0"),
+    ],
+)
 def test_a_damaged_stream_is_named(spoil, says, tmp_path):
     WRITERS["scannet stream"][1](tmp_path)
     path = tmp_path / "scene9000_00" / "scene9000_00.sens"
@@ -143,7 +153,13 @@ def scored_scene(dataset, scene, frames):
     w2c[:, :3, 3] *= 0.5
     conf = np.full(data.depth.shape, 5.0)
     return Scored(
-        data, 0.5 * data.depth.astype(float), w2c[:, :3], data.intrinsics, depth_conf=conf, dataset=dataset, patch=8
+        data,
+        0.5 * data.depth.astype(float),
+        w2c[:, :3],
+        data.intrinsics,
+        depth_conf=conf,
+        dataset=dataset,
+        patch=8,
     )
 
 
@@ -163,7 +179,9 @@ def test_scannet_is_scored_against_its_scan(tmp_path):
     assert 0 < official["chamfer_sum"] < 1
     (tmp_path / "scene9000_00" / "scene9000_00_vh_clean_2.ply").unlink()
     unscanned = scored_scene(dataset, "scene9000_00", dataset.frames("scene9000_00"))
-    assert "scanned surface is missing" in score(load_protocol("scannet50_sim3"), unscanned)[1]["ate"]
+    assert (
+        "scanned surface is missing" in score(load_protocol("scannet50_sim3"), unscanned)[1]["ate"]
+    )
     scored.depth_conf = None
     assert "keep.depth_conf" in score(load_protocol("scannet50_fastvggt"), scored)[1]["ate"]
 
@@ -187,13 +205,22 @@ def test_dtu_is_scored_where_it_was_observed(tmp_path):
         dataset.observation("scan901")
 
 
-@pytest.mark.parametrize("name", ["cut3r_pointmap", "spatialmor", "depth_video", "relpose_vggt", "relpose_da3"])
+@pytest.mark.parametrize(
+    "name", ["cut3r_pointmap", "spatialmor", "depth_video", "relpose_vggt", "relpose_da3"]
+)
 def test_a_perfect_prediction_scores_perfectly(name, tmp_path):
     dataset, _, _ = opened("megadepth", tmp_path)
-    found, missing = score(load_protocol(name), scored_scene(dataset, "9001/0", dataset.frames("9001/0")))
+    found, missing = score(
+        load_protocol(name), scored_scene(dataset, "9001/0", dataset.frames("9001/0"))
+    )
     assert not missing, missing
-    best = {"cut3r_pointmap": ("chamfer", 0), "spatialmor": ("f1", 1), "depth_video": ("scale_absrel", 0),
-            "relpose_vggt": ("auc5", 1), "relpose_da3": ("auc5", 1)}  # fmt: skip
+    best = {
+        "cut3r_pointmap": ("chamfer", 0),
+        "spatialmor": ("f1", 1),
+        "depth_video": ("scale_absrel", 0),
+        "relpose_vggt": ("auc5", 1),
+        "relpose_da3": ("auc5", 1),
+    }
     metric, value = best[name]
     assert found[metric] == pytest.approx(value, abs=2e-3)
 
@@ -228,27 +255,75 @@ def test_video_depth_is_bounded_and_clipped_as_published(tmp_path):
     found = score(load_protocol("depth_video"), scored)[0]
     assert found["valid"] == scored.full_depth[:, 1:].size  # the row at 75 m is out
     share = scored.full_depth[:, 1].size / found["valid"]
-    assert found["metric_absrel"] == pytest.approx(share / 69, rel=1e-6)  # 70 in place of 69, not 500
+    assert found["metric_absrel"] == pytest.approx(
+        share / 69, rel=1e-6
+    )  # 70 in place of 69, not 500
     (tmp_path / "other").mkdir()
     other, _, _ = opened("megadepth", tmp_path / "other")
-    assert scored_scene(other, "9001/0", other.frames("9001/0")).largest_depth == np.inf  # arbitrary units
+    assert (
+        scored_scene(other, "9001/0", other.frames("9001/0")).largest_depth == np.inf
+    )  # arbitrary units
     assert DATASETS.get("tum").largest_depth is None
 
 
 BROKEN = {  # a file of a format, what happens to it, and the error
-    "nrgbd": ("breakfast_room/poses.txt", lambda p: p.write_text("1 2 3"), r"poses\.txt: expected matrices of 4x4"),
-    "tum": ("rgbd_dataset_freiburg3_test/groundtruth.txt", lambda p: p.write_text("1 2 3\n"), r"groundtruth\.txt: row 1"),
-    "bonn": ("rgbd_bonn_test/groundtruth_110.txt", lambda p: p.write_text("1 0 0 0 0 0 0 9\n" * 6), "unit quaternion"),
-    "sintel": ("training/depth/alley_9/frame_0001.dpt", lambda p: p.write_bytes(p.read_bytes()[:-4]), "bytes of pixels"),
-    "co3dv2": ("apple_test.jgz", lambda p: p.write_bytes(b"no gzip"), r"apple_test\.jgz: unreadable annotations"),
-    "re10k": ("000c3ab189999a83/annotations.json", lambda p: p.write_text(json.dumps([{"filepath": 3}])), "frame 0: expected"),
-    "eth3d": ("courtyard/ground_truth_depth/dslr_images/DSC_0286.JPG", lambda p: p.write_bytes(b"12"), "2 bytes, expected"),
-    "megadepth": ("9001/0/0000.npy", lambda p: p.rename(p.with_suffix(".exr")), r"0000\.exr: unreadable depth map"),
-    "megadepth exr": ("9001/0/0000.exr", lambda p: p.unlink(), r"0000\.npy: depth map is missing, here and as \.exr"),
-    "kitti": ("image_gathered/2011_09_26_drive_9999_sync_02/0000000005.png", lambda p: p.write_bytes(b"x"), "unreadable image"),
-    "scannet processed": ("scene9000_00/cam/00000.npz", lambda p: np.savez(p, pose=np.eye(3)), "expected pose"),
+    "nrgbd": (
+        "breakfast_room/poses.txt",
+        lambda p: p.write_text("1 2 3"),
+        r"poses\.txt: expected matrices of 4x4",
+    ),
+    "tum": (
+        "rgbd_dataset_freiburg3_test/groundtruth.txt",
+        lambda p: p.write_text("1 2 3\n"),
+        r"groundtruth\.txt: row 1",
+    ),
+    "bonn": (
+        "rgbd_bonn_test/groundtruth_110.txt",
+        lambda p: p.write_text("1 0 0 0 0 0 0 9\n" * 6),
+        "unit quaternion",
+    ),
+    "sintel": (
+        "training/depth/alley_9/frame_0001.dpt",
+        lambda p: p.write_bytes(p.read_bytes()[:-4]),
+        "bytes of pixels",
+    ),
+    "co3dv2": (
+        "apple_test.jgz",
+        lambda p: p.write_bytes(b"no gzip"),
+        r"apple_test\.jgz: unreadable annotations",
+    ),
+    "re10k": (
+        "000c3ab189999a83/annotations.json",
+        lambda p: p.write_text(json.dumps([{"filepath": 3}])),
+        "frame 0: expected",
+    ),
+    "eth3d": (
+        "courtyard/ground_truth_depth/dslr_images/DSC_0286.JPG",
+        lambda p: p.write_bytes(b"12"),
+        "2 bytes, expected",
+    ),
+    "megadepth": (
+        "9001/0/0000.npy",
+        lambda p: p.rename(p.with_suffix(".exr")),
+        r"0000\.exr: unreadable depth map",
+    ),
+    "megadepth exr": (
+        "9001/0/0000.exr",
+        lambda p: p.unlink(),
+        r"0000\.npy: depth map is missing, here and as \.exr",
+    ),
+    "kitti": (
+        "image_gathered/2011_09_26_drive_9999_sync_02/0000000005.png",
+        lambda p: p.write_bytes(b"x"),
+        "unreadable image",
+    ),
+    "scannet processed": (
+        "scene9000_00/cam/00000.npz",
+        lambda p: np.savez(p, pose=np.eye(3)),
+        "expected pose",
+    ),
     "dtu evaluation": ("Cameras/00000000_cam.txt", lambda p: p.unlink(), r"00000000_cam\.txt"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -287,4 +362,7 @@ def test_sparse_points_of_mipnerf360(tmp_path):
     flat = Scored(data, np.ones_like(truth), w2c, data.intrinsics, dataset=dataset, patch=8)
     assert score(load_protocol("sparse_depth"), flat)[0]["absrel_median"] > metrics["absrel_median"]
     other = Scored(data, truth, w2c, data.intrinsics, patch=8)
-    assert all(m.startswith("not applicable") for m in score(load_protocol("sparse_depth"), other)[1].values())
+    assert all(
+        m.startswith("not applicable")
+        for m in score(load_protocol("sparse_depth"), other)[1].values()
+    )

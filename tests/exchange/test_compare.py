@@ -20,10 +20,13 @@ from bench3r.run.plan import make_plan
 from tests.helpers.in_process import run_all
 
 CONFIG = {
-    "name": "one", "methods": {"vggt": {}, "oracle": {}}, "frames": [3], "protocols": ["depth_median", "relpose_pi3"],
+    "name": "one",
+    "methods": {"vggt": {}, "oracle": {}},
+    "frames": [3],
+    "protocols": ["depth_median", "relpose_pi3"],
     "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 3}},
     "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,9 @@ def test_a_run_equals_itself_and_changes_are_found(finished):
     folder, _ = finished
     table = read_records(folder / "results" / "one")
     assert set(compare(table, table, ("a", "b")).raw["verdict"]) == {"same"}
-    worse = table.assign(value=table["value"].where(table["metric"] != "absrel", table["value"] * 2 + 0.1))
+    worse = table.assign(
+        value=table["value"].where(table["metric"] != "absrel", table["value"] * 2 + 0.1)
+    )
     found = compare(table, worse, ("a", "b"))
     changed = found.raw[found.raw["verdict"] != "same"]
     assert set(changed["metric"]) == {"absrel"}
@@ -58,10 +63,22 @@ def test_a_run_on_gpus_is_scored_without_one(finished, tmp_path):
     changed["config"]["device"] = "cuda"
     (tmp_path / "plan.json").write_text(json.dumps(changed))
     cell = next(c.id for c in plan.cells if c.method == "vggt")
-    asked = ["score", cell, "--plan", str(tmp_path / "plan.json"), "--out", str(tmp_path / "scores.jsonl"), "--threads", "2"]
+    asked = [
+        "score",
+        cell,
+        "--plan",
+        str(tmp_path / "plan.json"),
+        "--out",
+        str(tmp_path / "scores.jsonl"),
+        "--threads",
+        "2",
+    ]
     done = CliRunner().invoke(cli.app, asked)
     assert done.exit_code == 0, done.output
-    ours, theirs = (read_jsonl(p) for p in (tmp_path / "scores.jsonl", folder / f"results/one/score/{cell}.jsonl"))
+    ours, theirs = (
+        read_jsonl(p)
+        for p in (tmp_path / "scores.jsonl", folder / f"results/one/score/{cell}.jsonl")
+    )
     assert [r["metrics"] for r in ours] == [r["metrics"] for r in theirs]
 
 
@@ -78,7 +95,10 @@ def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):
     assert list(merged.shown["source"]) == ["ours", "ours", "theirs", "theirs"]
     vggt = merged.raw[merged.raw["label"] == "VGGT"].set_index("source")["depth_median/absrel/mean"]
     assert vggt["theirs"] == pytest.approx(vggt["ours"] + 0.2)
-    assert merged.shown.set_index(["method", "source"])["device"]["VGGT", "theirs"] == "another machine"
+    assert (
+        merged.shown.set_index(["method", "source"])["device"]["VGGT", "theirs"]
+        == "another machine"
+    )
     assert "s" in merged.shown["Time (s)"].iloc[0] or "[" in merged.shown["Time (s)"].iloc[0]
     assert merged.shown["Time (s)"].iloc[2] == "–"  # theirs came without profiles
     kept = pd.read_parquet(tmp_path / "merged" / "records.parquet")
@@ -90,7 +110,10 @@ def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):
 def test_other_rules_or_frames_are_not_merged(finished, tmp_path):
     folder, _ = finished
     table = read_records(folder / "results" / "one")
-    for name, changed in (("rules", table.assign(protocol_hash="x")), ("frames", table.assign(lists_sha256="x"))):
+    for name, changed in (
+        ("rules", table.assign(protocol_hash="x")),
+        ("frames", table.assign(lists_sha256="x")),
+    ):
         (tmp_path / name).mkdir()
         changed.to_parquet(tmp_path / name / "records.parquet")
     paths = [folder / "results" / "one", tmp_path / "rules", tmp_path / "frames"]
@@ -107,7 +130,9 @@ def test_other_rules_or_frames_are_not_merged(finished, tmp_path):
 def test_other_rules_and_other_frames_are_never_mixed(finished):
     folder, _ = finished
     table = read_records(folder / "results" / "one")
-    other = table.assign(protocol_hash=table["protocol_hash"].where(table["protocol"] != "depth_median", "another"))
+    other = table.assign(
+        protocol_hash=table["protocol_hash"].where(table["protocol"] != "depth_median", "another")
+    )
     found = compare(table, other, ("a", "b"))
     assert set(found.raw["protocol"]) == {"relpose_pi3"}
     assert "other scoring rules" in " ".join(found.notes)
@@ -130,7 +155,12 @@ def test_bundles_are_verified(finished, tmp_path):
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(forged, "w") as new:
         for name in old.namelist():
             data = old.read(name)
-            new.writestr(name, data.replace(b'"status": "ok"', b'"status": "OK"') if name.startswith("score/") else data)
+            new.writestr(
+                name,
+                data.replace(b'"status": "ok"', b'"status": "OK"')
+                if name.startswith("score/")
+                else data,
+            )
     with pytest.raises(Bench3RError, match="files are changed: score/"):
         read_records(forged)
     shutil.copy(path, forged)
@@ -143,10 +173,23 @@ def test_bundles_are_verified(finished, tmp_path):
         bundle.verify(tmp_path / "no.zip")
 
 
-@pytest.mark.parametrize(("metric", "lower"), [
-    ("chamfer_norm", True), ("acc_mean", True), ("rot_deg", True), ("scale_absrel", True), ("ate", True), ("auc30", False),
-    ("rra15", False), ("delta1", False), ("scaleshift_delta1", False), ("nc_mean", False), ("fscore_5cm", False), ("valid", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("metric", "lower"),
+    [
+        ("chamfer_norm", True),
+        ("acc_mean", True),
+        ("rot_deg", True),
+        ("scale_absrel", True),
+        ("ate", True),
+        ("auc30", False),
+        ("rra15", False),
+        ("delta1", False),
+        ("scaleshift_delta1", False),
+        ("nc_mean", False),
+        ("fscore_5cm", False),
+        ("valid", None),
+    ],
+)
 def test_which_way_is_better(metric, lower):
     assert lower_is_better(metric) is lower
 
@@ -154,14 +197,26 @@ def test_which_way_is_better(metric, lower):
 def test_fidelity_is_zero_for_what_changes_nothing(tmp_path, monkeypatch):
     """Spark3R without merging is its backbone; with merging it is near, a model skipping layers farther; no truth is used."""
     monkeypatch.chdir(tmp_path)
-    spark = [{"query_factor": 1, "kv_factor": 1, "layers": "fixed"}, {"query_factor": 4, "kv_factor": 4, "layers": "fixed"}]
-    raw = {**CONFIG, "name": "near", "methods": {"vggt": {}, "spark3r": spark, "oracle": {}}, "protocols": ["fidelity"]}
+    spark = [
+        {"query_factor": 1, "kv_factor": 1, "layers": "fixed"},
+        {"query_factor": 4, "kv_factor": 4, "layers": "fixed"},
+    ]
+    raw = {
+        **CONFIG,
+        "name": "near",
+        "methods": {"vggt": {}, "spark3r": spark, "oracle": {}},
+        "protocols": ["fidelity"],
+    }
     plan = make_plan(parse_config(raw, "near.yaml"))
     run_all(plan)
     rows = read_records(tmp_path / "results" / "near")
-    values = rows[rows["method"] == "spark3r"].assign(merged=lambda t: t["options"].str.contains('"query_factor": 4'))
+    values = rows[rows["method"] == "spark3r"].assign(
+        merged=lambda t: t["options"].str.contains('"query_factor": 4')
+    )
     mean = values.groupby(["merged", "metric"])["value"].mean()
-    assert mean[False, "depth_absrel"] < 1e-3  # of the half precision that predictions are stored in
+    assert (
+        mean[False, "depth_absrel"] < 1e-3
+    )  # of the half precision that predictions are stored in
     assert mean[False, "points"] < 1e-3
     assert mean[True, "points"] > 3 * mean[False, "points"]
     table = (tmp_path / "reports" / "near" / "tables" / "fidelity.md").read_text()

@@ -25,7 +25,12 @@ from tests.conftest import ROOT
 
 def smoke_plan(name: str, **changes: Any) -> Plan:
     """The plan of config/NAME.yaml with every cell, one scene each, two training steps, at the tiny scale."""
-    raw = {**read_config(ROOT / "config" / f"{name}.yaml"), "smoke": True, "scale": "tiny", "device": "cpu"}
+    raw = {
+        **read_config(ROOT / "config" / f"{name}.yaml"),
+        "smoke": True,
+        "scale": "tiny",
+        "device": "cpu",
+    }
     return make_plan(parse_config({**raw, **changes}, f"{name}.yaml"))
 
 
@@ -58,7 +63,9 @@ SPOILT = ("no value anywhere", "six of ten cells lost")
 def report_of_spoilt(plan: Plan, folder: Path, how: str, into: Path) -> str:
     """The report (``into``/reports/RUN/index.md) of the finished run in ``folder``, were its records as bad as ``how`` says."""
     run, rng = plan.config["name"], random.Random(0)
-    shutil.copytree(folder / "results", into / "results", ignore=shutil.ignore_patterns("predict", "score"))
+    shutil.copytree(
+        folder / "results", into / "results", ignore=shutil.ignore_patterns("predict", "score")
+    )
     file = into / paths.collected(run)
     table = pd.read_parquet(file)
     cells = sorted(table["cell"].unique())

@@ -18,7 +18,17 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "srun", "scancel", "scontrol", "sinfo")
+PROGRAMS = (
+    "slurmctld",
+    "slurmd",
+    "munged",
+    "sbatch",
+    "squeue",
+    "srun",
+    "scancel",
+    "scontrol",
+    "sinfo",
+)
 PACKAGES = ("slurm-wlm", "munge")
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
@@ -94,9 +104,15 @@ class Cluster:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         self._write()
-        self._run("munged", "--force", f"--key-file={key}", f"--socket={self.base}/munge.sock",
-                  f"--pid-file={self.base}/munged.pid", f"--log-file={self.base}/log/munged.log",
-                  f"--seed-file={self.base}/munge.seed")  # fmt: skip
+        self._run(
+            "munged",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={self.base}/munge.sock",
+            f"--pid-file={self.base}/munged.pid",
+            f"--log-file={self.base}/log/munged.log",
+            f"--seed-file={self.base}/munge.seed",
+        )
         self._run("slurmctld", "-i", "-c")
         for node in ("n1", "n2"):
             self._run("slurmd", "-N", node)
@@ -110,8 +126,14 @@ class Cluster:
         raise RuntimeError(f"the nodes did not come up: {states}\n{log}")
 
     def _write(self) -> None:
-        values = {"host": socket.gethostname().split(".")[0], "user": getpass.getuser(), "base": self.base,
-                  "cpus": self.cpus, "gpus": self.gpus, "memory": self.memory}  # fmt: skip
+        values = {
+            "host": socket.gethostname().split(".")[0],
+            "user": getpass.getuser(),
+            "base": self.base,
+            "cpus": self.cpus,
+            "gpus": self.gpus,
+            "memory": self.memory,
+        }
         self.conf.write_text(CONF.format(**values))
         for i in range(self.gpus):
             device = self.base / "dev" / f"fakegpu{i}"
@@ -119,14 +141,23 @@ class Cluster:
             device.symlink_to("/dev/null")
         gres = f"AutoDetect=off\nNodeName=n[1-2] Name=gpu File={self.base}/dev/fakegpu[0-{self.gpus - 1}]\n"
         (self.base / "etc" / "gres.conf").write_text(gres)
-        srun = self.base / "bin" / "srun"  # Snakemake's job step drops SLURM_CONF from the environment of its srun
-        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.conf} exec {shutil.which("srun", path=SEARCH)} "$@"\n')
+        srun = (
+            self.base / "bin" / "srun"
+        )  # Snakemake's job step drops SLURM_CONF from the environment of its srun
+        srun.write_text(
+            f'#!/bin/sh\nSLURM_CONF={self.conf} exec {shutil.which("srun", path=SEARCH)} "$@"\n'
+        )
         srun.chmod(0o755)
 
     def _run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         program = shutil.which(command[0], path=SEARCH) or command[0]
         return subprocess.run(
-            [program, *command[1:]], env=self.environment, capture_output=True, text=True, check=check, timeout=60
+            [program, *command[1:]],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
         )
 
     def run(self, *command: str) -> str:
@@ -145,7 +176,9 @@ class Cluster:
                     continue
         time.sleep(1)
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 

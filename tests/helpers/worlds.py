@@ -58,9 +58,12 @@ def cameras(count: int) -> np.ndarray:
 
 
 def build(
-    count: int = 6, size: tuple[int, int] = SIZE, k: np.ndarray | None = None, fisheye: bool = False,
+    count: int = 6,
+    size: tuple[int, int] = SIZE,
+    k: np.ndarray | None = None,
+    fisheye: bool = False,
     rays: np.ndarray | None = None,
-) -> World:  # fmt: skip
+) -> World:
     """The world seen by ``count`` cameras; ``fisheye``: whose pixels are proportional to the angle from the axis;
     ``rays`` [H, W, 3]: of any lens, with unit depth."""
     k = intrinsics(size) if k is None else k
@@ -80,7 +83,9 @@ def build(
         z = np.minimum(np.where(wall > 0, wall, np.inf), np.where(ball > 0, ball, np.inf))
         points = origin + along * z[..., None]
         checker = (np.floor(points * 8).sum(-1) % 2 * 150 + 50).astype(np.uint8)
-        images.append(np.stack([checker, np.where(ball < wall, 200, 80).astype(np.uint8), 255 - checker], -1))
+        images.append(
+            np.stack([checker, np.where(ball < wall, 200, 80).astype(np.uint8), 255 - checker], -1)
+        )
         maps.append(z)
     return World(np.stack(images), np.stack(maps), poses, k, list(range(count)))
 
@@ -88,7 +93,9 @@ def build(
 def surface(count: int = 4000) -> np.ndarray:
     """Points of the wall and of the sphere's near side, metres."""
     rng = np.random.default_rng(0)
-    wall = np.column_stack([rng.uniform(-2, 2, count), rng.uniform(-2, 2, count), np.full(count, WALL)])
+    wall = np.column_stack(
+        [rng.uniform(-2, 2, count), rng.uniform(-2, 2, count), np.full(count, WALL)]
+    )
     ball = rng.normal(size=(count, 3))
     ball = CENTRE + RADIUS * ball / np.linalg.norm(ball, axis=1, keepdims=True)
     return np.concatenate([wall, ball[ball[:, 2] < CENTRE[2]]])
@@ -133,7 +140,11 @@ def scannet_processed(root: Path) -> World:
         picture(folder / "color" / f"{n:05d}.jpg", world.images[i])
         png16(folder / "depth" / f"{n:05d}.png", world.depth[i], 1000)
         (folder / "cam").mkdir(exist_ok=True)
-        np.savez(folder / "cam" / f"{n:05d}.npz", intrinsics=world.k.astype(np.float32), pose=world.c2w[i])
+        np.savez(
+            folder / "cam" / f"{n:05d}.npz",
+            intrinsics=world.k.astype(np.float32),
+            pose=world.c2w[i],
+        )
     return world
 
 
@@ -157,14 +168,22 @@ def write_sens(path: Path, color: World, world: World, lost: int) -> None:
             matrix[:3, :3] = k
         whole.append(matrix)
     (height, width), size = world.depth.shape[1:], color.images.shape
-    out = [struct.pack("<IQ", 4, len(name)), name, *(m.tobytes() for m in whole), struct.pack("<ii", 2, 1)]
+    out = [
+        struct.pack("<IQ", 4, len(name)),
+        name,
+        *(m.tobytes() for m in whole),
+        struct.pack("<ii", 2, 1),
+    ]
     out.append(struct.pack("<IIIIfQ", size[2], size[1], width, height, 1000.0, len(world.depth)))
     for i, depth in enumerate(world.depth):
         jpeg = io.BytesIO()
         Image.fromarray(color.images[i]).save(jpeg, "JPEG", quality=95)
         packed = zlib.compress(np.round(depth * 1000).astype("<u2").tobytes())
         pose = np.full((4, 4), -np.inf) if i == lost else world.c2w[i]
-        out += [pose.astype("<f4").tobytes(), struct.pack("<QQQQ", 10 * i, 10 * i + 1, len(jpeg.getvalue()), len(packed))]
+        out += [
+            pose.astype("<f4").tobytes(),
+            struct.pack("<QQQQ", 10 * i, 10 * i + 1, len(jpeg.getvalue()), len(packed)),
+        ]
         out += [jpeg.getvalue(), packed]
     out.append(struct.pack("<Q", 0))  # inertial measurements
     path.write_bytes(b"".join(out))
@@ -184,7 +203,9 @@ def dtu_evaluation(root: Path) -> World:
         write_pfm_at(root / "Depths_raw" / "scan901" / f"depth_map_{i:04d}.pfm", world.depth[i])
         for folder, k in (("Cameras", world.k), ("Cameras/train", world.k / 4)):
             (root / folder).mkdir(parents=True, exist_ok=True)
-            write_cam(root / folder / f"{i:08d}_cam.txt", np.linalg.inv(world.c2w[i]), k, world.depth[i])
+            write_cam(
+                root / folder / f"{i:08d}_cam.txt", np.linalg.inv(world.c2w[i]), k, world.depth[i]
+            )
     picture(root / "Rectified" / "scan901" / "rect_001_0_r5000.png", 0 * world.images[0])
     points = 1000 * surface()
     (root / "Points" / "stl").mkdir(parents=True)
@@ -192,7 +213,9 @@ def dtu_evaluation(root: Path) -> World:
     masks = root / "SampleSet" / "MVS Data" / "ObsMask"
     masks.mkdir(parents=True)
     box = np.array([[-300.0, -400, 1200], [500, 400, 2000]])
-    savemat(masks / "ObsMask901_10.mat", {"ObsMask": np.ones((81, 81, 81), bool), "BB": box, "Res": 10})
+    savemat(
+        masks / "ObsMask901_10.mat", {"ObsMask": np.ones((81, 81, 81), bool), "BB": box, "Res": 10}
+    )
     savemat(masks / "Plane901.mat", {"P": np.array([[0.0], [0], [-1], [1900]])})
     return world
 
@@ -203,7 +226,12 @@ def dtu_test(root: Path) -> World:
     for i in range(6):
         picture(root / "scan901" / "images" / f"{i:08d}.jpg", world.images[i])
         (root / "scan901" / "cams").mkdir(exist_ok=True)
-        write_cam(root / "scan901" / "cams" / f"{i:08d}_cam.txt", np.linalg.inv(world.c2w[i]), world.k, world.depth[i])
+        write_cam(
+            root / "scan901" / "cams" / f"{i:08d}_cam.txt",
+            np.linalg.inv(world.c2w[i]),
+            world.k,
+            world.depth[i],
+        )
     return world
 
 
@@ -234,7 +262,9 @@ def nrgbd(root: Path) -> World:
 
 
 def quaternion_row(pose: np.ndarray) -> str:
-    return " ".join(f"{v:.8f}" for v in [*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()])
+    return " ".join(
+        f"{v:.8f}" for v in [*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]
+    )
 
 
 def tum(root: Path) -> World:
@@ -303,9 +333,15 @@ def sintel(root: Path) -> World:
         for folder in ("depth", "camdata_left"):
             (base / folder / "alley_9").mkdir(parents=True, exist_ok=True)
         head = struct.pack("<fii", 202021.25, SIZE[1], SIZE[0])
-        (base / "depth" / "alley_9" / f"{name}.dpt").write_bytes(head + world.depth[i].astype("<f4").tobytes())
-        numbers = np.concatenate([world.k.ravel(), np.linalg.inv(world.c2w[i])[:3].ravel()]).astype("<f8")
-        (base / "camdata_left" / "alley_9" / f"{name}.cam").write_bytes(struct.pack("<f", 202021.25) + numbers.tobytes())
+        (base / "depth" / "alley_9" / f"{name}.dpt").write_bytes(
+            head + world.depth[i].astype("<f4").tobytes()
+        )
+        numbers = np.concatenate([world.k.ravel(), np.linalg.inv(world.c2w[i])[:3].ravel()]).astype(
+            "<f8"
+        )
+        (base / "camdata_left" / "alley_9" / f"{name}.cam").write_bytes(
+            struct.pack("<f", 202021.25) + numbers.tobytes()
+        )
     return world
 
 
@@ -317,7 +353,11 @@ def kitti(root: Path) -> World:
     for i in range(6):
         picture(root / "image_gathered" / drive / f"{i + 4:010d}.png", world.images[i])
         if i:
-            png16(root / "groundtruth_depth_gathered" / drive / f"{i + 4:010d}.png", world.depth[i], 256)
+            png16(
+                root / "groundtruth_depth_gathered" / drive / f"{i + 4:010d}.png",
+                world.depth[i],
+                256,
+            )
     world.kept = [1, 2, 3, 4, 5]
     return world
 
@@ -330,11 +370,18 @@ def co3dv2(root: Path) -> World:
         path = Path("apple") / "110_1" / "images" / f"frame{i + 1:06d}.jpg"
         picture(root / path, world.images[i])
         w2c, flip = np.linalg.inv(pose), np.diag([-1.0, -1, 1])
-        frames.append({
-            "filepath": str(path), "R": (w2c[:3, :3].T @ flip).tolist(), "T": (flip @ w2c[:3, 3]).tolist(),
-            "focal_length": [world.k[0, 0] / unit, world.k[1, 1] / unit],
-            "principal_point": [(SIZE[1] / 2 - 0.5 - world.k[0, 2]) / unit, (SIZE[0] / 2 - 0.5 - world.k[1, 2]) / unit],
-        })  # fmt: skip
+        frames.append(
+            {
+                "filepath": str(path),
+                "R": (w2c[:3, :3].T @ flip).tolist(),
+                "T": (flip @ w2c[:3, 3]).tolist(),
+                "focal_length": [world.k[0, 0] / unit, world.k[1, 1] / unit],
+                "principal_point": [
+                    (SIZE[1] / 2 - 0.5 - world.k[0, 2]) / unit,
+                    (SIZE[0] / 2 - 0.5 - world.k[1, 2]) / unit,
+                ],
+            }
+        )
     lost = [{**f, "T": [1e6, 1e6, 0]} for f in frames]
     with gzip.open(root / "apple_test.jgz", "wt") as file:
         json.dump({"110_1": frames, "110_2": frames[:10], "110_3": lost}, file)
@@ -346,8 +393,14 @@ def re10k(root: Path) -> World:
     world, rows = build(12), []
     for i, pose in enumerate(world.c2w):
         picture(root / "000c3ab189999a83" / "images" / f"{i:04d}.png", world.images[i])
-        rows.append({"idx": i, "filepath": f"images/{i:04d}.png", "intrinsics": world.k.tolist(),
-                     "extrinsics": np.linalg.inv(pose).tolist()})  # fmt: skip
+        rows.append(
+            {
+                "idx": i,
+                "filepath": f"images/{i:04d}.png",
+                "intrinsics": world.k.tolist(),
+                "extrinsics": np.linalg.inv(pose).tolist(),
+            }
+        )
     (root / "000c3ab189999a83" / "annotations.json").write_text(json.dumps(rows))
     return world
 
@@ -359,7 +412,9 @@ def eth3d(root: Path) -> World:
     calibration.mkdir(parents=True)
     k = world.k
     lens = f"55 55 {k[0, 2] + 0.5} {k[1, 2] + 0.5} 0 0 0 0 0 0 0 0"
-    (calibration / "cameras.txt").write_text(f"# header\n1 THIN_PRISM_FISHEYE {SIZE[1]} {SIZE[0]} {lens}\n")
+    (calibration / "cameras.txt").write_text(
+        f"# header\n1 THIN_PRISM_FISHEYE {SIZE[1]} {SIZE[0]} {lens}\n"
+    )
     (calibration / "points3D.txt").write_text("# header\n")
     lines = ["# header"] * 4
     for i, pose in enumerate(world.c2w):
@@ -401,14 +456,26 @@ def megadepth_exr(root: Path) -> World:
     return world
 
 
-WRITERS: dict[str, tuple[str, Callable[[Path], World], float]] = {  # dataset, writer, step of its depth in its unit
-    "scannet": ("scannet", scannet, 1e-3), "scannet stream": ("scannet", scannet_stream, 1e-3), "scannet processed": ("scannet", scannet_processed, 1e-3),
-    "dtu evaluation": ("dtu", dtu_evaluation, 1e-3), "dtu test": ("dtu", dtu_test, 0), "nrgbd": ("nrgbd", nrgbd, 1e-3),
-    "tum": ("tum", tum, 2e-4), "tum distorted": ("tum", tum_distorted, 2e-4), "bonn": ("bonn", bonn, 2e-4), "sintel": ("sintel", sintel, 1e-6),
-    "kitti": ("kitti", kitti, 1 / 256), "co3dv2": ("co3dv2", co3dv2, 0), "re10k": ("re10k", re10k, 0),
-    "eth3d": ("eth3d", eth3d, 1e-6), "megadepth": ("megadepth", megadepth, 1e-6),
+WRITERS: dict[
+    str, tuple[str, Callable[[Path], World], float]
+] = {  # dataset, writer, step of its depth in its unit
+    "scannet": ("scannet", scannet, 1e-3),
+    "scannet stream": ("scannet", scannet_stream, 1e-3),
+    "scannet processed": ("scannet", scannet_processed, 1e-3),
+    "dtu evaluation": ("dtu", dtu_evaluation, 1e-3),
+    "dtu test": ("dtu", dtu_test, 0),
+    "nrgbd": ("nrgbd", nrgbd, 1e-3),
+    "tum": ("tum", tum, 2e-4),
+    "tum distorted": ("tum", tum_distorted, 2e-4),
+    "bonn": ("bonn", bonn, 2e-4),
+    "sintel": ("sintel", sintel, 1e-6),
+    "kitti": ("kitti", kitti, 1 / 256),
+    "co3dv2": ("co3dv2", co3dv2, 0),
+    "re10k": ("re10k", re10k, 0),
+    "eth3d": ("eth3d", eth3d, 1e-6),
+    "megadepth": ("megadepth", megadepth, 1e-6),
     "megadepth exr": ("megadepth", megadepth_exr, 1e-6),
-}  # fmt: skip
+}
 
 
 def mipnerf360(root: Path) -> World:
@@ -422,7 +489,9 @@ def mipnerf360(root: Path) -> World:
         picture(folder / "images_2" / name, world.images[i][::2, ::2])
     k, model = world.k, pycolmap.Reconstruction()
     parameters = [k[0, 0], k[1, 1], k[0, 2] + 0.5, k[1, 2] + 0.5]
-    model.add_camera_with_trivial_rig(pycolmap.Camera(model="PINHOLE", width=128, height=96, params=parameters, camera_id=1))
+    model.add_camera_with_trivial_rig(
+        pycolmap.Camera(model="PINHOLE", width=128, height=96, params=parameters, camera_id=1)
+    )
     rng = np.random.default_rng(0)
     row, column = rng.integers(20, 76, 60), rng.integers(20, 108, 60)
     z = world.depth[4, row, column]
@@ -435,15 +504,24 @@ def mipnerf360(root: Path) -> World:
         for n in range(60):
             x, y = pixel[n]
             inside = 0 <= x < 127 and 0 <= y < 95
-            if inside and abs(world.depth[i, round(y), round(x)] - camera[n, 2]) < 0.02 and (n < 40 or i in (0, 1)):
+            if (
+                inside
+                and abs(world.depth[i, round(y), round(x)] - camera[n, 2]) < 0.02
+                and (n < 40 or i in (0, 1))
+            ):
                 seen[i].append((n, pixel[n] + 0.5))
     for i, name in enumerate(names, 1):
         image = pycolmap.Image(name=name, camera_id=1, image_id=i)
         image.points2D = pycolmap.Point2DList([pycolmap.Point2D(xy) for _, xy in seen[i - 1]])
-        model.add_image_with_trivial_frame(image, pycolmap.Rigid3d(np.linalg.inv(world.c2w[i - 1])[:3]))
+        model.add_image_with_trivial_frame(
+            image, pycolmap.Rigid3d(np.linalg.inv(world.c2w[i - 1])[:3])
+        )
     for n in range(60):
         elements = [
-            pycolmap.TrackElement(i + 1, place) for i, s in enumerate(seen) for place, (m, _) in enumerate(s) if m == n
+            pycolmap.TrackElement(i + 1, place)
+            for i, s in enumerate(seen)
+            for place, (m, _) in enumerate(s)
+            if m == n
         ]
         if len(elements) > 1:
             number = model.add_point3D(points[n], pycolmap.Track(elements), np.zeros(3, np.uint8))

@@ -19,11 +19,24 @@ from tests.conftest import ROOT
 from tests.helpers.plugins import write_oracle_that
 
 CONFIG = {
-    "name": "faults", "methods": {"oracle": {}, "slow": {}}, "frames": [2], "protocols": ["depth_median"],
-    "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 2}}, "profile": {"repeats": 1},
-}  # fmt: skip
-COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/faults.yaml", "--keep-going",
-           "--rerun-incomplete"]  # fmt: skip
+    "name": "faults",
+    "methods": {"oracle": {}, "slow": {}},
+    "frames": [2],
+    "protocols": ["depth_median"],
+    "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 2}},
+    "profile": {"repeats": 1},
+}
+COMMAND = [
+    sys.executable,
+    "-m",
+    "snakemake",
+    "--cores",
+    "2",
+    "--configfile",
+    "config/faults.yaml",
+    "--keep-going",
+    "--rerun-incomplete",
+]
 
 
 @pytest.fixture
@@ -42,17 +55,33 @@ def project(tmp_path) -> Path:
 def start(folder: Path) -> subprocess.Popen[str]:
     log = (folder / "log").open("w")
     return subprocess.Popen(
-        COMMAND, cwd=folder, env=environment(folder), stdout=log, stderr=log, text=True, start_new_session=True
+        COMMAND,
+        cwd=folder,
+        env=environment(folder),
+        stdout=log,
+        stderr=log,
+        text=True,
+        start_new_session=True,
     )
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "BENCH3R_ROOT": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=300
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
@@ -107,7 +136,9 @@ def test_a_clock_that_goes_backwards_recomputes_nothing(project):
     assert run(project).returncode == 0
     predictions = {p: p.stat().st_mtime_ns for p in project.glob("results/faults/predict/*/*.npz")}
     past = time.time() - 86_400
-    for path in project.glob("results/faults/predict/*.jsonl"):  # as if written a day before their inputs
+    for path in project.glob(
+        "results/faults/predict/*.jsonl"
+    ):  # as if written a day before their inputs
         os.utime(path, (past, past))
     assert run(project).returncode == 0
     assert {p: p.stat().st_mtime_ns for p in predictions} == predictions
@@ -120,7 +151,12 @@ def test_a_full_disk_loses_nothing_that_was_finished(project):
     (project / "results" / "faults").mkdir(parents=True)
     place = project / "results" / "faults" / "predict"
     place.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=140k", "tmpfs", str(place)]).returncode:
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=140k", "tmpfs", str(place)]
+        ).returncode
+    ):
         pytest.skip("a small file system cannot be mounted here")
     try:
         done = run(project)
@@ -131,7 +167,9 @@ def test_a_full_disk_loses_nothing_that_was_finished(project):
         assert subprocess.run(["mount", "-o", "remount,size=50m", str(place)]).returncode == 0
         done = run(project)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        finished = [json.loads(line) for p in place.glob("*.jsonl") for line in p.read_text().splitlines()]
+        finished = [
+            json.loads(line) for p in place.glob("*.jsonl") for line in p.read_text().splitlines()
+        ]
         assert len(finished) == 6
         named = {r["prediction"] for r in finished}
         for path, data in whole.items():

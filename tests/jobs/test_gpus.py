@@ -30,8 +30,18 @@ def machine(tmp_path):
 
 def start(machine, wait, hold):
     environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
-    command = [sys.executable, "-c", CODE, str(machine), str(machine / "locks"), str(wait), str(hold)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    command = [
+        sys.executable,
+        "-c",
+        CODE,
+        str(machine),
+        str(machine / "locks"),
+        str(wait),
+        str(hold),
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def test_each_job_gets_a_gpu_and_the_next_one_waits(machine):

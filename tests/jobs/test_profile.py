@@ -29,7 +29,8 @@ from bench3r.stages.prepare import prepare
 
 
 @pytest.mark.parametrize(
-    ("fitting", "limit", "precision"), [(0, 50, 0), (1, 50, 0), (37, 50, 0), (37, 36, 0), (700, 9999, 0.05)]
+    ("fitting", "limit", "precision"),
+    [(0, 50, 0), (1, 50, 0), (37, 50, 0), (37, 36, 0), (700, 9999, 0.05)],
 )
 def test_the_largest_that_fits(fitting, limit, precision):
     asked = []
@@ -45,10 +46,13 @@ def test_the_largest_that_fits(fitting, limit, precision):
 
 
 RAW = {
-    "name": "edge", "methods": {"vggt": {}}, "datasets": {"scannet": {"root": "procedural", "scenes": 1, "views": 3}},
-    "frames": [2], "protocols": ["depth_median"],
+    "name": "edge",
+    "methods": {"vggt": {}},
+    "datasets": {"scannet": {"root": "procedural", "scenes": 1, "views": 3}},
+    "frames": [2],
+    "protocols": ["depth_median"],
     "profile": {"frames": [2], "warmup": 1, "repeats": 1, "scenes": 1, "largest": 6},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +68,14 @@ def edge(tmp_path_factory):
 
 
 def run(plan, entry, tmp_path, **limits):
-    changed = plan.model_copy(update={"config": {**plan.config, "limits": {**plan.config["limits"], **limits}}})
+    changed = plan.model_copy(
+        update={"config": {**plan.config, "limits": {**plan.config["limits"], **limits}}}
+    )
     file, out = tmp_path / "plan.json", tmp_path / "out.json"
     write_json(file, changed.model_dump(mode="json"))
-    return Measurement(file, changed, entry, out, paths.prepared(entry.dataset).resolve(), None, None).run(), out
+    return Measurement(
+        file, changed, entry, out, paths.prepared(entry.dataset).resolve(), None, None
+    ).run(), out
 
 
 def test_a_search_ends_at_its_limit(edge, tmp_path):
@@ -92,13 +100,21 @@ def test_a_model_that_needs_two_images_is_searched_from_two(edge, tmp_path, monk
 
     def once(frames, probe):
         status = "unsupported" if frames == 1 else "ok" if frames <= 5 else "oom"
-        return ProfileRecord(cell="c", key="k", status=status, reason="x", frames=frames, seconds=[0.5])
+        return ProfileRecord(
+            cell="c", key="k", status=status, reason="x", frames=frames, seconds=[0.5]
+        )
 
     monkeypatch.setattr(search, "_once", once)
     record = search._search(16)
     assert (record.status, record.largest) == ("ok", 5)
     assert [p["frames"] for p in record.probes] == [1, 2, 4, 8, 6, 5]
-    row = {"method": "dust3r", "label": "DUSt3R", "backbone": "dust3r", "options": "{}", **record.model_dump()}
+    row = {
+        "method": "dust3r",
+        "label": "DUSt3R",
+        "backbone": "dust3r",
+        "options": "{}",
+        **record.model_dump(),
+    }
     table = largest_counts([row], "")
     assert table is not None
     assert table.shown.iloc[0]["frames that fit"] == "5"
@@ -124,21 +140,35 @@ def test_the_backbone_beside_a_method_is_no_part_of_its_memory(monkeypatch):
         return Predictor(name)
 
     entry = SimpleNamespace(id="e", key="k", frames=2, backbone="vggt", scale="tiny")
-    config = RunConfig(name="x", methods={"vggt": {}}, datasets={}, profile={"warmup": 1, "repeats": 2})
+    config = RunConfig(
+        name="x", methods={"vggt": {}}, datasets={}, profile={"warmup": 1, "repeats": 2}
+    )
     images = [torch.zeros(1, 2, 3, 14, 14)]
     record = profile_worker.measure(entry, config, images, Predictor("own"), lambda: make("dense"))
     assert made == [1], "after the first call, whose memory is noted"
     assert order.count("dense") == 1 + 1 + 2
     assert (len(record.seconds), len(record.reference_seconds)) == (2, 2)
-    record = profile_worker.measure(entry, config, images, Predictor("own"), lambda: make("too large"))
+    record = profile_worker.measure(
+        entry, config, images, Predictor("own"), lambda: make("too large")
+    )
     assert (record.status, len(record.seconds), record.reference_seconds) == ("ok", 2, [])
 
 
 def test_a_method_that_fits_only_without_its_backbone_beside_it(edge, tmp_path, monkeypatch):
     entry = next(p for p in edge.profiles if not p.largest)
     for method, tried in (("spark3r", [False, True]), ("vggt", [False])):
-        own, alones = Measurement(tmp_path, edge, entry.model_copy(update={"method": method}), tmp_path / "out.json", tmp_path,
-                                  None, None), []  # fmt: skip
+        own, alones = (
+            Measurement(
+                tmp_path,
+                edge,
+                entry.model_copy(update={"method": method}),
+                tmp_path / "out.json",
+                tmp_path,
+                None,
+                None,
+            ),
+            [],
+        )
 
         def once(frames, probe, alone=False, alones=alones):
             alones.append(alone)
@@ -155,9 +185,22 @@ def test_no_memory_is_a_result(edge, tmp_path):
     assert "allowed 0.05 GB" in record.reason
     record, _ = run(edge, plain, tmp_path, memory_gb=0.05)
     assert record.status == "oom"
-    table = largest_counts([{"method": "vggt", "label": "VGGT", "backbone": "vggt", "options": "{}", **record.model_dump(),
-                             "largest": 0, "probes": [{"frames": 1, "status": "oom", "reason": "x", "seconds": None,
-                                                       "bytes": None}]}], "")  # fmt: skip
+    table = largest_counts(
+        [
+            {
+                "method": "vggt",
+                "label": "VGGT",
+                "backbone": "vggt",
+                "options": "{}",
+                **record.model_dump(),
+                "largest": 0,
+                "probes": [
+                    {"frames": 1, "status": "oom", "reason": "x", "seconds": None, "bytes": None}
+                ],
+            }
+        ],
+        "",
+    )
     assert table is not None
     assert table.shown.iloc[0]["what stopped it"] == "1: oom, x"
 
@@ -179,11 +222,17 @@ def test_energy_and_state_of_a_gpu(monkeypatch):
     fake = SimpleNamespace(
         nvmlDeviceGetTotalEnergyConsumption=lambda h: used[0] * 1000,
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda h: 0x40 | 0x1,
-        nvmlDeviceGetComputeRunningProcesses=lambda h: [SimpleNamespace(pid=p) for p in (1, os.getpid())],
-        NVML_CLOCK_SM=1, NVML_CLOCK_MEM=2,
-        nvmlDeviceGetClockInfo=lambda h, k: 1000 * k, nvmlDeviceGetMaxClockInfo=lambda h, k: 1980,
-        NVML_TEMPERATURE_GPU=0, nvmlDeviceGetTemperature=lambda h, k: 88, nvmlDeviceGetPowerUsage=lambda h: 650_000,
-    )  # fmt: skip
+        nvmlDeviceGetComputeRunningProcesses=lambda h: [
+            SimpleNamespace(pid=p) for p in (1, os.getpid())
+        ],
+        NVML_CLOCK_SM=1,
+        NVML_CLOCK_MEM=2,
+        nvmlDeviceGetClockInfo=lambda h, k: 1000 * k,
+        nvmlDeviceGetMaxClockInfo=lambda h, k: 1980,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlDeviceGetTemperature=lambda h, k: 88,
+        nvmlDeviceGetPowerUsage=lambda h: 650_000,
+    )
     monkeypatch.setattr(nvidia.torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(nvidia.time, "perf_counter", lambda: clock[0])
     gpu = nvidia.Gpu.__new__(nvidia.Gpu)
@@ -197,7 +246,9 @@ def test_energy_and_state_of_a_gpu(monkeypatch):
     assert (joules, state["energy_calls"], state["power_w"]) == (20, 3, 650)
     assert state["throttled_by"] == ["temperature (hardware)"]
     assert state["other_processes"] == [1]
-    assert nvidia.others_of([4711], os.getpid()) == [], "in a container: this process under the host's number"
+    assert nvidia.others_of([4711], os.getpid()) == [], (
+        "in a container: this process under the host's number"
+    )
     assert nvidia.others_of([4711, 4712], os.getpid()) == [4712]
     monkeypatch.setitem(sys.modules, "pynvml", None)
     monkeypatch.setattr(nvidia.torch.cuda, "is_available", lambda: True)
@@ -206,14 +257,28 @@ def test_energy_and_state_of_a_gpu(monkeypatch):
 
 def case(method, **options):
     return {
-        "id": method, "method": method, "label": method, "options": options, "backbone": "vggt", "scale": "tiny",
-        "size": [72, 96], "device": "cpu", "precision": "fp32", "frames": 2, "warmup": 1, "repeats": 3, "seconds": 1,
+        "id": method,
+        "method": method,
+        "label": method,
+        "options": options,
+        "backbone": "vggt",
+        "scale": "tiny",
+        "size": [72, 96],
+        "device": "cpu",
+        "precision": "fp32",
+        "frames": 2,
+        "warmup": 1,
+        "repeats": 3,
+        "seconds": 1,
         "threads": 1,
-    }  # fmt: skip
+    }
 
 
 def test_records_with_random_weights(tmp_path):
-    rows = [{"case": c, **reference_record(c).model_dump(mode="json")} for c in (case("vggt"), case("spatial_mor"))]
+    rows = [
+        {"case": c, **reference_record(c).model_dump(mode="json")}
+        for c in (case("vggt"), case("spatial_mor"))
+    ]
     assert [r["status"] for r in rows] == ["ok", "ok"], rows
     dense, routed = rows
     assert 0 < routed["flops"] < dense["flops"]
@@ -221,7 +286,10 @@ def test_records_with_random_weights(tmp_path):
     assert dense["assumed"] == ""
     assert dense["trunk_seconds"]
     assert dense["weight_bytes"] == 4 * dense["parameters"]
-    for row in [*rows, {"case": case("pi3") | {"frames": 64}, "status": "oom", "reason": "too much"}]:
+    for row in [
+        *rows,
+        {"case": case("pi3") | {"frames": 64}, "status": "oom", "reason": "too much"},
+    ]:
         append_jsonl(tmp_path / "Some-GPU" / "records.jsonl", row)
     (table,) = measured_tables(tmp_path)
     shown = table.shown.set_index("method")
@@ -239,5 +307,9 @@ def test_given_depths_are_taken():
     hold_depths(predictor.model.schedule, USUAL_DEPTHS)
     with torch.inference_mode():
         out = predictor(torch.rand(1, 8, 3, 96, 96))
-    shares = torch.bincount(out.recursion_depth.flatten(), minlength=5)[1:] / out.recursion_depth.numel()
-    torch.testing.assert_close(shares, torch.tensor(USUAL_DEPTHS, dtype=shares.dtype), atol=0.05, rtol=0)
+    shares = (
+        torch.bincount(out.recursion_depth.flatten(), minlength=5)[1:] / out.recursion_depth.numel()
+    )
+    torch.testing.assert_close(
+        shares, torch.tensor(USUAL_DEPTHS, dtype=shares.dtype), atol=0.05, rtol=0
+    )

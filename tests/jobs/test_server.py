@@ -39,12 +39,16 @@ def running(tmp_path, monkeypatch):
     process.wait()
 
 
-def bench3r(folder, *arguments: str, served: bool = True, **changes: str) -> subprocess.CompletedProcess:
+def bench3r(
+    folder, *arguments: str, served: bool = True, **changes: str
+) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder), **changes}
     if not served:
         environment.pop(server.ADDRESS)
     command = [sys.executable, "-m", "bench3r", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture
@@ -58,11 +62,23 @@ def planned(tmp_path):
     write_oracle_that(tmp_path, "hangs", "time.sleep(900)")
     write_oracle_that(tmp_path, "dies", "import os; os.kill(os.getpid(), 9)")
     config = {
-        "name": "served", "methods": {"vggt": {}, "hangs": {}, "dies": {}}, "frames": [3], "protocols": ["depth_median"],
-        "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 4}}, "limits": {"seconds_per_scene": 3},
-    }  # fmt: skip
+        "name": "served",
+        "methods": {"vggt": {}, "hangs": {}, "dies": {}},
+        "frames": [3],
+        "protocols": ["depth_median"],
+        "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 4}},
+        "limits": {"seconds_per_scene": 3},
+    }
     (tmp_path / "served.yaml").write_text(yaml.safe_dump(config))
-    done = bench3r(tmp_path, "plan", "--config", "served.yaml", "--out", "plan.json", **{server.ADDRESS: "/nowhere"})
+    done = bench3r(
+        tmp_path,
+        "plan",
+        "--config",
+        "served.yaml",
+        "--out",
+        "plan.json",
+        **{server.ADDRESS: "/nowhere"},
+    )
     assert done.returncode == 0, done.stderr
     return tmp_path, json.loads((tmp_path / "plan.json").read_text())
 
@@ -91,15 +107,22 @@ def test_a_served_job_is_what_it_is_alone(running, planned):
     wrong = bench3r(folder, "predict", "no-such-cell", "--plan", "plan.json")
     assert wrong.returncode == 2
     assert "no-such-cell" in wrong.stderr
-    assert wrong.stderr == bench3r(folder, "predict", "no-such-cell", "--plan", "plan.json", served=False).stderr
+    assert (
+        wrong.stderr
+        == bench3r(folder, "predict", "no-such-cell", "--plan", "plan.json", served=False).stderr
+    )
 
 
 @pytest.mark.slow
 def test_limits_hold_and_a_death_harms_nobody(running, planned):
     folder, plan = planned
-    assert bench3r(folder, "prepare", plan["datasets"][0]["id"], "--plan", "plan.json").returncode == 0
+    assert (
+        bench3r(folder, "prepare", plan["datasets"][0]["id"], "--plan", "plan.json").returncode == 0
+    )
     for method, status in (("hangs", "timeout"), ("dies", "oom")):
-        done = bench3r(folder, "predict", cell(plan, method), "--plan", "plan.json", "--out", f"{method}.jsonl")
+        done = bench3r(
+            folder, "predict", cell(plan, method), "--plan", "plan.json", "--out", f"{method}.jsonl"
+        )
         assert done.returncode == 0, done.stderr
         assert {r["status"] for r in read_jsonl(folder / f"{method}.jsonl")} == {status}
     assert running.poll() is None
@@ -109,9 +132,19 @@ def test_limits_hold_and_a_death_harms_nobody(running, planned):
 @pytest.mark.slow
 def test_a_job_ends_with_the_command_that_asked_for_it(running, planned):
     folder, plan = planned
-    assert bench3r(folder, "prepare", plan["datasets"][0]["id"], "--plan", "plan.json").returncode == 0
+    assert (
+        bench3r(folder, "prepare", plan["datasets"][0]["id"], "--plan", "plan.json").returncode == 0
+    )
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
-    command = [sys.executable, "-m", "bench3r", "predict", cell(plan, "hangs"), "--plan", "plan.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench3r",
+        "predict",
+        cell(plan, "hangs"),
+        "--plan",
+        "plan.json",
+    ]
     asker = subprocess.Popen(command, cwd=folder, env=environment)
     below = psutil.Process(running.pid)
     for _ in range(100):
@@ -131,7 +164,15 @@ def test_a_job_ends_with_the_command_that_asked_for_it(running, planned):
 def test_a_server_of_other_sources_is_not_used(running, planned):
     folder, plan = planned
     below = psutil.Process(running.pid)
-    command = [sys.executable, "-m", "bench3r", "prepare", plan["datasets"][0]["id"], "--plan", "plan.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench3r",
+        "prepare",
+        plan["datasets"][0]["id"],
+        "--plan",
+        "plan.json",
+    ]
     done = subprocess.Popen(command, cwd=folder, env={**os.environ, "BENCH3R_ROOT": f"{folder}/."})
     while done.poll() is None:
         time.sleep(0.01)
@@ -142,7 +183,12 @@ def test_a_server_of_other_sources_is_not_used(running, planned):
 def test_without_a_server_a_command_runs_by_itself(planned):
     folder, plan = planned
     done = bench3r(
-        folder, "prepare", plan["datasets"][0]["id"], "--plan", "plan.json", **{server.ADDRESS: "/no/such/socket"}
+        folder,
+        "prepare",
+        plan["datasets"][0]["id"],
+        "--plan",
+        "plan.json",
+        **{server.ADDRESS: "/no/such/socket"},
     )
     assert done.returncode == 0, done.stderr
 
@@ -156,15 +202,39 @@ def test_a_run_of_many_cells_uses_one_and_leaves_none(planned, monkeypatch):
         (folder / name).symlink_to(ROOT / name)
     (folder / "reports").mkdir()
     config = {
-        "name": "many", "methods": {"vggt": {}, "trivial": {}, "oracle": {}, "fastvggt": {"ratio": [0.1 * i for i in range(1, 10)]}},
-        "frames": [3], "protocols": ["depth_median"], "datasets": {"scannet": {"root": "procedural", "scenes": 1, "views": 4}},
-        "ablations": {}, "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
-    }  # fmt: skip
+        "name": "many",
+        "methods": {
+            "vggt": {},
+            "trivial": {},
+            "oracle": {},
+            "fastvggt": {"ratio": [0.1 * i for i in range(1, 10)]},
+        },
+        "frames": [3],
+        "protocols": ["depth_median"],
+        "datasets": {"scannet": {"root": "procedural", "scenes": 1, "views": 4}},
+        "ablations": {},
+        "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
+    }
     (folder / "many.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "many.yaml", "--until", "score"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "2",
+        "--configfile",
+        "many.yaml",
+        "--until",
+        "score",
+    ]
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     served = 0
     while process.poll() is None:
@@ -179,6 +249,13 @@ def test_a_run_of_many_cells_uses_one_and_leaves_none(planned, monkeypatch):
     assert served >= 1
     assert len(list((folder / "results/many/score").glob("*.jsonl"))) == 12
     time.sleep(1.5)
-    left = [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+    left = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(p.info["cmdline"] or [])
+    ]
     assert not left
-    assert pd.DataFrame(read_jsonl(next((folder / "results/many/score").glob("vggt*.jsonl")))).shape[0] >= 1
+    assert (
+        pd.DataFrame(read_jsonl(next((folder / "results/many/score").glob("vggt*.jsonl")))).shape[0]
+        >= 1
+    )

@@ -49,7 +49,9 @@ print(timer.seconds, memory.peak_rss - memory.baseline_rss)
 
 def test_trackers_see_time_and_memory():
     """In a process of its own: this one may hold freed memory from other tests, which a new tensor would reuse."""
-    done = subprocess.run([sys.executable, "-c", TRACKED], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TRACKED], capture_output=True, text=True, check=True
+    )
     seconds, grown = map(float, done.stdout.split())
     assert seconds > 0
     assert grown > 900e6
@@ -61,7 +63,9 @@ def test_trackers_see_time_and_memory():
 def test_nested_trackers_keep_the_outer_peak(monkeypatch):
     """The GPU allocator has one peak, which an inner tracker resets: a stand-in for it counts 7, 3, then 5 bytes."""
     peak = [0]
-    monkeypatch.setattr(trackers.torch.cuda, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 0))
+    monkeypatch.setattr(
+        trackers.torch.cuda, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 0)
+    )
     monkeypatch.setattr(trackers.torch.cuda, "max_memory_allocated", lambda: peak[0])
     monkeypatch.setattr(trackers.torch.cuda, "max_memory_reserved", lambda: 2 * peak[0])
     monkeypatch.setattr(trackers.torch.cuda, "mem_get_info", lambda: (60, 100))

@@ -31,19 +31,31 @@ main()
 BACKBONES = ("vggt", "pi3", "depth_anything_3")
 SIZE = (72, 96)
 STATIC = [  # method, options, frames: the closed form is exact
-    ("shallow", {"quarters": 2}, 3), ("layer_skip", {}, 3), ("avggt", {}, 4), ("avggt", {"factor": 4, "mean": False}, 4),
+    ("shallow", {"quarters": 2}, 3),
+    ("layer_skip", {}, 3),
+    ("avggt", {}, 4),
+    ("avggt", {"factor": 4, "mean": False}, 4),
     ("avggt", {"early": 0, "last": 0, "diagonal": False}, 3),
-    ("spark3r", {"query_factor": 2, "kv_factor": 2, "layers": "fixed"}, 5), ("spark3r", {"symmetric": 2}, 4),
+    ("spark3r", {"query_factor": 2, "kv_factor": 2, "layers": "fixed"}, 5),
+    ("spark3r", {"symmetric": 2}, 4),
     ("spark3r", {"query_factor": 3, "kv_factor": 3, "layers": "fixed", "group": 2}, 5),
-    ("vgg_t3", {}, 3), ("vgg_t3", {"steps": 3, "layers": 2, "ratio": 2}, 3),
-    ("lite3r", {"variant": "sla_linear_only"}, 3), ("lite3r", {"variant": "bf16_dense"}, 2),
+    ("vgg_t3", {}, 3),
+    ("vgg_t3", {"steps": 3, "layers": 2, "ratio": 2}, 3),
+    ("lite3r", {"variant": "sla_linear_only"}, 3),
+    ("lite3r", {"variant": "bf16_dense"}, 2),
     ("mor", {"caching": "recursive_sharing", "capacity": (1, 1, 1, 1)}, 3),
-]  # fmt: skip
+]
 CLOSE = [  # to 1 %: last blocks are partly empty, shares of patches are rounded
-    ("mor", {}, 3), ("mor", {"caching": "recursive_sharing"}, 3), ("lite3r", {"block": 16}, 3), ("mor", {"router": "mlp", "max_depth": 2}, 3),
-    ("fastvggt", {}, 4), ("fastvggt", {"ratio": 0.3, "protect": 0.0, "start": 2}, 4), ("fastvggt", {"cell": 3}, 5),
-    ("spark3r", {"kv_factor": 2, "layers": "fixed", "stride": "staggered"}, 5), ("lite3r", {"block": 16, "level": "sla"}, 3),
-]  # fmt: skip
+    ("mor", {}, 3),
+    ("mor", {"caching": "recursive_sharing"}, 3),
+    ("lite3r", {"block": 16}, 3),
+    ("mor", {"router": "mlp", "max_depth": 2}, 3),
+    ("fastvggt", {}, 4),
+    ("fastvggt", {"ratio": 0.3, "protect": 0.0, "start": 2}, 4),
+    ("fastvggt", {"cell": 3}, 5),
+    ("spark3r", {"kv_factor": 2, "layers": "fixed", "stride": "staggered"}, 5),
+    ("lite3r", {"block": 16, "level": "sla"}, 3),
+]
 
 
 def changed(name, options, backbone):
@@ -77,8 +89,15 @@ def test_closed_forms_are_close_where_it_matters_a_little(name, options, frames,
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("options", [{}, {"caching": "recursion_wise"}, {"patch_sizing": "adaptive", "caching": "recursion_wise"},
-                                     {"max_depth": 2, "neighbourhood": 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"caching": "recursion_wise"},
+        {"patch_sizing": "adaptive", "caching": "recursion_wise"},
+        {"max_depth": 2, "neighbourhood": 1},
+    ],
+)
 def test_spatial_mor_costs_what_its_depths_say(options, backbone):
     method, model = changed("spatial_mor", options, backbone)
     images = torch.rand(1, 3, 3, *SIZE)
@@ -157,8 +176,12 @@ def test_ten_thousand_frames_are_priced_at_once():
     cls = METHODS.get("vgg_t3")
     fixed, default = cls(cls.Options(steps=2)), cls()
     for backbone in ("pi3", "vggt"):
-        few, many = (cost_of(fixed, unchanged_cost(backbone, "full", n)).parts for n in (1000, 10_000))
-        grown = {k: many[k] / few[k] for k in few if k != "camera_head"}  # of VGGT: attention over all cameras
+        few, many = (
+            cost_of(fixed, unchanged_cost(backbone, "full", n)).parts for n in (1000, 10_000)
+        )
+        grown = {
+            k: many[k] / few[k] for k in few if k != "camera_head"
+        }  # of VGGT: attention over all cameras
         assert grown == pytest.approx(dict.fromkeys(grown, 10), rel=1e-3)
     assert (
         cost_of(default, unchanged_cost("pi3", "full", 10_000)).macs
@@ -170,9 +193,23 @@ def test_ten_thousand_frames_are_priced_at_once():
 def test_the_table_at_published_size(tmp_path):
     """The command of the README: all methods on all backbones up to 10,000 frames, quickly and in little memory."""
     out = tmp_path / "flops.csv"
-    words = ["profile", "--scale", "full", "--frames", "1", "100", "10000", "--device", "meta", "--out", str(out)]
+    words = [
+        "profile",
+        "--scale",
+        "full",
+        "--frames",
+        "1",
+        "100",
+        "10000",
+        "--device",
+        "meta",
+        "--out",
+        str(out),
+    ]
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert time.perf_counter() - start < 120
     assert int(done.stdout.split("peak KiB")[-1]) < 2e6
     rows = pd.read_csv(out)
@@ -181,14 +218,24 @@ def test_the_table_at_published_size(tmp_path):
     vggt = rows[(rows["method"] == "vggt") & (rows["frames"] == 100)].iloc[0]
     assert vggt["flops"] == 2 * unchanged_cost("vggt", "full", 100).total
     assert f"{vggt['flops'] / 1e12:,.0f}" in done.stdout
-    assert rows["reason"].fillna("").ne("").eq(rows["flops"].isna()).all()  # every hole has its reason
+    assert (
+        rows["reason"].fillna("").ne("").eq(rows["flops"].isna()).all()
+    )  # every hole has its reason
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["--device", "meta", "--frames", "0"], "at least 1"), (["--device", "meta", "--frames", "x"], "expected numbers"),
-    (["--device", "meta", "--scale", "huge"], "no backbone has a configuration for scale 'huge'"),
-    (["--device", "cuda"], "only meta"), ([], "give one profile id"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--device", "meta", "--frames", "0"], "at least 1"),
+        (["--device", "meta", "--frames", "x"], "expected numbers"),
+        (
+            ["--device", "meta", "--scale", "huge"],
+            "no backbone has a configuration for scale 'huge'",
+        ),
+        (["--device", "cuda"], "only meta"),
+        ([], "give one profile id"),
+    ],
+)
 def test_bad_requests(words, message, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench3r", "profile", *words])
     with pytest.raises(SystemExit) as stop:

@@ -47,12 +47,24 @@ def test_traffic_follows_what_runs():
 
 
 def test_estimates_grow_with_the_work_and_shrink_with_the_device():
-    rows = {(r["method"], r["frames"]): r for r in published_rows("full", (10, 100)) if r["backbone"] == "vggt"}
+    rows = {
+        (r["method"], r["frames"]): r
+        for r in published_rows("full", (10, 100))
+        if r["backbone"] == "vggt"
+    }
     h100, rtx = device("H100"), device("RTX4090")
-    assert estimate(rows["vggt", 100], h100, "bf16", 1.0) > 10 * estimate(rows["vggt", 10], h100, "bf16", 1.0)
-    assert estimate(rows["vggt", 100], rtx, "bf16", 1.0) > estimate(rows["vggt", 100], h100, "bf16", 1.0)
-    assert estimate(rows["lite3r", 100], h100, "bf16", 1.0) < estimate(rows["vggt", 100], h100, "bf16", 1.0)
-    assert estimate(rows["vggt", 10], h100, "bf16", 0.5) == pytest.approx(2 * estimate(rows["vggt", 10], h100, "bf16", 1.0))
+    assert estimate(rows["vggt", 100], h100, "bf16", 1.0) > 10 * estimate(
+        rows["vggt", 10], h100, "bf16", 1.0
+    )
+    assert estimate(rows["vggt", 100], rtx, "bf16", 1.0) > estimate(
+        rows["vggt", 100], h100, "bf16", 1.0
+    )
+    assert estimate(rows["lite3r", 100], h100, "bf16", 1.0) < estimate(
+        rows["vggt", 100], h100, "bf16", 1.0
+    )
+    assert estimate(rows["vggt", 10], h100, "bf16", 0.5) == pytest.approx(
+        2 * estimate(rows["vggt", 10], h100, "bf16", 1.0)
+    )
     table = estimates()
     assert "ESTIMATED" in table.notes[0]
     assert "seconds_estimated" in table.raw
@@ -66,25 +78,45 @@ def test_a_latency_below_the_floor_is_suspect():
     assert ceiling["flops"] > 1e9
     assert ceiling["bytes"] > 1e8
     record = ProfileRecord(
-        cell="c", key="k", status="ok", macs=10**12, flops=2 * 10**12, ceiling={"flops": 1e12, "bytes": 1.0}
+        cell="c",
+        key="k",
+        status="ok",
+        macs=10**12,
+        flops=2 * 10**12,
+        ceiling={"flops": 1e12, "bytes": 1.0},
     )
     for seconds, doubtful in ((2.1, False), (1.5, False), (0.5, True)):
         record.seconds = [seconds] * 3
         assert any("roofline" in r for r in suspect_reasons(record)) is doubtful
 
 
-@pytest.mark.parametrize(("changed", "reason"), [
-    ({"macs": 0}, "FLOP count is zero"),
-    ({"seconds": [1.0, 1.0, 2.0]}, "latency varies by 43%"),
-    ({"peak_rss_bytes": 90}, "memory peak is below the weights"),
-    ({"peak_rss_bytes": 90, "peak_gpu_bytes": 110}, None),  # weights lie on the GPU: the host's memory says nothing
-    ({"peak_rss_bytes": 110, "peak_gpu_bytes": 90}, "memory peak is below the weights"),
-    ({"gpu_state": {"throttled_by": ["power cap"]}}, "slowed down by power cap"),
-    ({"gpu_state": {"other_processes": [7, 8]}}, "2 other processes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"macs": 0}, "FLOP count is zero"),
+        ({"seconds": [1.0, 1.0, 2.0]}, "latency varies by 43%"),
+        ({"peak_rss_bytes": 90}, "memory peak is below the weights"),
+        (
+            {"peak_rss_bytes": 90, "peak_gpu_bytes": 110},
+            None,
+        ),  # weights lie on the GPU: the host's memory says nothing
+        ({"peak_rss_bytes": 110, "peak_gpu_bytes": 90}, "memory peak is below the weights"),
+        ({"gpu_state": {"throttled_by": ["power cap"]}}, "slowed down by power cap"),
+        ({"gpu_state": {"other_processes": [7, 8]}}, "2 other processes"),
+    ],
+)
 def test_what_makes_a_record_suspect(changed, reason):
-    sound = ProfileRecord(cell="c", key="k", status="ok", macs=5, flops=10, seconds=[1.0, 1.1, 1.0], weight_bytes=100,
-                          peak_rss_bytes=200, ceiling={"flops": 1e3, "bytes": 1e3})  # fmt: skip
+    sound = ProfileRecord(
+        cell="c",
+        key="k",
+        status="ok",
+        macs=5,
+        flops=10,
+        seconds=[1.0, 1.1, 1.0],
+        weight_bytes=100,
+        peak_rss_bytes=200,
+        ceiling={"flops": 1e3, "bytes": 1e3},
+    )
     assert suspect_reasons(sound) == []
     found = suspect_reasons(sound.model_copy(update=changed))
     assert [reason in r for r in found] == [True] if reason else found == []

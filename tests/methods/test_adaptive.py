@@ -25,15 +25,26 @@ from tests.conftest import GOLDEN
 SIZE = (48, 64)
 WEIGHTS = SHIPPED / "vggt-tiny.safetensors"
 VARIANTS = [
-    ("early_exit", {}), ("early_exit", {"criterion": "saturation"}), ("early_exit", {"criterion": "learned"}),
-    ("early_exit", {"measure": "pose"}), ("layer_skip", {}), ("shallow", {"quarters": 2}),
-    ("mor", {}), ("mor", {"routing": "token_choice", "activation": "softmax", "alpha": 1.0}),
-    ("mor", {"caching": "recursive_sharing"}), ("mor", {"caching": "latest", "gating": "weighted"}),
-    ("mor", {"sharing": "middle_cycle", "recursions": 2, "max_depth": 2, "initialisation": "stepwise"}),
-    ("spatial_mor", {}), ("spatial_mor", {"routing": "region_guided", "regions": 8}),
-    ("spatial_mor", {"caching": "region_coherent", "regions": 8}), ("spatial_mor", {"neighbourhood": 5, "max_depth": 2}),
+    ("early_exit", {}),
+    ("early_exit", {"criterion": "saturation"}),
+    ("early_exit", {"criterion": "learned"}),
+    ("early_exit", {"measure": "pose"}),
+    ("layer_skip", {}),
+    ("shallow", {"quarters": 2}),
+    ("mor", {}),
+    ("mor", {"routing": "token_choice", "activation": "softmax", "alpha": 1.0}),
+    ("mor", {"caching": "recursive_sharing"}),
+    ("mor", {"caching": "latest", "gating": "weighted"}),
+    (
+        "mor",
+        {"sharing": "middle_cycle", "recursions": 2, "max_depth": 2, "initialisation": "stepwise"},
+    ),
+    ("spatial_mor", {}),
+    ("spatial_mor", {"routing": "region_guided", "regions": 8}),
+    ("spatial_mor", {"caching": "region_coherent", "regions": 8}),
+    ("spatial_mor", {"neighbourhood": 5, "max_depth": 2}),
     ("spatial_mor", {"patch_sizing": "adaptive", "caching": "recursion_wise"}),
-]  # fmt: skip
+]
 
 
 def method(name: str, **options):
@@ -70,7 +81,9 @@ def test_counted_flops_agree_and_outputs_are_sound(tiny, name, options):
     assert flops.count(tiny, picture).macs == flops.count_torch(tiny, picture)
 
 
-@pytest.mark.parametrize("options", [{}, {"routing": "region_guided", "regions": 8}, {"max_depth": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"routing": "region_guided", "regions": 8}, {"max_depth": 3}]
+)
 def test_adjacent_patches_never_differ_by_more_than_one(tiny, options):
     """Whatever the router says: its weights are made loud, so that raw choices do violate."""
     chosen = method("spatial_mor", **options)
@@ -127,9 +140,11 @@ def test_expert_choice_keeps_its_capacity_and_special_tokens(tiny):
 
 
 def test_straight_through_gradients_reach_the_router(tiny):
-    for name, options in (("spatial_mor", {"balance_weight": 0, "local_balance_weight": 0, "spatial_weight": 0}),
-                          ("mor", {"aux_weight": 0, "z_weight": 0}),
-                          ("mor", {"routing": "token_choice", "balance_weight": 0, "z_weight": 0})):  # fmt: skip
+    for name, options in (
+        ("spatial_mor", {"balance_weight": 0, "local_balance_weight": 0, "spatial_weight": 0}),
+        ("mor", {"aux_weight": 0, "z_weight": 0}),
+        ("mor", {"routing": "token_choice", "balance_weight": 0, "z_weight": 0}),
+    ):
         model = METHODS.get(name)
         backbone = load_backbone(BuildContext("vggt", "tiny"))
         model(model.Options(**options)).apply(backbone)
@@ -151,7 +166,9 @@ def test_losses_of_equation_6_and_8():
     assert float(spatial.local_balance_loss(one, 3, 0.9)) == pytest.approx(0.01)
     depth = torch.ones(1, 1, 3)
     depth[..., 2] = 3
-    assert float(spatial.spatial_loss(depth, 1.0)) == pytest.approx(0.5)  # one of two pairs is 1 beyond delta
+    assert float(spatial.spatial_loss(depth, 1.0)) == pytest.approx(
+        0.5
+    )  # one of two pairs is 1 beyond delta
 
 
 def test_curriculum_and_unfreezing(tiny):
@@ -162,9 +179,17 @@ def test_curriculum_and_unfreezing(tiny):
         tiny.schedule.set_progress(tiny, progress)
         deepest.append(tiny.schedule.deepest)
         named = dict(tiny.named_parameters())
-        frozen.append([not named[n].requires_grad for n in
-                       ("schedule.router.fc1.weight", "aggregator.frame_blocks.0.attn.qkv.weight",
-                        "depth_head.norm.weight", "aggregator.patch_embed.norm.weight")])  # fmt: skip
+        frozen.append(
+            [
+                not named[n].requires_grad
+                for n in (
+                    "schedule.router.fc1.weight",
+                    "aggregator.frame_blocks.0.attn.qkv.weight",
+                    "depth_head.norm.weight",
+                    "aggregator.patch_embed.norm.weight",
+                )
+            ]
+        )
     assert deepest == [2, 2, 2, 3, 4]
     assert frozen[0] == [False, False, True, True]
     assert frozen[3] == [False, False, False, True]
@@ -184,7 +209,8 @@ def test_closed_form_methods_fit_and_report(name, tmp_path):
 
     save_safetensors(tmp_path / "fitted.safetensors", learned)
     predictor = build_predictor(
-        chosen, BuildContext("vggt", "tiny", weights=WEIGHTS, fitted=tmp_path / "fitted.safetensors")
+        chosen,
+        BuildContext("vggt", "tiny", weights=WEIGHTS, fitted=tmp_path / "fitted.safetensors"),
     )
     with torch.inference_mode():
         out = predictor(images())
@@ -210,7 +236,10 @@ def test_recovered_output_is_closer_than_repeating():
 
 
 def test_early_exit_obeys_its_threshold(tiny):
-    never, always = method("early_exit", threshold=1e-9), method("early_exit", criterion="saturation", threshold=9.0)
+    never, always = (
+        method("early_exit", threshold=1e-9),
+        method("early_exit", criterion="saturation", threshold=9.0),
+    )
     never.apply(tiny)
     assert tiny.eval()(images()).extras["exit_layer"] == 4
     always.apply(tiny)
@@ -219,8 +248,12 @@ def test_early_exit_obeys_its_threshold(tiny):
 
 @pytest.mark.parametrize("name", ["mor", "spatial_mor", "shallow"])
 def test_finetuning_starts_from_the_base_and_learns(name, tmp_path):
-    config = FinetuneConfig(steps=4, frames_per_batch=4, view_counts=(2,), heights=(72,), queries=4, reuse=12)
-    trainer = finetune(method(name), BuildContext("vggt", "tiny", weights=WEIGHTS), config, tmp_path)
+    config = FinetuneConfig(
+        steps=4, frames_per_batch=4, view_counts=(2,), heights=(72,), queries=4, reuse=12
+    )
+    trainer = finetune(
+        method(name), BuildContext("vggt", "tiny", weights=WEIGHTS), config, tmp_path
+    )
     assert trainer.step == 4
     header = (tmp_path / "curve.csv").read_text().splitlines()[0].split(",")
     if name != "shallow":
@@ -247,7 +280,10 @@ BAD = [
     ({"mor": {"max_depth": 5}}, "exceeds recursions 4"),
     ({"mor": {"capacity": [[0.5, 0.6, 0.3, 0.1]]}}, "must not grow"),
     ({"mor": {"capacity": [[1.0, 0.5]]}}, "expected one for each of 4"),
-    ({"mor": {"capacity": [[0.5, 0.5, 0.5, 0.5]], "caching": "latest"}}, "capacity\\[0\\] must be 1"),
+    (
+        {"mor": {"capacity": [[0.5, 0.5, 0.5, 0.5]], "caching": "latest"}},
+        "capacity\\[0\\] must be 1",
+    ),
     ({"spatial_mor": {"regions": 500}}, "only|an image has 108 patches"),
     ({"spatial_mor": {"alpha": 1.5}}, "alpha"),
     ({"spatial_mor": {"beta": -0.1}}, "beta"),
@@ -258,12 +294,16 @@ BAD = [
     ({"layer_skip": {"start": 2, "count": 4}}, "has pairs 0 to 3"),
     ({"mor": {"recursions": 3, "max_depth": 3}}, "no multiple of 3"),
     ({"mor": {"sharing": "middle_cycle"}}, "middle_cycle"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("methods", "message"), BAD)
 def test_bad_settings_stop_at_planning(methods, message):
-    raw = {"name": "x", "methods": methods, "datasets": {"scannet": {"root": "procedural", "views": 4}}}
+    raw = {
+        "name": "x",
+        "methods": methods,
+        "datasets": {"scannet": {"root": "procedural", "views": 4}},
+    }
     with pytest.raises((Bench3RError, ValidationError), match=message):
         make_plan(parse_config(raw, "test"))
 
@@ -274,6 +314,10 @@ def test_a_backbone_without_the_hook_is_refused(monkeypatch):
     from bench3r.models import vggt
 
     monkeypatch.setattr(vggt, "NETWORK", replace(vggt.NETWORK, hooks=("attention",)))
-    raw = {"name": "x", "methods": {"mor": {}}, "datasets": {"scannet": {"root": "procedural", "views": 4}}}
+    raw = {
+        "name": "x",
+        "methods": {"mor": {}},
+        "datasets": {"scannet": {"root": "procedural", "views": 4}},
+    }
     with pytest.raises(Bench3RError, match="vggt has no schedule hook"):
         make_plan(parse_config(raw, "test"))

@@ -34,7 +34,9 @@ def test_an_unknown_protocol_is_named(tmp_path):
     case = json.loads((GOLDEN / "p5_traj.json").read_text())
     (tmp_path / "x.npz").write_bytes((GOLDEN / "p5_traj.npz").read_bytes())
     (tmp_path / "x.json").write_text(json.dumps({**case, "protocol": "12: of tomorrow"}))
-    with pytest.raises(Bench3RError, match=r"protocol '12: of tomorrow' is unknown: expected a number from 1 to 9"):
+    with pytest.raises(
+        Bench3RError, match=r"protocol '12: of tomorrow' is unknown: expected a number from 1 to 9"
+    ):
         check_file(tmp_path / "x.json")
     np.savez(tmp_path / "x.npz", in_gt_c2w=np.eye(4)[None])
     (tmp_path / "x.json").write_text(json.dumps(case))
@@ -59,10 +61,15 @@ def test_pi3_point_maps_equal_the_official_code(golden, name):
     assert result.correspondences == z["out_icp_num_corr"]
     np.testing.assert_allclose(result.fitness, z["out_icp_fitness"], rtol=1e-9)
     final = move(result.transform, aligned)
-    after = {**clouds.accuracy_completeness(final, truth), **clouds.normal_consistency(final, truth)}
+    after = {
+        **clouds.accuracy_completeness(final, truth),
+        **clouds.normal_consistency(final, truth),
+    }
     np.testing.assert_allclose(after.pop("chamfer"), z["out_cd_half_sum"], rtol=1e-7)
     for key, value in after.items():
-        np.testing.assert_allclose(value, z[f"out_{key}"], rtol=1e-7, atol=1e-6 if key.startswith("nc") else 0)
+        np.testing.assert_allclose(
+            value, z[f"out_{key}"], rtol=1e-7, atol=1e-6 if key.startswith("nc") else 0
+        )
 
 
 @pytest.mark.parametrize("convention", ["pi3", "vggt", "da3"])
@@ -97,21 +104,32 @@ def test_depth_equals_the_official_code(golden, name):
     np.testing.assert_allclose(own["mse"], z["out_own_dmse"], rtol=1e-9)
     np.testing.assert_allclose(own["mse_norm"], z["out_own_dmse_norm"], rtol=1e-9)
     for key, value in depth.depth_errors(predicted, truth).items():
-        np.testing.assert_allclose(value, z[f"out_metric_f64_{key}"], rtol=1e-7, atol=1e-6 if "delta" in key else 0)
+        np.testing.assert_allclose(
+            value, z[f"out_metric_f64_{key}"], rtol=1e-7, atol=1e-6 if "delta" in key else 0
+        )
     scaled = predicted * depth.median_ratio(predicted, truth, lower=True)
     for key, value in depth.depth_errors(scaled, truth).items():
-        np.testing.assert_allclose(value, z[f"out_median_f64_{key}"], rtol=1e-7, atol=1e-6 if "delta" in key else 0)
+        np.testing.assert_allclose(
+            value, z[f"out_median_f64_{key}"], rtol=1e-7, atol=1e-6 if "delta" in key else 0
+        )
 
 
 def test_fscore_equals_the_official_code(golden):
     _, z = golden("p9_fscore")
     predicted, truth = z["in_pred_points"].astype(np.float64), z["in_gt_points"].astype(np.float64)
     np.testing.assert_allclose(clouds.diagonal(truth), z["out_gt_bbox_diagonal"], rtol=1e-9)
-    for name, threshold in (("t002", 0.02), ("t005", 0.05), ("t010", 0.1), ("d1pct", 0.01 * clouds.diagonal(truth))):
+    for name, threshold in (
+        ("t002", 0.02),
+        ("t005", 0.05),
+        ("t010", 0.1),
+        ("d1pct", 0.01 * clouds.diagonal(truth)),
+    ):
         for key, value in clouds.fscore(predicted, truth, threshold).items():
             np.testing.assert_allclose(value, z[f"out_{name}_{key}"], rtol=1e-9)
     np.testing.assert_allclose(
-        clouds.accuracy_completeness(predicted, truth)["chamfer"], z["out_chamfer_half_sum"], rtol=1e-9
+        clouds.accuracy_completeness(predicted, truth)["chamfer"],
+        z["out_chamfer_half_sum"],
+        rtol=1e-9,
     )
 
 
@@ -184,7 +202,9 @@ def test_paired_bootstrap_matches_scipy_and_closed_form(rng):
 
     a, b = rng.normal(1.0, 0.3, 60), rng.normal(0.8, 0.3, 60)
     ours = statistics.paired_bootstrap(a, b)
-    theirs = bootstrap((a - b,), np.mean, method="percentile", n_resamples=10000, random_state=1).confidence_interval
+    theirs = bootstrap(
+        (a - b,), np.mean, method="percentile", n_resamples=10000, random_state=1
+    ).confidence_interval
     assert ours.mean == pytest.approx((a - b).mean())
     assert ours.low == pytest.approx(theirs.low, abs=0.01)
     assert ours.high == pytest.approx(theirs.high, abs=0.01)
@@ -201,7 +221,9 @@ def test_paired_bootstrap_matches_scipy_and_closed_form(rng):
     weighted, repeated = statistics.bootstrap_mean(a, weights), np.repeat(a, weights)
     assert weighted.mean == pytest.approx(repeated.mean())
     assert weighted.low < weighted.mean < weighted.high
-    error = np.sqrt((weights**2 * (a - weighted.mean) ** 2).sum()) / weights.sum()  # of a ratio of means
+    error = (
+        np.sqrt((weights**2 * (a - weighted.mean) ** 2).sum()) / weights.sum()
+    )  # of a ratio of means
     assert (weighted.high - weighted.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
     with pytest.raises(ValueError, match="positive weights"):
         statistics.bootstrap_mean(a, 0 * weights)
@@ -221,14 +243,23 @@ def test_lite3r_metrics_equal_the_official_code(golden):
     rotation = normalised.rotation_errors(predicted, truth)
     np.testing.assert_allclose(rotation.mean(), z["out_rot_err_deg"], atol=2e-3)
     np.testing.assert_allclose(rotation[1:].mean(), z["out_rot_err_deg_without_ref"], atol=2e-3)
-    np.testing.assert_allclose(normalised.translation_errors(predicted, truth).mean(), z["out_trans_err"], rtol=1e-4)
+    np.testing.assert_allclose(
+        normalised.translation_errors(predicted, truth).mean(), z["out_trans_err"], rtol=1e-4
+    )
     a, b = (z[k].astype(np.float64) for k in ("out_pred_points", "out_gt_points"))
     forward, back, _, _ = clouds.cloud_distances(a, b)
     np.testing.assert_allclose(
-        normalised.squared_chamfer(forward.distance, back.distance), z["out_chamfer_exact_f64"], rtol=1e-5
+        normalised.squared_chamfer(forward.distance, back.distance),
+        z["out_chamfer_exact_f64"],
+        rtol=1e-5,
     )
-    np.testing.assert_allclose(clouds.fscore(a, b, 0.05)["fscore"], z["out_fscore_005_exact_f64"], atol=1e-3)
-    p, t = z["in_pred_depth"][z["in_valid"]].astype(np.float64), z["in_gt_depth"][z["in_valid"]].astype(np.float64)
+    np.testing.assert_allclose(
+        clouds.fscore(a, b, 0.05)["fscore"], z["out_fscore_005_exact_f64"], atol=1e-3
+    )
+    p, t = (
+        z["in_pred_depth"][z["in_valid"]].astype(np.float64),
+        z["in_gt_depth"][z["in_valid"]].astype(np.float64),
+    )
     errors = depth.depth_errors(p * normalised.least_squares_scale(p, t), t)
     np.testing.assert_allclose(errors["absrel"], z["out_depth_abs_rel"], rtol=1e-4)
     np.testing.assert_allclose(errors["delta1"], z["out_depth_delta1"], atol=1e-4)

@@ -34,10 +34,15 @@ def models():
     return out
 
 
-@pytest.mark.parametrize(("official", "backbone", "scale"), [
-    ("pi3", "pi3", "full"), ("da3-large", "depth_anything_3", "full"), ("da3-base", "depth_anything_3", "full_base"),
-    ("da3-small", "depth_anything_3", "full_small"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("official", "backbone", "scale"),
+    [
+        ("pi3", "pi3", "full"),
+        ("da3-large", "depth_anything_3", "full"),
+        ("da3-base", "depth_anything_3", "full_base"),
+        ("da3-small", "depth_anything_3", "full_small"),
+    ],
+)
 def test_full_size_state_dicts_are_the_official_ones(official, backbone, scale):
     names = json.loads((GOLDEN / "backbone-names.json").read_text())["tensors"][official]
     with torch.device("meta"):
@@ -56,8 +61,12 @@ def test_positions_settle_from_vggts_to_the_published_ones(models):
     together = spread_position_table(3, 4, 1, 32, 0.0)
     torch.testing.assert_close(together[:, 1:], together[:, 1:2].expand(-1, 12, -1, -1))
     torch.testing.assert_close(together[:, :2], rope_table(1, 1, 1, 32))
-    assert [position_spread(p, 0.6) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([1, 1, 0.5, 0, 0])
-    assert position_spread(0.0, 0.0) == 0  # a training that is not told to settle starts at the published positions
+    assert [position_spread(p, 0.6) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx(
+        [1, 1, 0.5, 0, 0]
+    )
+    assert (
+        position_spread(0.0, 0.0) == 0
+    )  # a training that is not told to settle starts at the published positions
     images, model = torch.rand(1, 3, 3, 72, 96), models["depth_anything_3"]
     with torch.inference_mode():
         published = model(images).depth
@@ -75,7 +84,9 @@ def test_three_counts_agree_exactly(models, name, frames, size):
     closed = NETWORKS.get(name).part("macs").cost(models[name].config, frames, size).parts
     counted = flops.count(models[name], images)
     assert counted.macs == flops.count_torch(models[name], images) == sum(closed.values())
-    assert flops.parts(models[name], counted.by_module) == {k: v for k, v in closed.items() if k != "geometry"}
+    assert flops.parts(models[name], counted.by_module) == {
+        k: v for k, v in closed.items() if k != "geometry"
+    }
 
 
 def test_pi3_does_not_care_about_the_order_of_views(models):
@@ -104,7 +115,9 @@ def test_nearest_rotation_is_a_rotation_with_a_finite_gradient():
     torch.testing.assert_close(torch.linalg.det(r), torch.ones(5))
     (r * torch.randn(3)).sum().backward()
     assert torch.isfinite(m.grad).all()
-    assert m.grad[0].abs().sum() > 0  # equal singular values, where the decomposition has no gradient
+    assert (
+        m.grad[0].abs().sum() > 0
+    )  # equal singular values, where the decomposition has no gradient
     with torch.no_grad():
         torch.testing.assert_close(nearest_rotation(m), r)
 
@@ -120,7 +133,9 @@ def test_starting_from_vggt_takes_its_encoder_and_trunk(name):
     state = read_state_dict(resolve_base("shipped", "vggt", "tiny", None))
     assert start_from(model, "vggt", state) > 150
     block = model.trunk.global_blocks[2]
-    torch.testing.assert_close(block.attn.qkv.weight, state["aggregator.global_blocks.2.attn.qkv.weight"].float())
+    torch.testing.assert_close(
+        block.attn.qkv.weight, state["aggregator.global_blocks.2.attn.qkv.weight"].float()
+    )
 
 
 def test_the_encoder_meets_the_trunk_at_the_scale_of_a_norm():
@@ -139,9 +154,18 @@ def test_the_encoder_meets_the_trunk_at_the_scale_of_a_norm():
 
 
 RUNS = {
-    "early_exit": {}, "layer_skip": {}, "shallow": {"quarters": 2}, "mor": {}, "spatial_mor": {}, "fastvggt": {}, "avggt": {},
-    "block_sparse": {"q_block": 32, "k_block": 16}, "spark3r": {"query_factor": 2}, "lite3r": {"block": 16}, "vgg_t3": {},
-}  # fmt: skip
+    "early_exit": {},
+    "layer_skip": {},
+    "shallow": {"quarters": 2},
+    "mor": {},
+    "spatial_mor": {},
+    "fastvggt": {},
+    "avggt": {},
+    "block_sparse": {"q_block": 32, "k_block": 16},
+    "spark3r": {"query_factor": 2},
+    "lite3r": {"block": 16},
+    "vgg_t3": {},
+}
 
 
 @pytest.mark.parametrize("method", RUNS)

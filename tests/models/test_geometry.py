@@ -24,13 +24,17 @@ def test_quaternions_match_scipy():
     q = geometry.rotation_to_quaternion(torch.from_numpy(r.as_matrix()))
     truth = torch.from_numpy(r.as_quat(canonical=True))
     torch.testing.assert_close(q, truth, atol=1e-12, rtol=0)
-    torch.testing.assert_close(geometry.quaternion_to_rotation(3 * q), torch.from_numpy(r.as_matrix()))
+    torch.testing.assert_close(
+        geometry.quaternion_to_rotation(3 * q), torch.from_numpy(r.as_matrix())
+    )
 
 
 def test_half_turns_are_encoded():
     for axis in np.eye(3):
         r = torch.from_numpy(Rotation.from_rotvec(np.pi * axis).as_matrix())[None]
-        torch.testing.assert_close(geometry.quaternion_to_rotation(geometry.rotation_to_quaternion(r)), r)
+        torch.testing.assert_close(
+            geometry.quaternion_to_rotation(geometry.rotation_to_quaternion(r)), r
+        )
 
 
 def test_pose_encoding_round_trip(rng):
@@ -45,9 +49,14 @@ def test_unprojection_inverts_projection_and_matches_numpy(rng):
     extrinsics, k = random_cameras(4, rng)
     depth = torch.from_numpy(rng.uniform(1, 5, (4, 6, 8)))
     points = geometry.unproject(depth, extrinsics, k)
-    camera = torch.einsum("sij,shwj->shwi", extrinsics[..., :3], points) + extrinsics[:, None, None, :, 3]
+    camera = (
+        torch.einsum("sij,shwj->shwi", extrinsics[..., :3], points)
+        + extrinsics[:, None, None, :, 3]
+    )
     pixel = torch.einsum("sij,shwj->shwi", k, camera)
     torch.testing.assert_close(pixel[..., 2], depth)
     u = torch.arange(8.0, dtype=torch.float64).expand(4, 6, 8)
     torch.testing.assert_close(pixel[..., 0] / pixel[..., 2], u, atol=1e-9, rtol=0)
-    np.testing.assert_allclose(unproject(depth.numpy(), extrinsics.numpy(), k.numpy()), points.numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        unproject(depth.numpy(), extrinsics.numpy(), k.numpy()), points.numpy(), atol=1e-12
+    )

@@ -32,7 +32,14 @@ def test_full_size_state_dict_is_the_official_one():
 def test_outputs_equal_the_official_code():
     rows, passed = check_file(GOLDEN / "vggt-tiny.json")
     assert passed
-    assert {r[0] for r in rows if r[3] == "pass"} >= {"pose_enc", "depth", "world_points", "track", "vis", "conf"}
+    assert {r[0] for r in rows if r[3] == "pass"} >= {
+        "pose_enc",
+        "depth",
+        "world_points",
+        "track",
+        "vis",
+        "conf",
+    }
 
 
 def test_parity_fails_when_an_array_is_off(tmp_path):
@@ -87,7 +94,9 @@ def test_gradients_and_inference_agree(tiny):
     trained = tiny(images)
     with torch.inference_mode():
         inferred = tiny(images)
-    torch.testing.assert_close(trained.world_points.detach(), inferred.world_points, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        trained.world_points.detach(), inferred.world_points, atol=1e-6, rtol=1e-6
+    )
 
 
 def test_only_tapped_layers_are_kept(tiny):
@@ -105,7 +114,9 @@ class EverySecondPatch(Schedule):
         layout, rope = inputs.layout.subset(keep[None]), inputs.rope[:, keep]
         taps = {}
         for i in range(trunk.depth):
-            part = trunk.frame_blocks[i](x[:, :, keep].flatten(0, 1), rope, layout).unflatten(0, (b, s))
+            part = trunk.frame_blocks[i](x[:, :, keep].flatten(0, 1), rope, layout).unflatten(
+                0, (b, s)
+            )
             after = x.clone()
             after[:, :, keep] = part
             joint = trunk.global_blocks[i](part.flatten(1, 2), rope.repeat(1, s, 1, 1), layout)
@@ -122,7 +133,10 @@ def test_schedule_seam_runs_a_subset_for_less(tiny):
     dense = count(tiny, images)
     tiny.schedule = EverySecondPatch()
     thin = count(tiny, images)
-    assert thin.by_module["aggregator.global_blocks"] < 0.5 * dense.by_module["aggregator.global_blocks"]
+    assert (
+        thin.by_module["aggregator.global_blocks"]
+        < 0.5 * dense.by_module["aggregator.global_blocks"]
+    )
     with torch.inference_mode():
         out = tiny(images)
     assert out.problems(images) == []
@@ -163,7 +177,9 @@ def test_scales_are_configurations_of_one_class(scale):
     assert model.taps[-1] == model.aggregator.depth - 1
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 72, 96), (1, 2, 3, 70, 96), (1, 2, 1, 72, 96), (1, 0, 3, 72, 96)])
+@pytest.mark.parametrize(
+    "shape", [(1, 3, 72, 96), (1, 2, 3, 70, 96), (1, 2, 1, 72, 96), (1, 0, 3, 72, 96)]
+)
 def test_wrong_image_shapes_are_refused(tiny, shape):
     with pytest.raises(ValueError, match=r"images must be|multiples"):
         tiny(torch.rand(shape))
@@ -216,9 +232,16 @@ def test_official_preprocessing(tmp_path, rng):
     from PIL import Image
 
     for name, size in (("a.png", (640, 480)), ("b.png", (300, 600))):
-        Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(tmp_path / name)
+        Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)).save(
+            tmp_path / name
+        )
     assert load_and_preprocess([tmp_path / "a.png"]).shape == (1, 3, 392, 518)
-    assert load_and_preprocess([tmp_path / "b.png"]).shape == (1, 3, 518, 518)  # 1036 rows, centre-cropped
+    assert load_and_preprocess([tmp_path / "b.png"]).shape == (
+        1,
+        3,
+        518,
+        518,
+    )  # 1036 rows, centre-cropped
     padded = load_and_preprocess([tmp_path / "a.png"], "pad")
     assert padded.shape == (1, 3, 518, 518)
     assert (padded[:, :, :63] == 1).all()

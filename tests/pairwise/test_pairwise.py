@@ -30,7 +30,13 @@ from bench3r.pairwise.matching import Matches, pair_matches, reciprocal_matches
 from bench3r.pairwise.predictions import PairPredictions, connected_parts
 from bench3r.pairwise.predictor import Disconnected, to_reconstruction
 from bench3r.pairwise.registration import focal_by_weiszfeld, pixel_grid, pose_by_pnp, procrustes
-from bench3r.pairwise.sparse_alignment import SparseOptions, canonical_view, kinematic_tree, robust, sparse_align
+from bench3r.pairwise.sparse_alignment import (
+    SparseOptions,
+    canonical_view,
+    kinematic_tree,
+    robust,
+    sparse_align,
+)
 from bench3r.parity.check import check_file
 from bench3r.run.config import RunConfig
 from bench3r.run.plan import make_plan
@@ -73,8 +79,12 @@ class World:
         shape = self.points[i].shape
         noise = [self.noise * torch.randn(shape, generator=generator) for _ in range(2)]
         sure = torch.full(shape[:2], conf)
-        return PairOutput(scale * self.seen(i, self.points[i]) + noise[0], sure + torch.rand(shape[:2], generator=generator),
-                          scale * self.seen(i, self.points[j]) + noise[1], sure + torch.rand(shape[:2], generator=generator))  # fmt: skip
+        return PairOutput(
+            scale * self.seen(i, self.points[i]) + noise[0],
+            sure + torch.rand(shape[:2], generator=generator),
+            scale * self.seen(i, self.points[j]) + noise[1],
+            sure + torch.rand(shape[:2], generator=generator),
+        )
 
     def predictions(self, edges=None):
         edges = edges or scene_graph(self.images, "complete")
@@ -96,7 +106,9 @@ class World:
         """Largest rotation error in degrees, largest relative focal error, mean relative depth error after median scale."""
         relative = torch.linalg.inv(found.poses[:1]) @ found.poses
         truth = self.w2c[:1] @ self.c2w
-        cosine = ((relative[:, :3, :3].mT @ truth[:, :3, :3]).diagonal(dim1=1, dim2=2).sum(1) - 1) / 2
+        cosine = (
+            (relative[:, :3, :3].mT @ truth[:, :3, :3]).diagonal(dim1=1, dim2=2).sum(1) - 1
+        ) / 2
         ratio = torch.stack(found.depths) / self.depth
         focal = (found.focals / self.k[:, 0, 0] - 1).abs().max()
         return (
@@ -106,10 +118,14 @@ class World:
         )
 
 
-@pytest.mark.parametrize(("official", "config"), [
-    ("dust3r-vitl-512-dpt", PairConfig()), ("dust3r-vitl-512-linear", DUST3R_VARIANTS["512_linear"]()),
-    ("mast3r-vitl-512-catmlpdpt", PairConfig(descriptors=24)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("official", "config"),
+    [
+        ("dust3r-vitl-512-dpt", PairConfig()),
+        ("dust3r-vitl-512-linear", DUST3R_VARIANTS["512_linear"]()),
+        ("mast3r-vitl-512-catmlpdpt", PairConfig(descriptors=24)),
+    ],
+)
 def test_full_size_state_dicts_are_the_official_ones(official, config):
     names = json.loads((GOLDEN / "backbone-names.json").read_text())["tensors"][official]
     with torch.device("meta"):
@@ -141,12 +157,24 @@ def test_three_counts_agree_exactly(networks, name, images, size):
     closed = pair_macs(networks[name].config, images, len(edges), size)
     assert counted.macs == flops.count_torch(whole, views) == sum(closed.values())
     assert flops.parts(whole, counted.by_module) == closed
-    assert sum(flops.parameter_parts(whole).values()) == sum(p.numel() for p in networks[name].parameters())
+    assert sum(flops.parameter_parts(whole).values()) == sum(
+        p.numel() for p in networks[name].parameters()
+    )
 
 
 def test_linear_head_is_counted():
-    model = PairNetwork(PairConfig(patch_size=8, enc_embed_dim=48, enc_depth=1, enc_num_heads=3, dec_embed_dim=48, dec_depth=2,
-                                   dec_num_heads=3, head="linear"))  # fmt: skip
+    model = PairNetwork(
+        PairConfig(
+            patch_size=8,
+            enc_embed_dim=48,
+            enc_depth=1,
+            enc_num_heads=3,
+            dec_embed_dim=48,
+            dec_depth=2,
+            dec_num_heads=3,
+            head="linear",
+        )
+    )
     assert flops.count(PairPass(model, [(0, 1)]), torch.rand(1, 2, 3, 16, 24)).macs == sum(
         pair_macs(model.config, 2, 1, (16, 24)).values()
     )
@@ -155,7 +183,9 @@ def test_linear_head_is_counted():
 def test_every_image_is_encoded_once(networks, monkeypatch):
     seen = []
     encode = PairNetwork.encode
-    monkeypatch.setattr(PairNetwork, "encode", lambda self, x: seen.append(len(x)) or encode(self, x))
+    monkeypatch.setattr(
+        PairNetwork, "encode", lambda self, x: seen.append(len(x)) or encode(self, x)
+    )
     with torch.inference_mode():
         networks["dust3r"](torch.rand(5, 3, 16, 24), scene_graph(5))
     assert sum(seen) == 5
@@ -175,7 +205,20 @@ def test_mixed_sizes_and_orientations_give_what_each_pair_gives_alone(networks):
 
 
 def test_scene_graphs():
-    assert scene_graph(4) == [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+    assert scene_graph(4) == [
+        (1, 0),
+        (2, 0),
+        (2, 1),
+        (3, 0),
+        (3, 1),
+        (3, 2),
+        (0, 1),
+        (0, 2),
+        (1, 2),
+        (0, 3),
+        (1, 3),
+        (2, 3),
+    ]
     assert len(scene_graph(10, "swin", 3)) == 2 * 30
     assert len(scene_graph(10, "swin", 3, cyclic=False)) == 2 * (9 + 8 + 7)
     assert {abs(i - j) for i, j in scene_graph(20, "logwin", 4, cyclic=False)} == {1, 2, 4, 8}
@@ -186,8 +229,12 @@ def test_scene_graphs():
         assert {(j, i) for i, j in edges} == set(edges)
         assert len(components(6, edges)) == 1
     assert set(scene_graph(3, "swin", 9)) == set(scene_graph(3))  # a window wider than the sequence
-    for wrong in ({"images": 1}, {"images": 4, "kind": "oneref", "size": 4}, {"images": 4, "kind": "swin", "size": 0},
-                  {"images": 4, "kind": "star"}):  # fmt: skip
+    for wrong in (
+        {"images": 1},
+        {"images": 4, "kind": "oneref", "size": 4},
+        {"images": 4, "kind": "swin", "size": 0},
+        {"images": 4, "kind": "star"},
+    ):
         with pytest.raises(ValueError, match=r"image|window|graph"):
             scene_graph(**wrong)
 
@@ -213,7 +260,9 @@ def test_focal_length_and_pose_from_points():
     local = world.seen(0, world.points[0])
     noisy = local.clone()
     noisy[:5] = torch.rand(5, SIZE[1], 3) + 0.5  # a tenth of the points is nonsense
-    assert float(focal_by_weiszfeld(local)) == pytest.approx(float(world.k[0, 0, 0]), rel=0.02)  # centre is half a pixel off
+    assert float(focal_by_weiszfeld(local)) == pytest.approx(
+        float(world.k[0, 0, 0]), rel=0.02
+    )  # centre is half a pixel off
     assert float(focal_by_weiszfeld(noisy)) == pytest.approx(float(world.k[0, 0, 0]), rel=0.05)
     points, keep = world.points[1].clone(), torch.ones(SIZE, dtype=torch.bool)
     points[:8] = torch.rand(8, SIZE[1], 3)
@@ -243,13 +292,19 @@ def test_gradient_of_the_disagreement():
                 parameter += step * direction
                 values.append(float(problem.loss()))
                 parameter -= step * direction
-        assert float((gradient * direction).sum()) == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-7)
+        assert float((gradient * direction).sum()) == pytest.approx(
+            (values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-7
+        )
 
 
-@pytest.mark.parametrize(("graph", "stride"), [("complete", 1), ("swin", 1), ("complete", 3), ("oneref", 1)])
+@pytest.mark.parametrize(
+    ("graph", "stride"), [("complete", 1), ("swin", 1), ("complete", 3), ("oneref", 1)]
+)
 def test_global_alignment_recovers_a_scene(graph, stride):
     world = World(4, 0.01)
-    found = align(world.predictions(scene_graph(4, graph, 1)), AlignmentOptions(iterations=150, stride=stride))
+    found = align(
+        world.predictions(scene_graph(4, graph, 1)), AlignmentOptions(iterations=150, stride=stride)
+    )
     rotation, focal, depth = world.errors(found)
     assert rotation < 0.5
     assert focal < 0.02
@@ -301,8 +356,14 @@ def test_sparse_alignment_recovers_a_scene():
 
 def test_sparse_alignment_without_trusted_matches_uses_the_points():
     world = World(3, 0.005)
-    weak = {e: Matches(m.xy1, m.xy2, m.confidence / 10) for e in ((0, 1), (0, 2), (1, 2)) if (m := world.matches(*e))}
-    rotation, _, _ = world.errors(sparse_align(world.predictions(), weak, SparseOptions(iterations=(300, 100))))
+    weak = {
+        e: Matches(m.xy1, m.xy2, m.confidence / 10)
+        for e in ((0, 1), (0, 2), (1, 2))
+        if (m := world.matches(*e))
+    }
+    rotation, _, _ = world.errors(
+        sparse_align(world.predictions(), weak, SparseOptions(iterations=(300, 100)))
+    )
     assert rotation < 5.0
 
 
@@ -311,7 +372,9 @@ def test_canonical_view_keeps_the_shape():
     local = world.seen(0, world.points[0])
     view = canonical_view(local[None], torch.full((1, *SIZE), 5.0))
     blocks = (torch.arange(SIZE[0])[:, None] // 8) * (SIZE[1] // 8) + torch.arange(SIZE[1]) // 8
-    torch.testing.assert_close(view.depth.flatten()[blocks] * view.relative, local[..., 2], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        view.depth.flatten()[blocks] * view.relative, local[..., 2], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_kinematic_tree_hangs_images_by_their_best_matches():
@@ -339,12 +402,18 @@ def features(height, width, seed=0):
 def test_matching_finds_a_shifted_image(metric):
     desc = features(24, 40)
     for tolerance in (None, 0.0):
-        one, two = reciprocal_matches(desc[:, :32], desc[:, 8:], step=4, metric=metric, tolerance=tolerance)
-        there = one[:, 0] >= 8  # what lies further left is not in the second image: other pixels may be its nearest
+        one, two = reciprocal_matches(
+            desc[:, :32], desc[:, 8:], step=4, metric=metric, tolerance=tolerance
+        )
+        there = (
+            one[:, 0] >= 8
+        )  # what lies further left is not in the second image: other pixels may be its nearest
         assert torch.equal(one[there], two[there] + torch.tensor([8, 0]))
         seeds = {(x, y) for x in range(10, 32, 4) for y in range(2, 24, 4)}
         assert seeds <= set(map(tuple, one.tolist()))
-    everything, _ = reciprocal_matches(desc[:, :32], desc[:, 8:], step=4, metric=metric, tolerance=1e9)
+    everything, _ = reciprocal_matches(
+        desc[:, :32], desc[:, 8:], step=4, metric=metric, tolerance=1e9
+    )
     assert len(everything) == 6 * 8
 
 
@@ -376,7 +445,8 @@ def test_images_without_common_content_are_reported_part_by_part():
         assert align_two(predictions.part(part, keep), AlignmentOptions()).focals.shape == (2,)
     method = METHODS.get("dust3r")()
     with pytest.raises(
-        Disconnected, match=r"2 parts, aligned apart \(\[0, 1\]: closed form; \[2, 3\]: closed form\)"
+        Disconnected,
+        match=r"2 parts, aligned apart \(\[0, 1\]: closed form; \[2, 3\]: closed form\)",
     ) as found:
         method.build(BuildContext("dust3r", "tiny")).align(edges, pairs)
     for images, aligned in found.value.parts:
@@ -392,7 +462,9 @@ def test_a_part_of_three_and_a_lone_image():
             pair.conf1, pair.conf2 = (torch.full(SIZE, 1.0001) for _ in range(2))
     options = METHODS.get("dust3r").Options(iterations=30)
     predictor = METHODS.get("dust3r")(options).build(BuildContext("dust3r", "tiny"))
-    with pytest.raises(Disconnected, match=r"\[0, 2, 3\]: loss .* after 30 iterations; \[1\]: a single image"):
+    with pytest.raises(
+        Disconnected, match=r"\[0, 2, 3\]: loss .* after 30 iterations; \[1\]: a single image"
+    ):
         predictor.align(edges, pairs)
 
 
@@ -404,7 +476,9 @@ def test_a_window_must_reach_another_image(graph):
 
 def test_bases_of_pairs_train_on_two_views(tmp_path):
     """Settings made for backbones, with more views and their losses, train a network of pairs too."""
-    config = TrainConfig(steps=1, frames_per_batch=4, view_counts=(4,), heights=(48,), width=64, queries=8)
+    config = TrainConfig(
+        steps=1, frames_per_batch=4, view_counts=(4,), heights=(48,), width=64, queries=8
+    )
     trainer = train_base("mast3r", "tiny", config, tmp_path)
     assert trainer.step == 1
     assert trainer.scenes == 2
@@ -424,15 +498,26 @@ def test_nan_is_named_and_one_image_is_refused():
 def test_a_focal_length_that_diverges_is_invalid():
     world = World(3)
     predictions = world.predictions()
-    predictions.points1 = [torch.cat([p[..., :2] / 500, p[..., 2:]], -1) for p in predictions.points1]  # needle-thin views
+    predictions.points1 = [
+        torch.cat([p[..., :2] / 500, p[..., 2:]], -1) for p in predictions.points1
+    ]  # needle-thin views
     with pytest.raises(InvalidPrediction, match=r"points of image \d fit no camera"):
         align(predictions, AlignmentOptions(iterations=3))
 
 
 def test_points_that_hide_a_surer_view_lose_their_confidence():
     world = World(2)
-    aligned = Aligned(world.c2w, world.k[:, 0, 0], list(world.depth), [torch.full(SIZE, 5.0) for _ in range(2)],
-                      0.0, 0.0, True, 1, world.k[:, :2, 2])  # fmt: skip
+    aligned = Aligned(
+        world.c2w,
+        world.k[:, 0, 0],
+        list(world.depth),
+        [torch.full(SIZE, 5.0) for _ in range(2)],
+        0.0,
+        0.0,
+        True,
+        1,
+        world.k[:, :2, 2],
+    )
     lost = [float((c == 0).float().mean()) for c in clean(aligned, 0.05)]
     aligned.depths[0], aligned.confidence[0] = aligned.depths[0].clone(), torch.full(SIZE, 2.0)
     aligned.depths[0][20:28, 20:28] *= 0.5  # floats before the wall
@@ -442,14 +527,20 @@ def test_points_that_hide_a_surer_view_lose_their_confidence():
     assert float((after[1] == 0).float().mean()) < 0.05
 
 
-@pytest.mark.parametrize(("name", "images"), [("dust3r", 3), ("mast3r", 3), ("dust3r", 2), ("mast3r", 2)])
+@pytest.mark.parametrize(
+    ("name", "images"), [("dust3r", 3), ("mast3r", 3), ("dust3r", 2), ("mast3r", 2)]
+)
 def test_predictors_align_and_time_their_phases(name, images, monkeypatch):
     """The whole predictor on perfect predictions for pairs."""
     world = World(images, 0.003)
-    monkeypatch.setattr(PairNetwork, "forward", lambda self, views, edges: [world.pair(i, j) for i, j in edges])
+    monkeypatch.setattr(
+        PairNetwork, "forward", lambda self, views, edges: [world.pair(i, j) for i, j in edges]
+    )
     module = sys.modules[METHODS.get("mast3r").__module__]
     monkeypatch.setattr(module, "pair_matches", lambda one, two, step: None)
-    monkeypatch.setattr(module, "sparse_align", lambda p, found, options: sparse_align(p, truth, options))
+    monkeypatch.setattr(
+        module, "sparse_align", lambda p, found, options: sparse_align(p, truth, options)
+    )
     truth = {(i, j): world.matches(i, j) for i in range(images) for j in range(i + 1, images)}
     predictor = METHODS.get(name)().build(BuildContext(name, "tiny"))
     views = torch.rand(1, images, 3, *SIZE)
@@ -465,13 +556,18 @@ def test_predictors_align_and_time_their_phases(name, images, monkeypatch):
     assert out.extras["alignment_seconds"] > 0
     assert out.extras["alignment_peak_bytes"] > 0
     closed = images == 2
-    assert out.extras["alignment"] == ("closed form" if closed else {"dust3r": "global", "mast3r": "sparse"}[name])
+    assert out.extras["alignment"] == (
+        "closed form" if closed else {"dust3r": "global", "mast3r": "sparse"}[name]
+    )
     assert ("alignment_loss" in out.extras) is not closed
 
 
 def test_official_files_load_without_unpickling_more_than_their_arguments(tmp_path, networks):
     state = networks["dust3r"].state_dict()
-    torch.save({"args": Namespace(model="AsymmetricCroCo3DStereo()", lr=0.1), "model": state}, tmp_path / "official.pth")
+    torch.save(
+        {"args": Namespace(model="AsymmetricCroCo3DStereo()", lr=0.1), "model": state},
+        tmp_path / "official.pth",
+    )
     again = build_backbone("dust3r", "tiny")
     load_strict(again, read_state_dict(tmp_path / "official.pth"), "official.pth")
     torch.testing.assert_close(again.enc_norm.weight, networks["dust3r"].enc_norm.weight)
@@ -484,20 +580,28 @@ def test_shared_tensors_load_under_either_name(tmp_path, networks):
     state = {k: v.clone() for k, v in networks["dust3r"].state_dict().items()}
     marked = torch.full_like(state["downstream_head1.dpt.scratch.layer1_rn.weight"], 0.25)
     for dropped, kept in (("layer1_rn", "layer_rn.0"), ("layer_rn.0", "layer1_rn")):
-        part = {k: v for k, v in state.items() if k != f"downstream_head1.dpt.scratch.{dropped}.weight"}
+        part = {
+            k: v for k, v in state.items() if k != f"downstream_head1.dpt.scratch.{dropped}.weight"
+        }
         part[f"downstream_head1.dpt.scratch.{kept}.weight"] = marked
         save_safetensors(tmp_path / "hub.safetensors", part)
         model = build_backbone("dust3r", "tiny")
         load_strict(model, read_state_dict(tmp_path / "hub.safetensors"), "hub")
-        torch.testing.assert_close(model.downstream_head1.dpt.scratch.layer_rn[0].weight.data, marked)
+        torch.testing.assert_close(
+            model.downstream_head1.dpt.scratch.layer_rn[0].weight.data, marked
+        )
 
 
 def test_croco_weights_get_a_second_decoder(networks):
-    state = {k: v for k, v in networks["dust3r"].state_dict().items() if not k.startswith("dec_blocks2")}
+    state = {
+        k: v for k, v in networks["dust3r"].state_dict().items() if not k.startswith("dec_blocks2")
+    }
     state["prediction_head.weight"] = torch.zeros(3)
     model = build_backbone("dust3r", "tiny")
     load_strict(model, state, "croco")
-    torch.testing.assert_close(model.dec_blocks2[1].mlp.fc1.weight, model.dec_blocks[1].mlp.fc1.weight)
+    torch.testing.assert_close(
+        model.dec_blocks2[1].mlp.fc1.weight, model.dec_blocks[1].mlp.fc1.weight
+    )
     with pytest.raises(Bench3RError, match="missing"):
         load_strict(model, {k: v for k, v in state.items() if "enc_norm" not in k}, "croco")
 
@@ -509,10 +613,19 @@ def batches(seed=3, queries=40):
 
 def small(descriptors=0):
     torch.manual_seed(0)
-    model = PairNetwork(PairConfig(
-        patch_size=8, enc_embed_dim=48, enc_depth=1, enc_num_heads=3, dec_embed_dim=48, dec_depth=4, dec_num_heads=3,
-        dpt=PairDPTConfig(features=16, out_channels=(16, 16, 16, 16)), descriptors=descriptors,
-    ))  # fmt: skip
+    model = PairNetwork(
+        PairConfig(
+            patch_size=8,
+            enc_embed_dim=48,
+            enc_depth=1,
+            enc_num_heads=3,
+            dec_embed_dim=48,
+            dec_depth=4,
+            dec_num_heads=3,
+            dpt=PairDPTConfig(features=16, out_channels=(16, 16, 16, 16)),
+            descriptors=descriptors,
+        )
+    )
     initialise(model)
     return model
 
@@ -538,10 +651,18 @@ def test_descriptor_loss_rewards_matching_features():
         if matched:
             for n in range(b):
                 seen = batch.visible[n, 1] & batch.tracked[n, 1]
-                one, two = (xy.round().long() for xy in (batch.queries[n, seen], batch.tracks[n, 1, seen]))
+                one, two = (
+                    xy.round().long() for xy in (batch.queries[n, seen], batch.tracks[n, 1, seen])
+                )
                 two = torch.minimum(two.clamp(min=0), torch.tensor([w - 1, h - 1]))
                 second[n, two[:, 1], two[:, 0]] = random[n, one[:, 1], one[:, 0]]
-        found.append(float(descriptor_loss(PairOutput(points, conf, points, conf, random, second, conf, conf), batch)))
+        found.append(
+            float(
+                descriptor_loss(
+                    PairOutput(points, conf, points, conf, random, second, conf, conf), batch
+                )
+            )
+        )
     assert found[1] < found[0] - 1
 
 
@@ -552,7 +673,14 @@ def test_pair_networks_learn(tmp_path, descriptors):
     weights = {"point": 1.0, "matching": 0.5} | ({"descriptor": 0.075} if descriptors else {})
     batch = next(batches())
     config = TrainConfig(
-        steps=12, lr=3e-3, warmup=2, view_counts=(2,), loss_weights=weights, workers=0, log_every=1, ema=0.5
+        steps=12,
+        lr=3e-3,
+        warmup=2,
+        view_counts=(2,),
+        loss_weights=weights,
+        workers=0,
+        log_every=1,
+        ema=0.5,
     )
     before = {k: float(v.detach()) for k, v in pair_losses(model, batch, weights).items()}
     trainer = Trainer(model, config, tmp_path, lambda seen: iter(lambda: batch, None))
@@ -561,7 +689,9 @@ def test_pair_networks_learn(tmp_path, descriptors):
     assert set(after) == set(weights)
     assert after["point"] < before["point"]
     assert (tmp_path / "curve.csv").read_text().count("\n") == 13
-    three = next(iter(BatchStream(ProceduralSource((64, 64), 4), 3, (3,), (48,), 4, 4, 0, buffer=2)))
+    three = next(
+        iter(BatchStream(ProceduralSource((64, 64), 4), 3, (3,), (48,), 4, 4, 0, buffer=2))
+    )
     with pytest.raises(ValueError, match="view_counts"):
         pair_losses(model, three, weights)
 
@@ -573,8 +703,12 @@ def test_training_starts_from_vggt_and_mast3r_from_dust3r():
     fc1 = vggt["aggregator.global_blocks.2.mlp.fc1.weight"].float()
     torch.testing.assert_close(dust3r.dec_blocks2[2].mlp.fc1.weight, fc1)
     images = torch.rand(2, 3, 16, 16)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    kernel, bias = (vggt[f"aggregator.patch_embed.patch_embed.proj.{n}"].float() for n in ("weight", "bias"))
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    kernel, bias = (
+        vggt[f"aggregator.patch_embed.patch_embed.proj.{n}"].float() for n in ("weight", "bias")
+    )
     expected = torch.nn.functional.conv2d((images - mean) / std, kernel, bias, 8).flatten(2).mT
     torch.testing.assert_close(dust3r.patch_embed(2 * images - 1), expected, rtol=1e-3, atol=1e-3)
     assert start_from(mast3r, "dust3r", dust3r.state_dict()) == len(dust3r.state_dict())
@@ -583,15 +717,31 @@ def test_training_starts_from_vggt_and_mast3r_from_dust3r():
 
 
 def test_plan_gives_pairwise_models_their_own_network():
-    config = RunConfig(name="x", methods={"vggt": {}, "dust3r": {"graph": ["complete", "swin"]}, "mast3r": {}, "trivial": {}},
-                       datasets={"scannet": {"root": "procedural", "scenes": 1}}, backbones=["pi3", "vggt"])  # fmt: skip
+    config = RunConfig(
+        name="x",
+        methods={
+            "vggt": {},
+            "dust3r": {"graph": ["complete", "swin"]},
+            "mast3r": {},
+            "trivial": {},
+        },
+        datasets={"scannet": {"root": "procedural", "scenes": 1}},
+        backbones=["pi3", "vggt"],
+    )
     plan = make_plan(config)
     found = {(c.method, c.backbone) for c in plan.cells}
-    assert found == {("vggt", "vggt"), ("dust3r", "dust3r"), ("mast3r", "mast3r"), ("trivial", "none")}
+    assert found == {
+        ("vggt", "vggt"),
+        ("dust3r", "dust3r"),
+        ("mast3r", "mast3r"),
+        ("trivial", "none"),
+    }
     assert len([c for c in plan.cells if c.method == "dust3r"]) == 2
     assert {p.method for p in plan.profiles} == {"vggt", "dust3r", "mast3r"}
     trained = make_plan(config.model_copy(update={"base": "train"}))
-    assert {"base.dust3r.tiny.s0", "base.mast3r.tiny.s0"} <= {t.id.rsplit(".", 1)[0] for t in trained.trainings}
+    assert {"base.dust3r.tiny.s0", "base.mast3r.tiny.s0"} <= {
+        t.id.rsplit(".", 1)[0] for t in trained.trainings
+    }
 
 
 def test_network_is_deterministic_and_finite_under_bfloat16(networks):

@@ -22,7 +22,14 @@ from bench3r.recursion.depth import (
     statistics,
     violations,
 )
-from bench3r.recursion.packed import FirstKeyValues, LatestKeyValues, Subset, as_grid, deeper_than, everything
+from bench3r.recursion.packed import (
+    FirstKeyValues,
+    LatestKeyValues,
+    Subset,
+    as_grid,
+    deeper_than,
+    everything,
+)
 from bench3r.recursion.recovery import AffineStatistics
 from bench3r.recursion.schedule import RecursiveSchedule, Routing
 from bench3r.recursion.sharing import Sharing, initial_sources
@@ -65,7 +72,9 @@ def test_uniform_full_depth_equals_the_backbone(tied, cache, pattern):
     images = torch.rand(2, 3, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = tied(images)
-        tied.schedule = FixedDepth(tied.trunk, Sharing(4, 4, pattern), torch.full((2, 3, 6, 8), 4), cache)
+        tied.schedule = FixedDepth(
+            tied.trunk, Sharing(4, 4, pattern), torch.full((2, 3, 6, 8), 4), cache
+        )
         got = tied(images)
     for name, value in expected.tensors().items():
         torch.testing.assert_close(getattr(got, name), value, rtol=1e-4, atol=1e-5)
@@ -78,7 +87,9 @@ def test_middle_cycle_keeps_first_and_last_pairs(tiny):
         blocks[2].load_state_dict(blocks[1].state_dict())
     with torch.no_grad():
         expected = tiny(images)
-        tiny.schedule = FixedDepth(tiny.trunk, Sharing(4, 2, "middle_cycle"), torch.full((1, 2, 6, 6), 2))
+        tiny.schedule = FixedDepth(
+            tiny.trunk, Sharing(4, 2, "middle_cycle"), torch.full((1, 2, 6, 6), 2)
+        )
         got = tiny(images)
     torch.testing.assert_close(got.depth, expected.depth, rtol=1e-4, atol=1e-5)
 
@@ -171,7 +182,10 @@ def brute_lipschitz(depth: np.ndarray) -> np.ndarray:
     """max over q of depth(q) - chessboard distance(p, q)."""
     h, w = depth.shape
     rows, columns = np.mgrid[:h, :w]
-    far = np.maximum(np.abs(rows.ravel()[:, None] - rows.ravel()), np.abs(columns.ravel()[:, None] - columns.ravel()))
+    far = np.maximum(
+        np.abs(rows.ravel()[:, None] - rows.ravel()),
+        np.abs(columns.ravel()[:, None] - columns.ravel()),
+    )
     return (depth.ravel()[None] - far).max(1).reshape(h, w)
 
 
@@ -191,7 +205,12 @@ def test_lipschitz_on_regions(rng):
     smooth = lipschitz_regions(torch.tensor([4, 1, 1, 1, 1, 1]), adjacency)
     assert max(int(d.max()) for d in neighbour_differences(smooth[labels])) <= 1
     chain = torch.tensor([[0, 1, 2, 3]]).repeat_interleave(2, 1)
-    assert lipschitz_regions(torch.tensor([4, 1, 1, 1]), region_adjacency(chain, 4)).tolist() == [4, 3, 2, 1]
+    assert lipschitz_regions(torch.tensor([4, 1, 1, 1]), region_adjacency(chain, 4)).tolist() == [
+        4,
+        3,
+        2,
+        1,
+    ]
 
 
 def test_statistics_report_a_collapse():

@@ -12,7 +12,12 @@ from tests.conftest import ROOT
 from tests.helpers.in_process import SPOILT, report_of_spoilt, run_all, smoke_plan
 
 CHOSEN = ("spark3r_factors", "schedule", "lite3r_factors", "localisation")
-LEFT_OUT = ("dtu", "avggt", "block_sparse", "depth_anything_3")  # tests/test_backbones.py runs these methods everywhere
+LEFT_OUT = (
+    "dtu",
+    "avggt",
+    "block_sparse",
+    "depth_anything_3",
+)  # tests/test_backbones.py runs these methods everywhere
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +25,19 @@ def finished(tmp_path_factory):
     """The plan and the folder in which all stages ran: two backbones, one frame count, the comparisons with own tables."""
     folder = tmp_path_factory.mktemp("attention")
     raw = read_config(ROOT / "config" / "attention.yaml")
-    fewer = {part: {k: v for k, v in raw[part].items() if k not in LEFT_OUT} for part in ("datasets", "methods")}
+    fewer = {
+        part: {k: v for k, v in raw[part].items() if k not in LEFT_OUT}
+        for part in ("datasets", "methods")
+    }
     comparisons = {k: v for k, v in raw["ablations"].items() if k in CHOSEN}
     del comparisons["lite3r_factors"]["methods"]["depth_anything_3"]
     plan = smoke_plan(
-        "attention", frames=[4], profile={"frames": [4]}, backbones=["vggt", "pi3"], ablations=comparisons, **fewer
+        "attention",
+        frames=[4],
+        profile={"frames": [4]},
+        backbones=["vggt", "pi3"],
+        ablations=comparisons,
+        **fewer,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -56,8 +69,14 @@ def test_a_report_bears_lost_records(finished, tmp_path, monkeypatch, how):
 def test_all_tables_and_figures_are_there(finished):
     plan, folder = finished
     names = {p.stem for p in tables(finished).glob("*.md")}
-    assert {"lite3r_blendedmvs", "lite3r_dtu64", "ablation_spark3r_factors", "localisation", "distillation",
-            "ablation_schedule"} <= names  # fmt: skip
+    assert {
+        "lite3r_blendedmvs",
+        "lite3r_dtu64",
+        "ablation_spark3r_factors",
+        "localisation",
+        "distillation",
+        "ablation_schedule",
+    } <= names
     figures = {p.stem for p in (folder / "reports" / plan.config["name"] / "figures").glob("*.png")}
     assert {"spark3r_factors", "spark3r_sensitivity", "training_pi3", "pareto"} <= figures
 
@@ -73,14 +92,22 @@ def test_pose_only_data_has_no_geometry_and_no_hole(finished):
 
 
 def test_fp8_weights_are_small_and_said_to_be_emulated(finished):
-    raw = pd.read_csv(tables(finished) / "lite3r_blendedmvs.csv").set_index(["method", "backbone", "options"])
+    raw = pd.read_csv(tables(finished) / "lite3r_blendedmvs.csv").set_index(
+        ["method", "backbone", "options"]
+    )
     size = raw["stored/weight_bytes"]
     dense = size["vggt"].iloc[0]
     fp8 = size[[("fp8_weight_only" in o and b == "vggt") for _, b, o in raw.index]].iloc[0]
     assert fp8 < 0.5 * dense
     plan, folder = finished
-    facts = pd.read_json(folder / paths.collected(plan.config["name"]).with_name("facts.jsonl"), lines=True)
-    assert facts[facts["options"].str.contains("fp8_weight_only")]["emulated"].str.contains("widened").all()
+    facts = pd.read_json(
+        folder / paths.collected(plan.config["name"]).with_name("facts.jsonl"), lines=True
+    )
+    assert (
+        facts[facts["options"].str.contains("fp8_weight_only")]["emulated"]
+        .str.contains("widened")
+        .all()
+    )
 
 
 def test_methods_on_other_backbones_are_compared_with_those(finished):
@@ -92,7 +119,9 @@ def test_methods_on_other_backbones_are_compared_with_those(finished):
 
 def test_localised_views_are_scored_against_truth_and_the_joint_model(finished):
     raw = pd.read_csv(tables(finished) / "localisation.csv")
-    held = raw[raw["options"].str.contains('"localise": [12]', regex=True) & raw["method"].eq("vgg_t3")]
+    held = raw[
+        raw["options"].str.contains('"localise": [12]', regex=True) & raw["method"].eq("vgg_t3")
+    ]
     assert len(held) == 4  # two settings on two backbones
     assert held["joint_rotation_deg"].notna().all()
     assert held["localisation/rot_deg/mean"].notna().all()
@@ -100,8 +129,15 @@ def test_localised_views_are_scored_against_truth_and_the_joint_model(finished):
 
 def test_frame_counts_get_a_table_and_fitted_exponents(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    plan = smoke_plan("attention", frames=[2, 3], profile={"frames": [2, 3, 6]}, methods={"vggt": {}, "spark3r": {}},
-                      backbones=["vggt"], ablations={}, datasets={"scannet": {"root": "procedural", "views": 6}})  # fmt: skip
+    plan = smoke_plan(
+        "attention",
+        frames=[2, 3],
+        profile={"frames": [2, 3, 6]},
+        methods={"vggt": {}, "spark3r": {}},
+        backbones=["vggt"],
+        ablations={},
+        datasets={"scannet": {"root": "procedural", "views": 6}},
+    )
     run_all(plan)
     out = tmp_path / "reports" / "attention"
     frames = pd.read_csv(out / "tables" / "spark3r_frames.csv")

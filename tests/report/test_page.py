@@ -21,11 +21,14 @@ from tests.helpers.in_process import run_all
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CONFIG = {
-    "name": "page", "methods": {"vggt": {}, "spatial_mor": {}, "oracle": {}}, "finetune": {"steps": 2, "warmup": 1},
+    "name": "page",
+    "methods": {"vggt": {}, "spatial_mor": {}, "oracle": {}},
+    "finetune": {"steps": 2, "warmup": 1},
     "ablations": {"max_depth": {"method": "spatial_mor", "options": {"max_depth": [2, 3]}}},
-    "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 3}}, "frames": [3],
+    "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 3}},
+    "frames": [3],
     "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,9 @@ def test_the_page_is_whole_and_needs_no_network(reports):
     assert len(text) < 10e6
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?https?:", text)
     assert 'href="page/index.html"' in (reports / "index.html").read_text()
-    data = json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)[1])
+    data = json.loads(
+        re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)[1]
+    )
     (scene,) = data["scenes"].values()
     assert {"VGGT", "SpatialMoR"} <= set(scene["methods"])
     assert all(set(m) >= {"xyz", "error", "cameras"} for m in scene["methods"].values())
@@ -57,10 +62,15 @@ def test_the_page_is_whole_and_needs_no_network(reports):
 
 
 LOST = {  # globs below results/
-    "everything": ["*"], "all but the data": ["page/*"], "every prediction": ["page/predict/*", "page/score/*"],
-    "every score": ["page/score/*"], "every profile": ["page/profile/*"], "every training": ["page/train/*"],
-    "the backbone": ["page/*/vggt.*"], "all but the control": ["page/*/vggt.*", "page/*/spatial_mor*"],
-}  # fmt: skip
+    "everything": ["*"],
+    "all but the data": ["page/*"],
+    "every prediction": ["page/predict/*", "page/score/*"],
+    "every score": ["page/score/*"],
+    "every profile": ["page/profile/*"],
+    "every training": ["page/train/*"],
+    "the backbone": ["page/*/vggt.*"],
+    "all but the control": ["page/*/vggt.*", "page/*/spatial_mor*"],
+}
 
 
 @pytest.mark.parametrize("lost", LOST)
@@ -101,10 +111,22 @@ TRY = """
 def test_the_page_works_in_chromium(reports, tmp_path):
     """Tables sort and filter, a cell tells its origin, plot and viewer draw, and nothing is said on the console."""
     page = tmp_path / "try.html"
-    page.write_text((reports / "page" / "index.html").read_text().replace("</head>", TRY + "</head>"))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-               "--virtual-time-budget=15000", "--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}",
-               "--dump-dom", page.as_uri()]  # fmt: skip
+    page.write_text(
+        (reports / "page" / "index.html").read_text().replace("</head>", TRY + "</head>")
+    )
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+        "--virtual-time-budget=15000",
+        "--enable-logging=stderr",
+        "--v=0",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+        page.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)[1].replace("&quot;", '"')
     assert title.startswith("TRIED"), title
@@ -132,14 +154,25 @@ def test_every_claim_has_a_rule_and_gets_a_verdict(reports):
     assert "verdict" not in yaml.safe_dump(claims.ledger()), "no verdict is typed by hand"
 
 
-@pytest.mark.parametrize(("rule", "verdict"), [
-    ({"op": "ratio", "of": [10, 2], "expect": 5, "within": 0.1}, claims.HOLDS),
-    ({"op": "ratio", "of": [10, 2], "expect": 6, "within": 0.1}, claims.FAILS),
-    ({"op": "reduction", "of": [80, 100], "expect": [18, 22], "within": 0}, claims.HOLDS),
-    ({"op": "increasing", "of": [1, 3, 2], "expect": True, "within": 0}, claims.FAILS),
-    ({"op": "largest_below", "of": [0.5, 2], "expect": 1, "within": 0}, claims.FAILS),
-    ({"op": "reduction", "of": ["SM-T4-D2-flops", "SM-T2-VGGT-flops"], "expect": "SM-T4-D2-speedup", "within": 0.5}, claims.HOLDS),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"op": "ratio", "of": [10, 2], "expect": 5, "within": 0.1}, claims.HOLDS),
+        ({"op": "ratio", "of": [10, 2], "expect": 6, "within": 0.1}, claims.FAILS),
+        ({"op": "reduction", "of": [80, 100], "expect": [18, 22], "within": 0}, claims.HOLDS),
+        ({"op": "increasing", "of": [1, 3, 2], "expect": True, "within": 0}, claims.FAILS),
+        ({"op": "largest_below", "of": [0.5, 2], "expect": 1, "within": 0}, claims.FAILS),
+        (
+            {
+                "op": "reduction",
+                "of": ["SM-T4-D2-flops", "SM-T2-VGGT-flops"],
+                "expect": "SM-T4-D2-speedup",
+                "within": 0.5,
+            },
+            claims.HOLDS,
+        ),
+    ],
+)
 def test_arithmetic_of_claims(rule, verdict):
     assert claims.arithmetic(rule).verdict == verdict
 
@@ -161,5 +194,7 @@ def test_all_tables_compile_in_latex(reports, tmp_path):
         f"\\usepackage{{booktabs,graphicx,longtable}}\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120
+    )
     assert done.returncode == 0, done.stdout[-2000:]

@@ -47,12 +47,29 @@ def test_all_tables_and_figures_are_there(finished):
     plan, folder = finished
     out = folder / "reports" / plan.config["name"]
     tables = {p.stem for p in (out / "tables").glob("*.md")}
-    expected = {"table1", "table2", "table2_differences", "table3", "table4", "table5", "equal_cost", "routing", "savings",
-                "training", "detail"}  # fmt: skip
+    expected = {
+        "table1",
+        "table2",
+        "table2_differences",
+        "table3",
+        "table4",
+        "table5",
+        "equal_cost",
+        "routing",
+        "savings",
+        "training",
+        "detail",
+    }
     expected |= {f"ablation_{n}" for n in plan.config["ablations"] if n != "max_depth"}
     assert expected <= tables
     figures = {p.stem for p in (out / "figures").glob("*.png")}
-    assert {"depth_distribution", "depth_maps_scannet", "depth_complexity", "finetuning", "pareto"} <= figures
+    assert {
+        "depth_distribution",
+        "depth_maps_scannet",
+        "depth_complexity",
+        "finetuning",
+        "pareto",
+    } <= figures
 
 
 def test_ablations_compare_what_they_say(finished):

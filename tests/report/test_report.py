@@ -19,18 +19,33 @@ from bench3r.stages.collect import COLUMNS
 COLUMN = Column("AbsRel ↓", "depth_median", "absrel", "ratio", "lower")
 
 
-def rows(values: dict[str, list[float | None]], status: dict[tuple[str, int], str] | None = None) -> pd.DataFrame:
+def rows(
+    values: dict[str, list[float | None]], status: dict[tuple[str, int], str] | None = None
+) -> pd.DataFrame:
     """A tidy table: method -> value per scene; ``status`` overrides (method, scene)."""
     out = []
     for method, numbers in values.items():
         for i, value in enumerate(numbers):
             state = (status or {}).get((method, i), "ok")
-            out.append({
-                "cell": method, "method": method, "label": method.upper(), "kind": "control" if method == "oracle" else "plugin",
-                "options": "{}", "backbone": "vggt", "dataset": "d", "frames": 4, "seed": 0, "scene": f"s{i}",
-                "protocol": "depth_median", "metric": "absrel", "status": state,
-                "value": value if state == "ok" else np.nan, "reason": "" if state == "ok" else "it broke",
-            })  # fmt: skip
+            out.append(
+                {
+                    "cell": method,
+                    "method": method,
+                    "label": method.upper(),
+                    "kind": "control" if method == "oracle" else "plugin",
+                    "options": "{}",
+                    "backbone": "vggt",
+                    "dataset": "d",
+                    "frames": 4,
+                    "seed": 0,
+                    "scene": f"s{i}",
+                    "protocol": "depth_median",
+                    "metric": "absrel",
+                    "status": state,
+                    "value": value if state == "ok" else np.nan,
+                    "reason": "" if state == "ok" else "it broke",
+                }
+            )
     return pd.DataFrame(out, columns=COLUMNS)
 
 
@@ -49,7 +64,9 @@ def test_means_are_over_scenes_that_all_finished():
 
 
 def test_a_method_that_finished_nothing_does_not_empty_the_table():
-    table = rows({"vggt": [0.1, 0.2], "dead": [0.0, 0.0]}, {("dead", 0): "error", ("dead", 1): "timeout"})
+    table = rows(
+        {"vggt": [0.1, 0.2], "dead": [0.0, 0.0]}, {("dead", 0): "error", ("dead", 1): "timeout"}
+    )
     shown = compare(table).shown.set_index("method")
     assert shown.loc["VGGT", COLUMN.title].startswith("**0.150**")
     assert shown.loc["DEAD", COLUMN.title] == "–"
@@ -67,7 +84,9 @@ def test_a_missing_metric_stays_missing():
 
 
 def test_controls_are_not_ranked_and_ties_are_marked():
-    shown = compare(rows({"vggt": [0.2, 0.3, 0.4], "same": [0.2, 0.31, 0.39], "oracle": [0.0, 0.0, 0.0]})).shown
+    shown = compare(
+        rows({"vggt": [0.2, 0.3, 0.4], "same": [0.2, 0.31, 0.39], "oracle": [0.0, 0.0, 0.0]})
+    ).shown
     text = shown.set_index("method")[COLUMN.title]
     assert text["ORACLE"].startswith("0.000")
     assert text["VGGT"].startswith("**") or text["SAME"].startswith("**")
@@ -76,13 +95,15 @@ def test_controls_are_not_ranked_and_ties_are_marked():
 
 
 def test_the_tie_group_of_the_best_is_marked():
-    table = compare(rows({"vggt": [0.2, 0.3, 0.4], "same": [0.21, 0.29, 0.41], "worse": [0.5, 0.6, 0.7]}))
+    table = compare(
+        rows({"vggt": [0.2, 0.3, 0.4], "same": [0.21, 0.29, 0.41], "worse": [0.5, 0.6, 0.7]})
+    )
     text = table.shown.set_index("method")[COLUMN.title]
     assert ["†" in text[m] for m in ("VGGT", "SAME", "WORSE")] == [True, True, False]
     assert table.raw["depth_median/absrel/tied_with_best"].tolist() == [True, True, False]
-    assert table.raw.set_index("method").loc["worse", "depth_median/absrel/effect_size"] == pytest.approx(
-        np.nan, nan_ok=True
-    )
+    assert table.raw.set_index("method").loc[
+        "worse", "depth_median/absrel/effect_size"
+    ] == pytest.approx(np.nan, nan_ok=True)
     alone = compare(rows({"vggt": [0.2, 0.3, 0.4], "worse": [0.5, 0.6, 0.7]})).shown
     assert not alone[COLUMN.title].str.contains("†").any()  # a group of one is no tie
 
@@ -98,10 +119,23 @@ def test_seeds_repeat_a_scene_and_are_no_scenes_of_their_own():
 
 def test_a_protocol_may_weigh_scenes():
     column = Column("AbsRel ↓", "depth_video", "scale_absrel", "ratio", "lower")
-    table = rows({"vggt": [0.1, 0.4], "fast": [0.2, 0.2]}).assign(protocol="depth_video", metric="scale_absrel")
+    table = rows({"vggt": [0.1, 0.4], "fast": [0.2, 0.2]}).assign(
+        protocol="depth_video", metric="scale_absrel"
+    )
     pixels = table.assign(metric="valid", value=[300.0, 100.0, 300.0, 100.0])
-    found = comparison(pd.concat([table, pixels], ignore_index=True), pd.DataFrame(), (column,), 4, False, "t", "t", "c").raw
-    assert found["depth_video/scale_absrel/mean"].tolist() == pytest.approx([(3 * 0.1 + 0.4) / 4, 0.2])
+    found = comparison(
+        pd.concat([table, pixels], ignore_index=True),
+        pd.DataFrame(),
+        (column,),
+        4,
+        False,
+        "t",
+        "t",
+        "c",
+    ).raw
+    assert found["depth_video/scale_absrel/mean"].tolist() == pytest.approx(
+        [(3 * 0.1 + 0.4) / 4, 0.2]
+    )
 
 
 def test_what_the_protocol_alone_changes():
@@ -131,7 +165,11 @@ def test_the_tables_of_adaptive_depth_bear_a_run_without_it():
     from bench3r.run.config import parse_config
     from bench3r.run.plan import make_plan
 
-    raw = {"name": "x", "methods": {"oracle": {}}, "datasets": {"scannet": {"root": "procedural", "views": 4}}}
+    raw = {
+        "name": "x",
+        "methods": {"oracle": {}},
+        "datasets": {"scannet": {"root": "procedural", "views": 4}},
+    }
     plan = make_plan(parse_config(raw, "test"))
     table = rows({"oracle": [0.1, 0.2]}).assign(cell=plan.cells[0].id)
     empty = pd.DataFrame()
@@ -147,11 +185,13 @@ def test_latex_is_escaped():
 
 
 def test_pairwise_models_are_set_against_vggt():
-    raw = pd.DataFrame([
-        {"method": "vggt", "label": "VGGT", "time_s": 0.1, "flops": 4e9},
-        {"method": "dust3r", "label": "DUSt3R", "time_s": 1.5, "flops": 12e9},
-        {"method": "mast3r", "label": "MASt3R", "time_s": None, "flops": None},
-    ])  # fmt: skip
+    raw = pd.DataFrame(
+        [
+            {"method": "vggt", "label": "VGGT", "time_s": 0.1, "flops": 4e9},
+            {"method": "dust3r", "label": "DUSt3R", "time_s": 1.5, "flops": 12e9},
+            {"method": "mast3r", "label": "MASt3R", "time_s": None, "flops": None},
+        ]
+    )
     notes = ratio_notes(Table("t", "t", "c", raw, raw))
     assert len(notes) == 1
     assert "15.0 times VGGT's time and 3.0 times its FLOPs (reported: 9.7 and 0.88)" in notes[0]
@@ -160,25 +200,59 @@ def test_pairwise_models_are_set_against_vggt():
 
 def test_network_and_alignment_have_columns_of_their_own():
     options = "{}"
-    cells = [{"method": m, "label": m, "kind": k, "options": options, "backbone": b} for m, k, b in
-             (("vggt", "backbone", "vggt"), ("dust3r", "model", "dust3r"))]  # fmt: skip
+    cells = [
+        {"method": m, "label": m, "kind": k, "options": options, "backbone": b}
+        for m, k, b in (("vggt", "backbone", "vggt"), ("dust3r", "model", "dust3r"))
+    ]
     table = pd.DataFrame(
-        [{**c, "cell": c["method"], "dataset": "scannet", "frames": 4, "seed": 0, "scene": "s"} for c in cells]
+        [
+            {**c, "cell": c["method"], "dataset": "scannet", "frames": 4, "seed": 0, "scene": "s"}
+            for c in cells
+        ]
     )
-    profiles = pd.DataFrame([
-        {**cells[0], "frames": 4, "status": "ok", "seconds": [0.1], "flops": 4e9, "phase_seconds": {}, "phase_peak_bytes": {}},
-        {**cells[1], "frames": 4, "status": "ok", "seconds": [1.5], "flops": 12e9,
-         "phase_seconds": {"network": [0.3], "alignment": [1.2]}, "phase_peak_bytes": {"network": 4e8, "alignment": 5e8}},
-    ])  # fmt: skip
-    facts = pd.DataFrame([{**cells[1], "graph": "complete", "edges": 12, "alignment_converged": True, "alignment_loss": 1.0,
-                           "alignment_start_loss": 2.0}])  # fmt: skip
+    profiles = pd.DataFrame(
+        [
+            {
+                **cells[0],
+                "frames": 4,
+                "status": "ok",
+                "seconds": [0.1],
+                "flops": 4e9,
+                "phase_seconds": {},
+                "phase_peak_bytes": {},
+            },
+            {
+                **cells[1],
+                "frames": 4,
+                "status": "ok",
+                "seconds": [1.5],
+                "flops": 12e9,
+                "phase_seconds": {"network": [0.3], "alignment": [1.2]},
+                "phase_peak_bytes": {"network": 4e8, "alignment": 5e8},
+            },
+        ]
+    )
+    facts = pd.DataFrame(
+        [
+            {
+                **cells[1],
+                "graph": "complete",
+                "edges": 12,
+                "alignment_converged": True,
+                "alignment_loss": 1.0,
+                "alignment_start_loss": 2.0,
+            }
+        ]
+    )
     plan = SimpleNamespace(cells=[SimpleNamespace(id=c["method"], tables=["main"]) for c in cells])
     found = pairwise(Evidence(plan, table, profiles, facts, pd.DataFrame(), 4, "", "about"))
     row = found.shown.iloc[0]
     assert (row["network (s)"], row["alignment (s)"], row["total (s)"]) == ("0.3", "1.2", "1.5")
     assert (row["time / VGGT"], row["FLOPs / VGGT"], row["settled"]) == ("15.00", "3.00", "1/1")
     assert found.shown.iloc[1]["time / VGGT"] == "(9.7)"  # the paper's own, in parentheses
-    assert pairwise(Evidence(plan, table, profiles[:1], facts, pd.DataFrame(), 4, "", "about")) is None
+    assert (
+        pairwise(Evidence(plan, table, profiles[:1], facts, pd.DataFrame(), 4, "", "about")) is None
+    )
 
 
 def test_crossovers_and_exponents():
@@ -189,20 +263,39 @@ def test_crossovers_and_exponents():
     assert crossover(frames, quadratic, linear) == np.inf
     assert crossover(frames, linear, 2 * linear) == 2
     assert np.isnan(crossover(frames, linear, np.full(5, np.nan)))
-    dips = np.array([1.0, 30, 90, 150, 300])  # cheaper, dearer, cheaper in the end: the last change counts
+    dips = np.array(
+        [1.0, 30, 90, 150, 300]
+    )  # cheaper, dearer, cheaper in the end: the last change counts
     assert 4 < crossover(frames, dips, np.array([2.0, 20, 80, 160, 320])) < 16
-    assert [crossover_text(v, 2) for v in (np.nan, np.inf, 2.0, 9.7)] == ["–", "not measured to", "all, from 2", "about 10"]
+    assert [crossover_text(v, 2) for v in (np.nan, np.inf, 2.0, 9.7)] == [
+        "–",
+        "not measured to",
+        "all, from 2",
+        "about 10",
+    ]
 
 
 def test_times_are_compared_with_calls_taken_in_turn():
     """A backbone that was slowed down when it was measured alone must not make a method look fast."""
     cells = {"vggt": ("VGGT", 4.0), "fast": ("fast", 1.0), "dust3r": ("DUSt3R", 9.0)}
-    rows = pd.DataFrame([
-        {"method": m, "label": label, "backbone": "dust3r" if m == "dust3r" else "vggt", "options": "{}", "frames": n,
-         "seconds": [factor * n] * 3, "flops": 1e9 * n, "peak_rss_bytes": 1e9, "peak_gpu_bytes": None,
-         "reference_seconds": [0.5 * n] * 3 if m == "fast" else []}
-        for m, (label, factor) in cells.items() for n in (2, 4, 8)
-    ])  # fmt: skip
+    rows = pd.DataFrame(
+        [
+            {
+                "method": m,
+                "label": label,
+                "backbone": "dust3r" if m == "dust3r" else "vggt",
+                "options": "{}",
+                "frames": n,
+                "seconds": [factor * n] * 3,
+                "flops": 1e9 * n,
+                "peak_rss_bytes": 1e9,
+                "peak_gpu_bytes": None,
+                "reference_seconds": [0.5 * n] * 3 if m == "fast" else [],
+            }
+            for m, (label, factor) in cells.items()
+            for n in (2, 4, 8)
+        ]
+    )
     plain, fast, pairs = grown(rows)
     assert (plain.name, fast.name, pairs.name) == ("VGGT", "fast, VGGT", "DUSt3R")
     assert np.isnan(plain.crossovers["time (s)"])

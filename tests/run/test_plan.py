@@ -18,7 +18,11 @@ from bench3r.run.config import load_config, parse_config
 from bench3r.run.plan import expand_options, make_plan
 from tests.conftest import ROOT
 
-GOOD = {"name": "t", "methods": {"vggt": {}, "oracle": {}}, "datasets": {"scannet": {"root": "procedural", "scenes": 2}}}
+GOOD = {
+    "name": "t",
+    "methods": {"vggt": {}, "oracle": {}},
+    "datasets": {"scannet": {"root": "procedural", "scenes": 2}},
+}
 
 
 def changed(**changes):
@@ -27,9 +31,15 @@ def changed(**changes):
 
 BAD_KEYS = {
     "unknown key": (changed(metods={}), r"unknown key 'metods' \(did you mean 'methods'\?\)"),
-    "nested unknown key": (changed(datasets={"scannet": {"root": "x", "scene": 3}}), r"datasets\.scannet\.scene.*did you mean 'scenes'"),
+    "nested unknown key": (
+        changed(datasets={"scannet": {"root": "x", "scene": 3}}),
+        r"datasets\.scannet\.scene.*did you mean 'scenes'",
+    ),
     "missing key": ({"name": "t"}, r"methods: field required"),
-    "out of range": (changed(profile={"repeats": 0}), r"profile\.repeats: .*greater than or equal to 1, got 0"),
+    "out of range": (
+        changed(profile={"repeats": 0}),
+        r"profile\.repeats: .*greater than or equal to 1, got 0",
+    ),
     "frames 0": (changed(frames=[0]), r"frames: every frame count must be at least 1"),
     "no frames": (changed(frames=[]), r"frames: .*at least 1 item"),
     "wrong choice": (changed(scale="tinny"), r"scale: .*'tiny', 'paper' or 'full', got 'tinny'"),
@@ -37,7 +47,7 @@ BAD_KEYS = {
     "bad name": (changed(name="a/b; rm"), r"name: .*pattern"),
     "no method": (changed(methods={}), r"methods: at least one"),
     "not a mapping": (["x"], r"expected a mapping"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_KEYS)
@@ -49,14 +59,26 @@ def test_bad_configuration_names_the_key(case):
 
 BAD_PLANS = {
     "method": (changed(methods={"vgtt": {}}), r"unknown method 'vgtt' \(did you mean 'vggt'\?\)"),
-    "option": (changed(methods={"oracle": {"depth_nois": 1}}), r"methods\.oracle: unknown option 'depth_nois' \(did you mean 'depth_noise'"),
-    "option range": (changed(methods={"oracle": {"depth_noise": -1}}), r"depth_noise: .*greater than or equal to 0, got -1"),
-    "dataset": (changed(datasets={"scanet": {"root": "procedural"}}), r"unknown dataset 'scanet' \(did you mean 'scannet'"),
+    "option": (
+        changed(methods={"oracle": {"depth_nois": 1}}),
+        r"methods\.oracle: unknown option 'depth_nois' \(did you mean 'depth_noise'",
+    ),
+    "option range": (
+        changed(methods={"oracle": {"depth_noise": -1}}),
+        r"depth_noise: .*greater than or equal to 0, got -1",
+    ),
+    "dataset": (
+        changed(datasets={"scanet": {"root": "procedural"}}),
+        r"unknown dataset 'scanet' \(did you mean 'scannet'",
+    ),
     "backbone": (changed(backbones=["vgg"]), r"unknown backbone 'vgg' \(did you mean 'vggt'"),
     "protocol": (changed(protocols=["fscor"]), r"unknown protocol 'fscor' \(did you mean 'fscore'"),
-    "no stand-in": (changed(datasets={"seven_scenes": {"root": "procedural"}}), r"seven_scenes has no procedural stand-in"),
+    "no stand-in": (
+        changed(datasets={"seven_scenes": {"root": "procedural"}}),
+        r"seven_scenes has no procedural stand-in",
+    ),
     "too few views": (changed(frames=[12]), r"views is 8, fewer than frames 12"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_PLANS)
@@ -75,7 +97,11 @@ def test_yaml_errors_name_the_line(tmp_path):
 
 
 def test_lists_among_options_are_axes():
-    raw = changed(methods={"oracle": {"depth_noise": [0.01, 0.05], "rotation_deg": [1, 2, 3]}}, seeds=[0, 1], frames=[2, 4])
+    raw = changed(
+        methods={"oracle": {"depth_noise": [0.01, 0.05], "rotation_deg": [1, 2, 3]}},
+        seeds=[0, 1],
+        frames=[2, 4],
+    )
     plan = make_plan(parse_config(raw, "x"))
     assert len(plan.cells) == 2 * 3 * 2 * 2
     assert len({c.id for c in plan.cells}) == len(plan.cells)
@@ -89,12 +115,18 @@ def test_options_whose_type_is_a_list_are_no_axes():
         layers: tuple[int, ...] = (1,)
 
     assert [o.layers for o in expand_options({"layers": [1, 2]}, Options, "x")] == [(1, 2)]
-    assert [o.layers for o in expand_options({"layers": [[1], [2, 3]]}, Options, "x")] == [(1,), (2, 3)]
+    assert [o.layers for o in expand_options({"layers": [[1], [2, 3]]}, Options, "x")] == [
+        (1,),
+        (2, 3),
+    ]
 
 
 def test_keys_depend_on_what_matters():
     base = {c.method: c.key for c in make_plan(parse_config(GOOD, "x")).cells}
-    assert base == {c.method: c.key for c in make_plan(parse_config(changed(limits={"memory_gb": 3}), "x")).cells}
+    assert base == {
+        c.method: c.key
+        for c in make_plan(parse_config(changed(limits={"memory_gb": 3}), "x")).cells
+    }
     for change in (
         {"precision": "bf16"},
         {"seeds": [1]},
@@ -128,14 +160,31 @@ def test_a_broken_plugin_stops_only_the_runs_that_name_it(plugins, tmp_path):
     raw = {"name": "x", "methods": {"vggt": {}}, "datasets": {"scannet": {"root": "procedural"}}}
     with pytest.warns(UserWarning, match=r"left out.*(broken\.py, line 3|mine\.py, line 1)"):
         assert make_plan(parse_config(raw, "x")).cells
-    for changed, says in (({"methods": {"broken": {}}}, r"broken\.py, line 3"), ({"datasets": {"mine": {"root": "."}}}, "mine\\.py"),
-                          ({"methods": {"brokem": {}}}, r"unknown method 'brokem'.*cannot be loaded: broken\.py")):  # fmt: skip
+    for changed, says in (
+        ({"methods": {"broken": {}}}, r"broken\.py, line 3"),
+        ({"datasets": {"mine": {"root": "."}}}, "mine\\.py"),
+        ({"methods": {"brokem": {}}}, r"unknown method 'brokem'.*cannot be loaded: broken\.py"),
+    ):
         with pytest.raises(Bench3RError, match=says):
             make_plan(parse_config(raw | changed, "x"))
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(raw))
-    command = [sys.executable, "-m", "bench3r", "plan", "--config", str(tmp_path / "x.yaml"), "--out", str(tmp_path / "p")]
+    command = [
+        sys.executable,
+        "-m",
+        "bench3r",
+        "plan",
+        "--config",
+        str(tmp_path / "x.yaml"),
+        "--out",
+        str(tmp_path / "p"),
+    ]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "BENCH3R_ROOT": str(plugins)}, capture_output=True, text=True, check=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, "BENCH3R_ROOT": str(plugins)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "warning: left out" in done.stderr
     assert "broken.py, line 3" in done.stderr
@@ -205,23 +254,41 @@ def test_the_method_in_the_readme_works(tmp_path):
     code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
     (tmp_path / "late_global.py").write_text(code)
     lines = list(check_method(tmp_path / "late_global.py"))
-    assert [line.split(": reconstructs 3 views")[0] for line in lines[-3:]] == ["depth_anything_3", "pi3", "vggt"]
+    assert [line.split(": reconstructs 3 views")[0] for line in lines[-3:]] == [
+        "depth_anything_3",
+        "pi3",
+        "vggt",
+    ]
 
 
 def test_a_comparison_of_several_methods_runs_on_its_own_backbones_and_datasets():
     raw = changed(
-        datasets={"scannet": {"root": "procedural"}, "blendedmvs": {"root": "procedural", "main": False}},
-        ablations={"b": {"methods": {"pi3": {}, "spark3r": {}}, "backbones": ["pi3"], "datasets": ["blendedmvs"]}},
+        datasets={
+            "scannet": {"root": "procedural"},
+            "blendedmvs": {"root": "procedural", "main": False},
+        },
+        ablations={
+            "b": {
+                "methods": {"pi3": {}, "spark3r": {}},
+                "backbones": ["pi3"],
+                "datasets": ["blendedmvs"],
+            }
+        },
     )
     plan = make_plan(parse_config(raw, "t"))
     assert {(c.method, c.backbone, c.dataset_name) for c in plan.cells if "main" in c.tables} == {
-        ("vggt", "vggt", "scannet"), ("oracle", "none", "scannet")}  # fmt: skip
+        ("vggt", "vggt", "scannet"),
+        ("oracle", "none", "scannet"),
+    }
     assert {(c.method, c.backbone, c.dataset_name) for c in plan.cells if "b" in c.tables} == {
-        ("pi3", "pi3", "blendedmvs"), ("spark3r", "pi3", "blendedmvs")}  # fmt: skip
+        ("pi3", "pi3", "blendedmvs"),
+        ("spark3r", "pi3", "blendedmvs"),
+    }
 
 
 @pytest.mark.parametrize(
-    "ablation", [{}, {"method": "mor", "methods": {"mor": {}}}, {"methods": {"mor": {}}, "options": {}}]
+    "ablation",
+    [{}, {"method": "mor", "methods": {"mor": {}}}, {"methods": {"mor": {}}, "options": {}}],
 )
 def test_an_ablation_names_one_method_or_several(ablation):
     with pytest.raises(Bench3RError, match="either `method` with `options`, or `methods`"):
@@ -229,7 +296,9 @@ def test_an_ablation_names_one_method_or_several(ablation):
 
 
 def test_options_that_do_not_matter_to_training_share_one_training():
-    plan = make_plan(parse_config(changed(methods={"vgg_t3": {"localise": [0, 1], "steps": [1, 2]}}), "t"))
+    plan = make_plan(
+        parse_config(changed(methods={"vgg_t3": {"localise": [0, 1], "steps": [1, 2]}}), "t")
+    )
     assert len(plan.cells) == 4
     assert len({c.trained for c in plan.cells}) == 1
 
@@ -238,7 +307,10 @@ def test_every_backbone_may_have_weights_of_its_own(tmp_path):
     (tmp_path / "w.safetensors").write_bytes(b"x")
     base = {"vggt": "shipped", "pi3": str(tmp_path / "w.safetensors")}
     both = changed(methods={"vggt": {}, "pi3": {}}, backbones=["vggt", "pi3"])
-    keys = [{c.method: c.key for c in make_plan(parse_config({**both, "base": b}, "t")).cells} for b in ("shipped", base)]
+    keys = [
+        {c.method: c.key for c in make_plan(parse_config({**both, "base": b}, "t")).cells}
+        for b in ("shipped", base)
+    ]
     assert keys[0]["vggt"] == keys[1]["vggt"]
     assert keys[0]["pi3"] != keys[1]["pi3"]
     with pytest.raises(Bench3RError, match="base has no entry for backbone pi3"):
@@ -253,13 +325,20 @@ def test_shipped_configurations_plan(name):
 
 
 def test_protocols_may_score_some_datasets_only():
-    raw = {"name": "x", "methods": {"vggt": {}}, "protocols": ["depth_median", "lite3r"], "only": {"lite3r": ["dtu"]},
-           "datasets": {d: {"root": "procedural", "scenes": 1} for d in ("scannet", "dtu")}}  # fmt: skip
+    raw = {
+        "name": "x",
+        "methods": {"vggt": {}},
+        "protocols": ["depth_median", "lite3r"],
+        "only": {"lite3r": ["dtu"]},
+        "datasets": {d: {"root": "procedural", "scenes": 1} for d in ("scannet", "dtu")},
+    }
     config = parse_config(raw, "c.yaml")
     assert config.protocols_for("scannet") == ["depth_median"]
     assert config.protocols_for("dtu") == ["depth_median", "lite3r"]
     with_all = make_plan(parse_config({**raw, "only": {}}, "c.yaml"))
-    assert with_all.score_key != make_plan(parse_config(raw, "c.yaml")).score_key  # scores of before lack records
+    assert (
+        with_all.score_key != make_plan(parse_config(raw, "c.yaml")).score_key
+    )  # scores of before lack records
     with pytest.raises(Bench3RError, match=r"only.*lite4r"):
         parse_config(raw | {"only": {"lite4r": ["dtu"]}}, "c.yaml")
     with pytest.raises(Bench3RError, match=r"only\.lite3r.*kitti"):
@@ -268,20 +347,31 @@ def test_protocols_may_score_some_datasets_only():
 
 def test_frame_lists_and_frame_counts_must_agree(tmp_path):
     listed = {"root": str(tmp_path), "frame_list": "pi3_7scenes_kf200"}
-    raw = {"name": "x", "methods": {"vggt": {}}, "datasets": {"seven_scenes": listed}, "frames": [0]}
+    raw = {
+        "name": "x",
+        "methods": {"vggt": {}},
+        "datasets": {"seven_scenes": listed},
+        "frames": [0],
+    }
     (entry,) = make_plan(parse_config(raw, "c.yaml")).datasets
     assert (entry.scenes, entry.frame_list) == ("all", "pi3_7scenes_kf200")
-    with pytest.raises(Bench3RError, match=r"pi3_7scenes_kf200 fixes the frames: set `frames: \[0\]`, got \[4\]"):
+    with pytest.raises(
+        Bench3RError, match=r"pi3_7scenes_kf200 fixes the frames: set `frames: \[0\]`, got \[4\]"
+    ):
         make_plan(parse_config({**raw, "frames": [4]}, "c.yaml"))
     for other, message in (
         ("pi3_nrgbd_kf100", "is a list of nrgbd"),
         ("pi3_7scenes_kf20", r"'pi3_7scenes_kf20'.*did you mean"),
     ):
-        wrong = parse_config({**raw, "datasets": {"seven_scenes": {**listed, "frame_list": other}}}, "c.yaml")
+        wrong = parse_config(
+            {**raw, "datasets": {"seven_scenes": {**listed, "frame_list": other}}}, "c.yaml"
+        )
         with pytest.raises(Bench3RError, match=message):
             make_plan(wrong)
     with pytest.raises(Bench3RError, match="procedural scenes have no frame list"):
-        parse_config({**raw, "datasets": {"seven_scenes": {**listed, "root": "procedural"}}}, "c.yaml")
+        parse_config(
+            {**raw, "datasets": {"seven_scenes": {**listed, "root": "procedural"}}}, "c.yaml"
+        )
 
 
 def test_every_part_of_the_library_makes_records_stale():
@@ -293,20 +383,39 @@ def test_every_part_of_the_library_makes_records_stale():
         assert folder in STAGE_CODE["profile"], folder
     assert all((LIBRARY / part).exists() for parts in STAGE_CODE.values() for part in parts)
     readers = "".join(p.read_text() for p in (ROOT / "datasets").glob("*.py"))
-    used = {f"{m}.py" for m in re.findall(r"from bench3r\.(\w+) import", readers) if (LIBRARY / f"{m}.py").is_file()}
-    for stage in ("prepare", "train", "predict", "profile", "score"):  # whatever a loader reads with
+    used = {
+        f"{m}.py"
+        for m in re.findall(r"from bench3r\.(\w+) import", readers)
+        if (LIBRARY / f"{m}.py").is_file()
+    }
+    for stage in (
+        "prepare",
+        "train",
+        "predict",
+        "profile",
+        "score",
+    ):  # whatever a loader reads with
         assert used - {"errors.py", "files.py"} <= set(STAGE_CODE[stage]), stage
 
 
 def test_fidelity_compares_with_the_unchanged_backbone():
-    raw = {"name": "x", "methods": {"vggt": {}, "layer_skip": {}, "oracle": {}}, "frames": [2, 3],
-           "datasets": {"scannet": {"root": "procedural", "views": 3}}, "protocols": ["depth_median", "fidelity"]}  # fmt: skip
+    raw = {
+        "name": "x",
+        "methods": {"vggt": {}, "layer_skip": {}, "oracle": {}},
+        "frames": [2, 3],
+        "datasets": {"scannet": {"root": "procedural", "views": 3}},
+        "protocols": ["depth_median", "fidelity"],
+    }
     plan = make_plan(parse_config(raw, "c.yaml"))
     for cell in plan.cells:
         if cell.method != "layer_skip":
             assert cell.reference is None
         else:
             dense = plan.cell(str(cell.reference))
-            assert (dense.method, dense.dataset, dense.frames) == ("vggt", cell.dataset, cell.frames)
+            assert (dense.method, dense.dataset, dense.frames) == (
+                "vggt",
+                cell.dataset,
+                cell.frames,
+            )
     without = make_plan(parse_config({**raw, "protocols": ["depth_median"]}, "c.yaml"))
     assert all(c.reference is None for c in without.cells)

@@ -46,23 +46,40 @@ assert not hasattr(torch, "__version__")
 
 
 def test_stand_ins_can_be_named_and_subclassed_but_not_used():
-    done = subprocess.run([sys.executable, "-c", CALLED], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["default", "full", "attention"])
 def test_the_plan_is_the_same_without_torch(name, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "bench3r", "plan", "--config", f"config/{name}.yaml", "--out", tmp_path / "p"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-X",
+            "importtime",
+            "-m",
+            "bench3r",
+            "plan",
+            "--config",
+            f"config/{name}.yaml",
+            "--out",
+            tmp_path / "p",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "torch._C" not in done.stderr  # the real one was never imported
     expected = make_plan(load_config(ROOT / "config" / f"{name}.yaml")).model_dump(mode="json")
     assert json.loads((tmp_path / "p").read_text()) == json.loads(json.dumps(expected))
 
 
 @pytest.mark.parametrize(
-    "line", ["TABLE = torch.arange(4) * 2", "LAYER = nn.Linear(2, 2)\nassert LAYER.weight.shape == (2, 2)"]
+    "line",
+    ["TABLE = torch.arange(4) * 2", "LAYER = nn.Linear(2, 2)\nassert LAYER.weight.shape == (2, 2)"],
 )
 def test_a_plug_in_that_computes_while_it_loads_gets_torch(line, plugins):
     (plugins / "methods" / "mine.py").write_text(f'''"""Mine."""
@@ -95,13 +112,17 @@ class Mine(Method):
         "--out",
         str(plugins / "p.json"),
     ]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert [c["method"] for c in json.loads((plugins / "p.json").read_text())["cells"]] == ["mine"]
 
 
 def test_mistakes_are_named_as_with_torch(tmp_path):
-    (tmp_path / "bad.yaml").write_text("name: bad\nmethods: {spark4r: {}}\ndatasets: {scannet: {root: procedural}}\n")
+    (tmp_path / "bad.yaml").write_text(
+        "name: bad\nmethods: {spark4r: {}}\ndatasets: {scannet: {root: procedural}}\n"
+    )
     command = [sys.executable, "-m", "bench3r", "plan", "--config", str(tmp_path / "bad.yaml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

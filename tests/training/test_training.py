@@ -38,7 +38,14 @@ from bench3r.training.trainer import Trainer, TrainStep, initialise, learning_ra
 from tests.conftest import ROOT
 from tests.helpers.worlds import megadepth, scannet
 
-QUICK = {"frames_per_batch": 4, "view_counts": (2,), "heights": (96,), "reuse": 8, "queries": 8, "warmup": 2}
+QUICK = {
+    "frames_per_batch": 4,
+    "view_counts": (2,),
+    "heights": (96,),
+    "reuse": 8,
+    "queries": 8,
+    "warmup": 2,
+}
 
 
 def stream(frames: int, views: int, buffer: int = 1, side: int = 96):
@@ -90,7 +97,13 @@ def test_the_loss_of_the_truth_is_the_confidence_term_alone(tiny):
     truth = encode_pose(batch.extrinsics, batch.intrinsics, (96, 96))
     conf = torch.ones_like(batch.depth)
     perfect = Reconstruction(
-        batch.extrinsics, batch.intrinsics, batch.depth, conf, batch.points, conf, extras={"pose_encodings": [truth]}
+        batch.extrinsics,
+        batch.intrinsics,
+        batch.depth,
+        conf,
+        batch.points,
+        conf,
+        extras={"pose_encodings": [truth]},
     )
     parts = vggt_losses(perfect, batch, torch.arange(3))
     assert all(abs(float(v)) < 1e-6 for v in parts.values())
@@ -128,10 +141,16 @@ if __name__ == "__main__":
 def test_training_resumes_after_kill_9(tmp_path):
     script = tmp_path / "go.py"
     script.write_text(SCRIPT.format(steps=10_000, quick=QUICK))
-    run = subprocess.Popen([sys.executable, script, tmp_path / "run"], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    run = subprocess.Popen(
+        [sys.executable, script, tmp_path / "run"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     curve, checkpoint = tmp_path / "run/curve.csv", tmp_path / "run/checkpoint.pt"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (checkpoint.exists() and curve.read_text().count("\n") > 7):
+    while time.monotonic() < deadline and not (
+        checkpoint.exists() and curve.read_text().count("\n") > 7
+    ):
         time.sleep(0.1)
     run.send_signal(signal.SIGKILL)
     run.wait()
@@ -143,7 +162,9 @@ def test_training_resumes_after_kill_9(tmp_path):
     trainer = train_base("vggt", "tiny", config, tmp_path / "run")
     assert trainer.step == saved + 2
     steps = [int(r["step"]) for r in csv.DictReader(curve.open())]
-    assert steps == list(range(1, saved + 3))  # every step once: rows after the checkpoint were dropped
+    assert steps == list(
+        range(1, saved + 3)
+    )  # every step once: rows after the checkpoint were dropped
 
 
 @pytest.mark.parametrize("sharding", ["none", "fsdp"])
@@ -157,9 +178,22 @@ def test_two_gloo_processes_stay_equal_and_resume(tmp_path, sharding):
 
 def run_twice(script: Path, tmp_path: Path) -> None:
     torchrun = str(Path(sys.executable).with_name("torchrun"))
-    command = [torchrun, "--standalone", "--nproc-per-node", "2", str(script), str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})  # fmt: skip
+    command = [
+        torchrun,
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        str(tmp_path / "run"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("equal weights") == 2
 
@@ -178,7 +212,9 @@ CHECK = """
 """
 
 
-@pytest.mark.parametrize("settings", [{"activation_checkpointing": True}, {"precision": "bf16"}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"activation_checkpointing": True}, {"precision": "bf16"}, {"accumulate": 2}]
+)
 def test_settings_for_large_scales_train(tmp_path, settings):
     torch.manual_seed(0)
     model = VGGT(VGGT_SCALES["tiny"]())
@@ -229,7 +265,17 @@ def plane_batch(shift_patches: float) -> Batch:
     maps = torch.full((1, 2, side, side), depth)
     empty = torch.zeros(1, 2, 1, 2)
     images = torch.rand(1, 2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    return Batch(images, maps, extrinsics, k, torch.zeros(1, 2, side, side, 3), empty[:, 0], empty, empty[..., 0] > 0, empty[..., 0] > 0)  # fmt: skip
+    return Batch(
+        images,
+        maps,
+        extrinsics,
+        k,
+        torch.zeros(1, 2, side, side, 3),
+        empty[:, 0],
+        empty,
+        empty[..., 0] > 0,
+        empty[..., 0] > 0,
+    )
 
 
 def test_patch_targets_point_at_the_same_surface():
@@ -241,7 +287,9 @@ def test_patch_targets_point_at_the_same_surface():
     assert not seen[0, 0, patches % 6 == 0, 1].any()  # they left the image
     assert not seen[0, 0, :, 0].any()
     assert float(weights[0, 0, :, 0].abs().max()) == 0
-    torch.testing.assert_close(first_to_second[inner].sum(-1), torch.ones(len(inner)), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        first_to_second[inner].sum(-1), torch.ones(len(inner)), atol=0.02, rtol=0
+    )
 
 
 def test_guidance_teaches_attention_where_to_look(tiny):
@@ -259,7 +307,9 @@ def test_guidance_teaches_attention_where_to_look(tiny):
         optimiser.step()
         history.append(float(loss.detach()))
     assert history[-1] < 0.8 * history[0]
-    assert history[0] < 1.2 * np.log(2 * 41)  # about uniform over two views of 36 patches and 5 special tokens
+    assert history[0] < 1.2 * np.log(
+        2 * 41
+    )  # about uniform over two views of 36 patches and 5 special tokens
 
 
 @pytest.mark.parametrize("name", ["pi3", "depth_anything_3"])
@@ -287,7 +337,10 @@ def test_the_other_backbones_learn_one_batch(name):
 def test_pi3_loss_is_zero_for_the_truth_in_any_frame_and_scale():
     batch = next(stream(6, 3, side=48))
     local = 1.7 * camera_points(batch.depth, batch.intrinsics)  # another scale
-    w2c = torch.cat([batch.extrinsics, torch.tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)], 2)
+    w2c = torch.cat(
+        [batch.extrinsics, torch.tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)],
+        2,
+    )
     poses = rigid_inverse(w2c)
     poses[..., :3, 3] *= 1.7
     turn = torch.eye(4)
@@ -304,7 +357,9 @@ def test_distillation_trains_only_what_the_method_adds(tmp_path):
     cls = METHODS.get("lite3r")
     method = cls(cls.Options(block=16, variant="sla_block_fp8"))
     base = resolve_base("shipped", "vggt", "tiny", None)
-    config = FinetuneConfig(steps=12, lr=5e-3, warmup=1, frames_per_batch=4, view_counts=(2,), log_every=1, ema=0.0)
+    config = FinetuneConfig(
+        steps=12, lr=5e-3, warmup=1, frames_per_batch=4, view_counts=(2,), log_every=1, ema=0.0
+    )
     trainer = finetune(method, BuildContext("vggt", "tiny", weights=base), config, tmp_path / "t")
     rows = list(csv.DictReader((tmp_path / "t" / "curve.csv").open()))
     assert float(rows[-1]["distillation"]) < float(rows[0]["distillation"])
@@ -314,8 +369,12 @@ def test_distillation_trains_only_what_the_method_adds(tmp_path):
     export_trained(trainer, tmp_path / "w.safetensors", {"method": "lite3r"})
     state = read_state_dict(tmp_path / "w.safetensors")
     assert set(state) == trained
-    assert len(trainer.inner.teacher.loss.by_layer) == 13  # 3 encoder, 4 frame, 4 global, 2 camera head
-    predictor = build_predictor(method, BuildContext("vggt", "tiny", weights=base, fitted=tmp_path / "w.safetensors"))
+    assert (
+        len(trainer.inner.teacher.loss.by_layer) == 13
+    )  # 3 encoder, 4 frame, 4 global, 2 camera head
+    predictor = build_predictor(
+        method, BuildContext("vggt", "tiny", weights=base, fitted=tmp_path / "w.safetensors")
+    )
     assert predictor.deployed["weight_storage"] == "fp8_e4m3"
     assert "read back from FP8 codes" in predictor.deployed["emulated"]
 
@@ -329,7 +388,10 @@ def test_shipped_parts_fit_their_method_and_base():
         assert path.stem.endswith(digest(record["options"])[:8])
         assert record["base_weights"] == file_digest(base)
         cls = METHODS.get(record["method"])
-        build_predictor(cls(cls.Options(**record["options"])), BuildContext("vggt", "tiny", weights=base, fitted=path))
+        build_predictor(
+            cls(cls.Options(**record["options"])),
+            BuildContext("vggt", "tiny", weights=base, fitted=path),
+        )
 
 
 def test_training_on_real_layouts(tmp_path):
@@ -341,16 +403,28 @@ def test_training_on_real_layouts(tmp_path):
     data = {name: TrainData(root=str(root)) for name, root in roots.items()}
     source = DatasetSource(data, 48, views=4)
     scenes = [source(i) for i in range(6)]
-    np.testing.assert_array_equal(source(2).images, DatasetSource(data, 48, views=4)(2).images)  # the same again
+    np.testing.assert_array_equal(
+        source(2).images, DatasetSource(data, 48, views=4)(2).images
+    )  # the same again
     for views in scenes:
         assert views.images.shape == (4, 48, 48, 3)
         assert (views.depth > 0).mean() > 0.8
-        frames = [Frame(*v) for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)]
+        frames = [
+            Frame(*v)
+            for v in zip(views.images, views.intrinsics, views.c2w, views.depth, strict=True)
+        ]
         assert reprojection.check(frames, "square").median < 0.01
     (roots["scannet"] / "scene9000_00" / "color" / "1.jpg").write_bytes(b"broken")
     assert all(source(i).images.any() for i in range(4))
     config = TrainConfig(
-        steps=1, data=data, width=48, heights=(48,), frames_per_batch=4, view_counts=(2,), workers=0, queries=4
+        steps=1,
+        data=data,
+        width=48,
+        heights=(48,),
+        frames_per_batch=4,
+        view_counts=(2,),
+        workers=0,
+        queries=4,
     )
     trainer = train_base("vggt", "tiny", config, tmp_path / "run")
     assert trainer.step == 1

@@ -18,14 +18,24 @@ from tests.conftest import ROOT
 CONFIG = {
     "name": "small",
     "methods": {"vggt": {}, "oracle": {}},
-    "datasets": {"scannet": {"root": "procedural", "scenes": 2, "views": 3}, "mipnerf360": {"root": "procedural", "scenes": 2, "views": 3}},
+    "datasets": {
+        "scannet": {"root": "procedural", "scenes": 2, "views": 3},
+        "mipnerf360": {"root": "procedural", "scenes": 2, "views": 3},
+    },
     "frames": [3],
     "base": "train",
-    "train": {"steps": 3, "frames_per_batch": 4, "view_counts": [2], "heights": [96], "queries": 8, "warmup": 1},
+    "train": {
+        "steps": 3,
+        "frames_per_batch": 4,
+        "view_counts": [2],
+        "heights": [96],
+        "queries": 8,
+        "warmup": 1,
+    },
     "profile": {"frames": [3], "warmup": 1, "repeats": 3},
     "limits": {"seconds_per_scene": 20, "memory_gb": 3},
     "fit_scenes": 3,
-}  # fmt: skip
+}
 
 RAISES = '''"""Raises on the second scene."""
 from bench3r.api.method import Method
@@ -59,9 +69,13 @@ WORSE = {
     "unsupported_here": "from bench3r.api.errors import Unsupported; raise Unsupported('needs a larger machine')",
 }
 EXPECTED = {
-    "returns_nan": "invalid", "wrong_shape": "invalid", "hangs": "timeout", "eats_memory": "oom", "dies": "oom",
+    "returns_nan": "invalid",
+    "wrong_shape": "invalid",
+    "hangs": "timeout",
+    "eats_memory": "oom",
+    "dies": "oom",
     "unsupported_here": "unsupported",
-}  # fmt: skip
+}
 
 
 def misbehaving(name: str, line: str) -> str:
@@ -72,7 +86,9 @@ def misbehaving(name: str, line: str) -> str:
         "",
     )
     return text.replace(
-        "torch.ones(1, s, h, w))\n", f"torch.ones(1, s, h, w))\n            {line}\n            return out\n", 1
+        "torch.ones(1, s, h, w))\n",
+        f"torch.ones(1, s, h, w))\n            {line}\n            return out\n",
+        1,
     )
 
 
@@ -96,7 +112,12 @@ def write(folder: Path, config: dict) -> None:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "BENCH3R_ROOT": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [
         sys.executable,
         "-m",
@@ -108,7 +129,9 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         "--keep-going",
         *arguments,
     ]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+    )
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -118,14 +141,21 @@ def table(folder: Path) -> pd.DataFrame:
 def unfinish(folder: Path, output: Path) -> None:
     """Take away ``output`` and all that follows from it, as if its job had not ended."""
     score = folder / "results/small/score" / output.name
-    for path in (output, score, folder / "results/small/records.parquet", folder / "reports/small/index.md"):
+    for path in (
+        output,
+        score,
+        folder / "results/small/records.parquet",
+        folder / "reports/small/index.md",
+    ):
         path.unlink(missing_ok=True)
 
 
 def jobs(done: subprocess.CompletedProcess) -> set[str]:
     """Outputs that a run made."""
     text = done.stdout + done.stderr
-    lines = [line.split("output:")[1] for line in text.splitlines() if line.strip().startswith("output:")]
+    lines = [
+        line.split("output:")[1] for line in text.splitlines() if line.strip().startswith("output:")
+    ]
     return {output.strip() for line in lines for output in line.split(",")}
 
 
@@ -156,7 +186,13 @@ def test_table_cells_trace_back_to_records(project):
 
 def test_the_report_says_what_it_stands_on(project):
     text = (project / "reports/small/index.md").read_text()
-    for part in ("PROCEDURAL", "Scale `tiny`", "base weights `train`", "4/4", "reported by SpatialMoR"):
+    for part in (
+        "PROCEDURAL",
+        "Scale `tiny`",
+        "base weights `train`",
+        "4/4",
+        "reported by SpatialMoR",
+    ):
         assert part in text, part
     for name in ("table2.tex", "table2.csv", "detail.md"):
         assert (project / "reports/small/tables" / name).stat().st_size > 100
@@ -243,7 +279,9 @@ def test_a_killed_cell_resumes_where_it_was(project):
     again = [json.loads(line) for line in finished.read_text().splitlines()]
     assert again[0] == rows[0]
     assert (folder / rows[0]["prediction"]).stat().st_mtime_ns == kept
-    assert again[1]["prediction_sha256"] == rows[1]["prediction_sha256"]  # and the result is the same
+    assert (
+        again[1]["prediction_sha256"] == rows[1]["prediction_sha256"]
+    )  # and the result is the same
 
 
 def test_a_truncated_prediction_is_an_error_of_that_scene_alone(project):
@@ -271,7 +309,9 @@ def test_a_lost_job_is_a_hole_with_its_reason(project):
         subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
     text = (project / "reports/small/index.md").read_text()
     assert "the job was lost or has not run" in text
-    state = table(project).query("method == 'oracle'").groupby("dataset")["status"].agg(set).to_dict()
+    state = (
+        table(project).query("method == 'oracle'").groupby("dataset")["status"].agg(set).to_dict()
+    )
     assert state == {"scannet": {"error"}, "mipnerf360": {"ok"}}
     assert snakemake(project).returncode == 0
     assert set(table(project)["status"]) == {"ok"}
@@ -287,7 +327,17 @@ def test_planning_mistakes_stop_the_workflow_with_one_message(project):
 
 
 def test_the_slurm_command_plans_from_the_root():
-    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--profile", "slurm", "-n", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "all",
+        "--profile",
+        "slurm",
+        "-n",
+        "--quiet",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -295,16 +345,31 @@ def test_the_slurm_command_plans_from_the_root():
 def test_missing_data_and_weights_are_listed_together_before_anything_starts(project):
     """As for config/full.yaml on a machine without data: one message names all of them; a dry run needs none."""
     weights = {"vggt": "weights/VGGT-1B/model.safetensors"}
-    roots = {"scannet": {"root": "data/scannet", "scenes": 1}, "dtu": {"root": "data/dtu", "scenes": 1}}
+    roots = {
+        "scannet": {"root": "data/scannet", "scenes": 1},
+        "dtu": {"root": "data/dtu", "scenes": 1},
+    }
     write(
-        project, {**CONFIG, "name": "absent", "methods": {"vggt": {}}, "ablations": {}, "base": weights, "datasets": roots}
+        project,
+        {
+            **CONFIG,
+            "name": "absent",
+            "methods": {"vggt": {}},
+            "ablations": {},
+            "base": weights,
+            "datasets": roots,
+        },
     )
     try:
         assert snakemake(project, "-n").returncode == 0
         done = snakemake(project)
         text = done.stdout + done.stderr
         assert done.returncode != 0
-        for part in ("datasets.scannet.root: data/scannet", "datasets.dtu.root: data/dtu", "base.vggt: weights/VGGT-1B"):
+        for part in (
+            "datasets.scannet.root: data/scannet",
+            "datasets.dtu.root: data/dtu",
+            "base.vggt: weights/VGGT-1B",
+        ):
             assert part in text
         assert "Nothing was started" in text
         assert not (project / "results" / "absent").exists()

@@ -17,8 +17,15 @@ def inside(root: Path, relative: str) -> Path:
     up has laid are followed.
     """
     clean = os.path.normpath(relative)
-    if not relative or os.path.isabs(relative) or clean.split(os.sep)[0] == ".." or "\0" in relative:
-        raise Bench3RError(f"{root}: the dataset names {relative!r}, which lies outside; expected a path below this folder")
+    if (
+        not relative
+        or os.path.isabs(relative)
+        or clean.split(os.sep)[0] == ".."
+        or "\0" in relative
+    ):
+        raise Bench3RError(
+            f"{root}: the dataset names {relative!r}, which lies outside; expected a path below this folder"
+        )
     return root / clean
 
 

@@ -14,9 +14,13 @@ def read_image(path: Path) -> np.ndarray:
     """RGB [H, W, 3] uint8; RGBA is put over white. Raises Bench3RError naming the file."""
     try:
         with Image.open(path) as file:
-            image = file.convert("RGBA") if file.mode in ("RGBA", "LA", "P") else file.convert("RGB")
+            image = (
+                file.convert("RGBA") if file.mode in ("RGBA", "LA", "P") else file.convert("RGB")
+            )
             if image.mode == "RGBA":
-                image = Image.alpha_composite(Image.new("RGBA", image.size, (255,) * 4), image).convert("RGB")
+                image = Image.alpha_composite(
+                    Image.new("RGBA", image.size, (255,) * 4), image
+                ).convert("RGB")
             return np.asarray(image)
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: image is missing") from error
@@ -34,7 +38,9 @@ def read_depth_png(path: Path, scale: float, invalid: tuple[int, ...] = (0,)) ->
     except (OSError, ValueError, SyntaxError) as error:
         raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
     if raw.ndim != 2 or raw.dtype.kind not in "ui" or raw.dtype.itemsize < 2:
-        raise Bench3RError(f"{path}: expected a 16-bit single-channel PNG, got {raw.dtype} {raw.shape}")
+        raise Bench3RError(
+            f"{path}: expected a 16-bit single-channel PNG, got {raw.dtype} {raw.shape}"
+        )
     return np.where(np.isin(raw, invalid), 0, raw / scale).astype(np.float32)
 
 

@@ -42,7 +42,10 @@ def write_pairs(path: Path, frames: int) -> None:
     lines = [str(frames)]
     for i in range(frames):
         others = sorted((j for j in range(frames) if j != i), key=lambda j: (abs(i - j), j))
-        lines += [str(i), " ".join([str(len(others)), *(f"{j} {1 / abs(i - j):.3f}" for j in others)])]
+        lines += [
+            str(i),
+            " ".join([str(len(others)), *(f"{j} {1 / abs(i - j):.3f}" for j in others)]),
+        ]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -56,11 +59,15 @@ def read_pfm(path: Path) -> np.ndarray:
         raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
     header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+(-?\d*\.?\d+(?:[eE][-+]?\d+)?)\s", data)
     if header is None:
-        raise Bench3RError(f"{path}: not a single-channel PFM file (expected 'Pf', width, height and scale)")
+        raise Bench3RError(
+            f"{path}: not a single-channel PFM file (expected 'Pf', width, height and scale)"
+        )
     width, height, scale = int(header[1]), int(header[2]), float(header[3])
     body = data[header.end() :]
     if len(body) != 4 * width * height:
-        raise Bench3RError(f"{path}: {len(body)} bytes of pixels, expected {4 * width * height} for {width} x {height}")
+        raise Bench3RError(
+            f"{path}: {len(body)} bytes of pixels, expected {4 * width * height} for {width} x {height}"
+        )
     values = np.frombuffer(body, "<f4" if scale < 0 else ">f4").reshape(height, width)
     return values[::-1].astype(np.float32)
 

@@ -20,7 +20,9 @@ def read_points(path: Path) -> np.ndarray:
         loaded: Any = trimesh.load(path, process=False)
         points = np.asarray(loaded.vertices, dtype=np.float64)
     except Exception as error:  # trimesh raises whatever its readers do
-        raise Bench3RError(f"{path}: unreadable surface ({type(error).__name__}: {error})") from error
+        raise Bench3RError(
+            f"{path}: unreadable surface ({type(error).__name__}: {error})"
+        ) from error
     if not len(points) or not np.isfinite(points).all():
         raise Bench3RError(f"{path}: expected finite points, found {len(points)}")
     return points

@@ -17,7 +17,11 @@ def _rows(path: Path) -> list[list[str]]:
         raise Bench3RError(f"{path}: file is missing") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Bench3RError(f"{path}: unreadable ({error})") from error
-    return [line.replace(",", " ").split() for line in lines if line.strip() and not line.startswith("#")]
+    return [
+        line.replace(",", " ").split()
+        for line in lines
+        if line.strip() and not line.startswith("#")
+    ]
 
 
 def read_list(path: Path) -> list[tuple[float, str]]:
@@ -40,7 +44,9 @@ def read_poses(path: Path) -> list[tuple[float, tuple[float, ...]]]:
         except ValueError as error:
             raise Bench3RError(f"{path}: row {number}: expected numbers") from error
         if len(pose) != 7:
-            raise Bench3RError(f"{path}: row {number}: expected a time and 7 numbers, found {len(row)}")
+            raise Bench3RError(
+                f"{path}: row {number}: expected a time and 7 numbers, found {len(row)}"
+            )
         out.append((time, tuple(pose)))
     return sorted(out)
 

@@ -60,11 +60,15 @@ def scene_names(wanted: FrameList, there: list[str]) -> dict[str, str]:
 
     Raises Bench3RError when none is.
     """
-    known = {name: name for name in there} | {name.rpartition("/")[2]: name for name in reversed(there)}
+    known = {name: name for name in there} | {
+        name.rpartition("/")[2]: name for name in reversed(there)
+    }
     found = {name: known[name] for name in wanted.lists if name in known}
     if not found:
-        raise Bench3RError(f"frame list {wanted.name}: none of its {len(wanted.lists)} scenes is there, for example "
-                           f"{next(iter(wanted.lists))!r}")  # fmt: skip
+        raise Bench3RError(
+            f"frame list {wanted.name}: none of its {len(wanted.lists)} scenes is there, for example "
+            f"{next(iter(wanted.lists))!r}"
+        )
     return found
 
 
@@ -84,10 +88,14 @@ def chosen_frames(wanted: FrameList, listed: str, frames: list[str], count: int)
     if wanted.frames_by == "place":
         missing = [i for i in picked if not 0 <= i < len(frames)]
         if missing:
-            raise Bench3RError(f"frame list {wanted.name}: {listed} has {len(frames)} frames, place {missing[0]} is asked")
+            raise Bench3RError(
+                f"frame list {wanted.name}: {listed} has {len(frames)} frames, place {missing[0]} is asked"
+            )
         return [frames[i] for i in picked]
     numbers = {int(m[-1]): f for f in frames if (m := re.findall(r"\d+", f))}
     for number in picked:
         if number not in numbers:
-            raise Bench3RError(f"frame list {wanted.name}: {listed} has no frame {number} with a valid pose")
+            raise Bench3RError(
+                f"frame list {wanted.name}: {listed} has no frame {number} with a valid pose"
+            )
     return [numbers[number] for number in picked]

@@ -34,9 +34,16 @@ class Caster:
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> dict[str, np.ndarray]:
         """Hits of rays [N, 3]: tfar, geomID (-1: none) and Ng, as Embree names them."""
-        return self.scene.run(origins.astype(np.float32), directions.astype(np.float32), query="INTERSECT", output=True)
+        return self.scene.run(
+            origins.astype(np.float32),
+            directions.astype(np.float32),
+            query="INTERSECT",
+            output=True,
+        )
 
-    def shade(self, points: np.ndarray, part: np.ndarray, normals: np.ndarray, eye: np.ndarray) -> np.ndarray:
+    def shade(
+        self, points: np.ndarray, part: np.ndarray, normals: np.ndarray, eye: np.ndarray
+    ) -> np.ndarray:
         """Colours [N, 3]: texture, one directional light with hard shadows, ambient light. Nothing depends on depth."""
         light = self.world.light / np.linalg.norm(self.world.light)
         normals = normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
@@ -46,7 +53,9 @@ class Caster:
             start = points + 1e-3 * normals + 1e-3 * light
             blocked = self.cast(start, np.broadcast_to(light, points.shape))["geomID"] >= 0
             lambert = np.where(blocked, 0.15 * lambert, lambert)
-        fill = 0.5 + 0.5 * normals @ np.array([0.5, 0.3, 0.8]) / 0.99  # soft light that tells walls apart
+        fill = (
+            0.5 + 0.5 * normals @ np.array([0.5, 0.3, 0.8]) / 0.99
+        )  # soft light that tells walls apart
         shading = self.world.ambient * (0.7 + 0.3 * fill) + (1 - self.world.ambient) * lambert
         return colours(self.world.textures, part, points) * shading[:, None]
 
@@ -57,7 +66,9 @@ class Caster:
         up = (directions[:, 2] / np.linalg.norm(directions, axis=1)).clip(0, 1)[:, None] ** 0.5
         return (1 - up) * self.world.sky[0] + up * self.world.sky[1]
 
-    def image(self, k: np.ndarray, c2w: np.ndarray, size: tuple[int, int], samples: int) -> tuple[np.ndarray, np.ndarray]:
+    def image(
+        self, k: np.ndarray, c2w: np.ndarray, size: tuple[int, int], samples: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Colour [H, W, 3] in [0, 1], averaged over samples x samples rays per pixel, and exact depth [H, W]."""
         h, w = size
         offsets = (np.arange(samples) + 0.5) / samples - 0.5
@@ -80,14 +91,18 @@ class Caster:
         seen = (hit["geomID"] >= 0) & (hit["tfar"] < FAR)
         colour = self.background(directions)
         points = eye + directions[seen] * hit["tfar"][seen, None]
-        colour[seen] = self.shade(points, hit["geomID"][seen], hit["Ng"][seen].astype(np.float64), eye)
+        colour[seen] = self.shade(
+            points, hit["geomID"][seen], hit["Ng"][seen].astype(np.float64), eye
+        )
         return colour, np.where(seen, hit["tfar"], 0)
 
 
 def pixel_rays(k: np.ndarray, size: tuple[int, int], dx: float, dy: float) -> np.ndarray:
     """Camera rays [H * W, 3] with z = 1 through pixels shifted by (dx, dy), so the hit distance is the z-depth."""
     v, u = np.mgrid[: size[0], : size[1]].reshape(2, -1)
-    return np.stack([(u + dx - k[0, 2]) / k[0, 0], (v + dy - k[1, 2]) / k[1, 1], np.ones(u.size)], 1)
+    return np.stack(
+        [(u + dx - k[0, 2]) / k[0, 0], (v + dy - k[1, 2]) / k[1, 1], np.ones(u.size)], 1
+    )
 
 
 def make_intrinsics(size: tuple[int, int], fov_degrees: float) -> np.ndarray:
@@ -96,12 +111,19 @@ def make_intrinsics(size: tuple[int, int], fov_degrees: float) -> np.ndarray:
     return np.array([[focal, 0, (size[1] - 1) / 2], [0, focal, (size[0] - 1) / 2], [0, 0, 1.0]])
 
 
-def render(world: World, k: np.ndarray, poses: np.ndarray, size: tuple[int, int], samples: int = 2) -> Views:
+def render(
+    world: World, k: np.ndarray, poses: np.ndarray, size: tuple[int, int], samples: int = 2
+) -> Views:
     """Render ``world`` from the camera-to-world ``poses`` [S, 4, 4] with intrinsics ``k`` [3, 3]."""
     caster = Caster(world)
     pairs = [caster.image(k, pose, size, samples) for pose in poses]
     images = np.stack([np.round(255 * c.clip(0, 1)).astype(np.uint8) for c, _ in pairs])
-    return Views(images, np.stack([d for _, d in pairs]), np.broadcast_to(k, (len(poses), 3, 3)).copy(), poses)
+    return Views(
+        images,
+        np.stack([d for _, d in pairs]),
+        np.broadcast_to(k, (len(poses), 3, 3)).copy(),
+        poses,
+    )
 
 
 def usable(depth: np.ndarray, near: float) -> bool:
@@ -116,7 +138,9 @@ def usable(depth: np.ndarray, near: float) -> bool:
 NEAR = {"room": 0.15, "tabletop": 0.15, "outdoor": 0.3}
 
 
-def make_scene(style: str, seed: int, count: int, size: tuple[int, int], samples: int = 2) -> tuple[World, Views]:
+def make_scene(
+    style: str, seed: int, count: int, size: tuple[int, int], samples: int = 2
+) -> tuple[World, Views]:
     """World and ``count`` rendered views of ``style``, the same for the same arguments.
 
     Draws the camera path again (same world) until every view is usable; raises RuntimeError after 30 attempts.
@@ -129,7 +153,9 @@ def make_scene(style: str, seed: int, count: int, size: tuple[int, int], samples
         small = (max(8, size[0] // 4), max(8, size[1] // 4))
         scaled = np.diag([small[1] / size[1], small[0] / size[0], 1]) @ k
         rays = pixel_rays(scaled, small, 0, 0)
-        depth = np.stack([_depth(caster, rays @ p[:3, :3].T, p[:3, 3]).reshape(small) for p in poses])
+        depth = np.stack(
+            [_depth(caster, rays @ p[:3, :3].T, p[:3, 3]).reshape(small) for p in poses]
+        )
         if usable(depth, NEAR[style]):
             return world, render(world, k, poses, size, samples)
     raise RuntimeError(f"no usable camera path in 30 attempts for {style} seed {seed}")

@@ -23,12 +23,20 @@ class Texture:
     offset: tuple[float, float, float]
 
     @staticmethod
-    def random(rng: np.random.Generator, kinds: tuple[str, ...] = KINDS, scale: tuple[float, float] = (0.08, 0.6)):
+    def random(
+        rng: np.random.Generator,
+        kinds: tuple[str, ...] = KINDS,
+        scale: tuple[float, float] = (0.08, 0.6),
+    ):
         """A texture of one of ``kinds`` with random colours; period log-uniform in ``scale`` metres."""
         base = rng.uniform(0.1, 0.95, 3)
-        other = np.clip(base + rng.uniform(0.15, 0.6) * rng.choice([-1, 1]) + rng.normal(0, 0.1, 3), 0.02, 1)
+        other = np.clip(
+            base + rng.uniform(0.15, 0.6) * rng.choice([-1, 1]) + rng.normal(0, 0.1, 3), 0.02, 1
+        )
         period = float(np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))))
-        return Texture(str(rng.choice(kinds)), tuple(base), tuple(other), period, tuple(rng.uniform(0, 50, 3)))
+        return Texture(
+            str(rng.choice(kinds)), tuple(base), tuple(other), period, tuple(rng.uniform(0, 50, 3))
+        )
 
 
 @cache

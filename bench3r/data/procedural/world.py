@@ -27,13 +27,21 @@ class World:
     style: str
     meshes: list[trimesh.Trimesh] = field(default_factory=list)
     textures: list[Texture] = field(default_factory=list)
-    light: np.ndarray = field(default_factory=lambda: np.array([0.3, 0.2, 1.0]))  # direction to the light
+    light: np.ndarray = field(
+        default_factory=lambda: np.array([0.3, 0.2, 1.0])
+    )  # direction to the light
     ambient: float = 0.45
     sky: tuple[np.ndarray, np.ndarray] | None = None  # colours at horizon and zenith; None: black
     target: np.ndarray = field(default_factory=lambda: np.zeros(3))
     bounds: np.ndarray | None = None  # [2, 3] where cameras may be (rooms)
 
-    def add(self, mesh: trimesh.Trimesh, texture: Texture, at: tuple[float, float, float] = (0, 0, 0), turn: float = 0):
+    def add(
+        self,
+        mesh: trimesh.Trimesh,
+        texture: Texture,
+        at: tuple[float, float, float] = (0, 0, 0),
+        turn: float = 0,
+    ):
         """Add ``mesh`` turned by ``turn`` radians about z, then moved to ``at``."""
         mesh.apply_transform(trimesh.transformations.rotation_matrix(turn, [0, 0, 1]))
         mesh.apply_translation(at)
@@ -52,24 +60,38 @@ def _box(x: float, y: float, z: float) -> trimesh.Trimesh:
     return mesh
 
 
-def _blob(rng: np.random.Generator, radius: float, roughness: float, subdivisions: int = 3) -> trimesh.Trimesh:
+def _blob(
+    rng: np.random.Generator, radius: float, roughness: float, subdivisions: int = 3
+) -> trimesh.Trimesh:
     """Sphere displaced by a few random waves."""
     mesh = trimesh.creation.icosphere(subdivisions=subdivisions)
     v = np.asarray(mesh.vertices)
     for frequency in (2.0, 4.0, 8.0):
         direction = rng.normal(size=(3, 3)) * frequency
-        v = v * (1 + roughness / frequency * np.sin(v @ direction + rng.uniform(0, 6, 3)).mean(1, keepdims=True) * 2)
+        v = v * (
+            1
+            + roughness
+            / frequency
+            * np.sin(v @ direction + rng.uniform(0, 6, 3)).mean(1, keepdims=True)
+            * 2
+        )
     mesh.vertices = v * radius
     return mesh
 
 
-def _legs(world: World, texture: Texture, at: np.ndarray, size: tuple[float, float, float], turn: float) -> None:
+def _legs(
+    world: World, texture: Texture, at: np.ndarray, size: tuple[float, float, float], turn: float
+) -> None:
     """Four legs of height size[2] under a size[0] x size[1] plate."""
     c, s = np.cos(turn), np.sin(turn)
     for sx in (-1, 1):
         for sy in (-1, 1):
             dx, dy = sx * (size[0] / 2 - 0.05), sy * (size[1] / 2 - 0.05)
-            world.add(_box(0.06, 0.06, size[2]), texture, (at[0] + c * dx - s * dy, at[1] + s * dx + c * dy, at[2]))
+            world.add(
+                _box(0.06, 0.06, size[2]),
+                texture,
+                (at[0] + c * dx - s * dy, at[1] + s * dx + c * dy, at[2]),
+            )
 
 
 def _table(world: World, rng: np.random.Generator, at: np.ndarray, turn: float) -> None:
@@ -79,7 +101,9 @@ def _table(world: World, rng: np.random.Generator, at: np.ndarray, turn: float) 
     _legs(world, texture, np.array([at[0], at[1], 0.0]), (x, y, z), turn)
     for _ in range(rng.integers(2, 6)):
         offset = rng.uniform(-0.35, 0.35, 2) * (x, y)
-        world.add(_small(rng), Texture.random(rng, scale=(0.03, 0.15)), (*(at[:2] + offset), z + 0.05))
+        world.add(
+            _small(rng), Texture.random(rng, scale=(0.03, 0.15)), (*(at[:2] + offset), z + 0.05)
+        )
 
 
 def _small(rng: np.random.Generator) -> trimesh.Trimesh:
@@ -132,14 +156,20 @@ def _shelf(world: World, rng: np.random.Generator, at: np.ndarray, turn: float) 
             break
         for _ in range(rng.integers(1, 4)):
             d = rng.uniform(-0.4, 0.4) * width
-            book = _box(rng.uniform(0.1, 0.25), rng.uniform(0.04, 0.2), rng.uniform(0.1, 0.8 * height / levels))
+            book = _box(
+                rng.uniform(0.1, 0.25),
+                rng.uniform(0.04, 0.2),
+                rng.uniform(0.1, 0.8 * height / levels),
+            )
             place = (at[0] - s * d, at[1] + c * d, z + 0.04)
             world.add(book, Texture.random(rng, scale=(0.03, 0.2)), place, turn)
 
 
 def _lamp(world: World, rng: np.random.Generator, at: np.ndarray, turn: float) -> None:
     height, texture = rng.uniform(1.1, 1.7), Texture.random(rng, ("plain", "noise"))
-    world.add(trimesh.creation.cylinder(0.03, height, sections=10), texture, (at[0], at[1], height / 2))
+    world.add(
+        trimesh.creation.cylinder(0.03, height, sections=10), texture, (at[0], at[1], height / 2)
+    )
     shade = trimesh.creation.cone(rng.uniform(0.18, 0.3), rng.uniform(0.25, 0.4), sections=20)
     world.add(shade, Texture.random(rng, scale=(0.05, 0.2)), (at[0], at[1], height - 0.1))
     world.add(trimesh.creation.cylinder(0.16, 0.04, sections=16), texture, (at[0], at[1], 0.02))
@@ -154,9 +184,13 @@ def room(rng: np.random.Generator) -> World:
     world = World("room", light=rng.normal([0, 0, 1.5], 0.5), ambient=rng.uniform(0.5, 0.7))
     wall = Texture.random(rng, ("plain", "noise", "stripes", "bricks", "speckle"), (0.2, 1.2))
     for size, at in (
-        ((x, y, 0.1), (0, 0, -0.1)), ((x, y, 0.1), (0, 0, z)), ((0.1, y, z), (-x / 2, 0, 0)), ((0.1, y, z), (x / 2, 0, 0)),
-        ((x, 0.1, z), (0, -y / 2, 0)), ((x, 0.1, z), (0, y / 2, 0)),
-    ):  # fmt: skip
+        ((x, y, 0.1), (0, 0, -0.1)),
+        ((x, y, 0.1), (0, 0, z)),
+        ((0.1, y, z), (-x / 2, 0, 0)),
+        ((0.1, y, z), (x / 2, 0, 0)),
+        ((x, 0.1, z), (0, -y / 2, 0)),
+        ((x, 0.1, z), (0, y / 2, 0)),
+    ):
         flat = size[2] == 0.1
         texture = Texture.random(rng, scale=(0.15, 0.8)) if flat or rng.random() < 0.3 else wall
         world.add(_box(*size), texture, at)
@@ -173,15 +207,21 @@ def room(rng: np.random.Generator) -> World:
         spot = rng.uniform(-0.42, 0.42, 2) * (x, y)
         FURNITURE[rng.integers(len(FURNITURE))](world, rng, spot, rng.uniform(0, 2 * np.pi))
     world.target = np.array([*rng.uniform(-0.15, 0.15, 2) * (x, y), rng.uniform(0.6, 1.0)])
-    world.bounds = np.array([[-x / 2 + 0.35, -y / 2 + 0.35, 0.9], [x / 2 - 0.35, y / 2 - 0.35, min(2.0, z - 0.3)]])
+    world.bounds = np.array(
+        [[-x / 2 + 0.35, -y / 2 + 0.35, 0.9], [x / 2 - 0.35, y / 2 - 0.35, min(2.0, z - 0.3)]]
+    )
     return world
 
 
 def tabletop(rng: np.random.Generator) -> World:
     """One object made of three to eight parts on a table, lit from a fixed direction, black background."""
     world = World("tabletop", light=np.array([0.4, -0.3, 1.0]), ambient=0.4)
-    world.add(_box(rng.uniform(1.0, 1.6), rng.uniform(1.0, 1.6), 0.05), Texture.random(rng, scale=(0.05, 0.25)),
-              (0, 0, -0.05), rng.uniform(0, 6.28))  # fmt: skip
+    world.add(
+        _box(rng.uniform(1.0, 1.6), rng.uniform(1.0, 1.6), 0.05),
+        Texture.random(rng, scale=(0.05, 0.25)),
+        (0, 0, -0.05),
+        rng.uniform(0, 6.28),
+    )
     height = 0.0
     for _ in range(rng.integers(3, 9)):
         kind, r = rng.integers(5), rng.uniform(0.05, 0.14)
@@ -209,10 +249,21 @@ def _ground(rng: np.random.Generator, size: float = 40.0, cells: int = 72) -> tr
     x, y = np.meshgrid(line, line, indexing="ij")
     z = sum(
         a * np.sin(x * f * np.cos(t) + y * f * np.sin(t) + p)
-        for a, f, t, p in zip((0.05, 0.15, 0.6), (2.1, 0.8, 0.25), rng.uniform(0, 6, 3), rng.uniform(0, 6, 3), strict=True)
-    ) * np.clip((np.hypot(x, y) - 1) / 6, 0.05, 1)  # fmt: skip
+        for a, f, t, p in zip(
+            (0.05, 0.15, 0.6),
+            (2.1, 0.8, 0.25),
+            rng.uniform(0, 6, 3),
+            rng.uniform(0, 6, 3),
+            strict=True,
+        )
+    ) * np.clip((np.hypot(x, y) - 1) / 6, 0.05, 1)
     index = np.arange(cells * cells).reshape(cells, cells)
-    a, b, c, d = index[:-1, :-1].ravel(), index[1:, :-1].ravel(), index[:-1, 1:].ravel(), index[1:, 1:].ravel()
+    a, b, c, d = (
+        index[:-1, :-1].ravel(),
+        index[1:, :-1].ravel(),
+        index[:-1, 1:].ravel(),
+        index[1:, 1:].ravel(),
+    )
     faces = np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)])
     return trimesh.Trimesh(np.stack([x, y, z], -1).reshape(-1, 3), faces, process=False)
 
@@ -224,7 +275,11 @@ def _tree(world: World, rng: np.random.Generator, at: np.ndarray) -> None:
     leaf = Texture.random(rng, ("speckle", "noise"), (0.08, 0.3))
     for _ in range(rng.integers(2, 5)):
         r = rng.uniform(0.4, 0.9)
-        world.add(_blob(rng, r, 0.7), leaf, (*(at + rng.normal(0, 0.3, 2)), height + rng.uniform(-0.1, 0.6)))
+        world.add(
+            _blob(rng, r, 0.7),
+            leaf,
+            (*(at + rng.normal(0, 0.3, 2)), height + rng.uniform(-0.1, 0.6)),
+        )
 
 
 def _bench(world: World, rng: np.random.Generator, at: np.ndarray) -> None:
@@ -240,14 +295,24 @@ def _centre_piece(world: World, rng: np.random.Generator) -> None:
     if kind == 0:
         _bench(world, rng, at)
     elif kind == 1:
-        world.add(_blob(rng, rng.uniform(0.4, 0.8), 0.6, 4), Texture.random(rng, ("noise", "speckle")), (*at, 0.35))
+        world.add(
+            _blob(rng, rng.uniform(0.4, 0.8), 0.6, 4),
+            Texture.random(rng, ("noise", "speckle")),
+            (*at, 0.35),
+        )
     elif kind == 2:
-        stump = trimesh.creation.cylinder(rng.uniform(0.25, 0.5), rng.uniform(0.4, 0.9), sections=24)
+        stump = trimesh.creation.cylinder(
+            rng.uniform(0.25, 0.5), rng.uniform(0.4, 0.9), sections=24
+        )
         world.add(stump, Texture.random(rng, ("noise", "stripes"), (0.05, 0.2)), (*at, 0.3))
     else:
         for i in range(rng.integers(3, 6)):
-            world.add(_box(*rng.uniform(0.3, 0.7, 3)), Texture.random(rng), (*rng.normal(0, 0.35, 2), 0.25 * i),
-                      rng.uniform(0, 6.28))  # fmt: skip
+            world.add(
+                _box(*rng.uniform(0.3, 0.7, 3)),
+                Texture.random(rng),
+                (*rng.normal(0, 0.35, 2), 0.25 * i),
+                rng.uniform(0, 6.28),
+            )
 
 
 def outdoor(rng: np.random.Generator) -> World:
@@ -261,7 +326,11 @@ def outdoor(rng: np.random.Generator) -> World:
         angle, radius = rng.uniform(0, 6.28), rng.uniform(0.8, 5)
         at = radius * np.array([np.cos(angle), np.sin(angle)])
         size = rng.uniform(0.1, 0.45)
-        world.add(_blob(rng, size, 0.8), Texture.random(rng, ("speckle", "noise"), (0.05, 0.3)), (*at, 0.5 * size))
+        world.add(
+            _blob(rng, size, 0.8),
+            Texture.random(rng, ("speckle", "noise"), (0.05, 0.3)),
+            (*at, 0.5 * size),
+        )
     for _ in range(rng.integers(3, 8)):
         angle, radius = rng.uniform(0, 6.28), rng.uniform(4, 9)
         _tree(world, rng, radius * np.array([np.cos(angle), np.sin(angle)]))
@@ -269,7 +338,12 @@ def outdoor(rng: np.random.Generator) -> World:
         angle, radius = rng.uniform(0, 6.28), rng.uniform(8, 17)
         at = radius * np.array([np.cos(angle), np.sin(angle)])
         house = _box(*rng.uniform(2, 6, 3))
-        world.add(house, Texture.random(rng, ("bricks", "checker", "stripes", "noise"), (0.4, 1.6)), (*at, -0.5), angle)
+        world.add(
+            house,
+            Texture.random(rng, ("bricks", "checker", "stripes", "noise"), (0.4, 1.6)),
+            (*at, -0.5),
+            angle,
+        )
     world.target = np.array([0, 0, 0.5])
     return world
 
@@ -309,14 +383,19 @@ def camera_path(world: World, rng: np.random.Generator, count: int) -> np.ndarra
     """
     (near, far), (low, high), (narrow, wide) = PATHS[world.style]
     pace = np.exp(rng.uniform(np.log(SLOWEST), 0))
-    start, arc = rng.uniform(0, 2 * np.pi), pace * np.radians(rng.uniform(narrow, wide)) * rng.choice([-1, 1])
+    start, arc = (
+        rng.uniform(0, 2 * np.pi),
+        pace * np.radians(rng.uniform(narrow, wide)) * rng.choice([-1, 1]),
+    )
     radius, elevation = rng.uniform(near, far), np.radians(rng.uniform(low, high))
     poses = []
     for step in np.linspace(0, 1, count):
         azimuth = start + arc * step + pace * rng.normal(0, 0.03)
         e = elevation + pace * rng.normal(0, 0.06)
         r = radius * np.exp(pace * rng.normal(0, 0.07))
-        eye = world.target + r * np.array([np.cos(e) * np.cos(azimuth), np.cos(e) * np.sin(azimuth), np.sin(e)])
+        eye = world.target + r * np.array(
+            [np.cos(e) * np.cos(azimuth), np.cos(e) * np.sin(azimuth), np.sin(e)]
+        )
         if world.bounds is not None:
             eye = np.clip(eye, *world.bounds)
         aim = world.target + pace * rng.normal(0, 0.12, 3) * radius * np.array([1, 1, 0.6])

@@ -49,7 +49,9 @@ class DepthAnything3Config(Section):
     net: DinoConfig = DinoConfig()
     head: DualDPTConfig = DualDPTConfig()
     cam_enc: CameraEncoderConfig | None = CameraEncoderConfig()
-    reference: ReferenceStrategy = "saddle_balanced"  # how the reference of three or more views is chosen
+    reference: ReferenceStrategy = (
+        "saddle_balanced"  # how the reference of three or more views is chosen
+    )
     image_size: tuple[int, int] = (378, 504)  # (H, W) of a typical input at this scale
 
     @property
@@ -80,13 +82,17 @@ class DepthAnything3Config(Section):
     @property
     def taps(self) -> tuple[int, ...]:
         """Pairs of the trunk that heads read."""
-        return tuple(sorted({*((i - self.net.alt_start) // 2 for i in self.net.out_layers), self.pairs - 1}))
+        return tuple(
+            sorted({*((i - self.net.alt_start) // 2 for i in self.net.out_layers), self.pairs - 1})
+        )
 
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         net = self.net
         if net.alt_start % 2 or net.depth % 2:
-            raise ValueError(f"alt_start {net.alt_start} and depth {net.depth} must be even: blocks alternate in pairs")
+            raise ValueError(
+                f"alt_start {net.alt_start} and depth {net.depth} must be even: blocks alternate in pairs"
+            )
         if not net.rope_start == net.qknorm_start == net.alt_start:
             raise ValueError(
                 f"alt_start {net.alt_start}, rope_start {net.rope_start} and qknorm_start {net.qknorm_start} differ: "
@@ -103,20 +109,40 @@ def da3(name: str, image_size: tuple[int, int] = (378, 504)) -> DepthAnything3Co
     """The published sizes: "vits" (Small), "vitb" (Base), "vitl" (Large)."""
     dim, depth, heads = DINOV2_NAMES[name]
     start, outs = (8, (11, 15, 19, 23)) if depth == 24 else (4, (5, 7, 9, 11))
-    channels = {"vits": (48, 96, 192, 384), "vitb": (96, 192, 384, 768), "vitl": (256, 512, 1024, 1024)}[name]
+    channels = {
+        "vits": (48, 96, 192, 384),
+        "vitb": (96, 192, 384, 768),
+        "vitl": (256, 512, 1024, 1024),
+    }[name]
     net = DinoConfig(
-        dim=dim, depth=depth, heads=heads, out_layers=outs, alt_start=start, qknorm_start=start, rope_start=start
+        dim=dim,
+        depth=depth,
+        heads=heads,
+        out_layers=outs,
+        alt_start=start,
+        qknorm_start=start,
+        rope_start=start,
     )
-    head = DualDPTConfig(features={"vits": 64, "vitb": 128, "vitl": 256}[name], out_channels=channels)
+    head = DualDPTConfig(
+        features={"vits": 64, "vitb": 128, "vitl": 256}[name], out_channels=channels
+    )
     return DepthAnything3Config(net=net, head=head, image_size=image_size)
 
 
 def _tiny() -> DepthAnything3Config:
     """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96, 4 blocks before 4 pairs; no pose input."""
     net = DinoConfig(
-        img_size=96, patch_size=8, dim=96, depth=12, heads=3, out_layers=(5, 7, 9, 11), alt_start=4, qknorm_start=4,
-        rope_start=4, init_values=0.1,
-    )  # fmt: skip
+        img_size=96,
+        patch_size=8,
+        dim=96,
+        depth=12,
+        heads=3,
+        out_layers=(5, 7, 9, 11),
+        alt_start=4,
+        qknorm_start=4,
+        rope_start=4,
+        init_values=0.1,
+    )
     head = DualDPTConfig(features=32, out_channels=(32, 32, 48, 64))
     return DepthAnything3Config(net=net, head=head, cam_enc=None, image_size=(72, 96))
 
@@ -124,10 +150,19 @@ def _tiny() -> DepthAnything3Config:
 def _paper() -> DepthAnything3Config:
     """The sizes of VGGT's ``paper`` scale: 256 x 256 images, 16-px patches, width 768, 12 blocks before 12 pairs."""
     net = DinoConfig(
-        img_size=256, patch_size=16, dim=768, depth=36, heads=12, out_layers=(17, 23, 29, 35), alt_start=12,
-        qknorm_start=12, rope_start=12,
-    )  # fmt: skip
-    return DepthAnything3Config(net=net, cam_enc=CameraEncoderConfig(heads=12), image_size=(256, 256))
+        img_size=256,
+        patch_size=16,
+        dim=768,
+        depth=36,
+        heads=12,
+        out_layers=(17, 23, 29, 35),
+        alt_start=12,
+        qknorm_start=12,
+        rope_start=12,
+    )
+    return DepthAnything3Config(
+        net=net, cam_enc=CameraEncoderConfig(heads=12), image_size=(256, 256)
+    )
 
 
 def _full() -> DepthAnything3Config:
@@ -142,4 +177,10 @@ def _small() -> DepthAnything3Config:
     return da3("vits")
 
 
-DA3_SCALES = {"tiny": _tiny, "paper": _paper, "full": _full, "full_base": _base, "full_small": _small}
+DA3_SCALES = {
+    "tiny": _tiny,
+    "paper": _paper,
+    "full": _full,
+    "full_base": _base,
+    "full_small": _small,
+}

@@ -30,9 +30,13 @@ def da3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Te
     distance = (points - (true[..., None] * direction + origin)).abs().sum(-1)
     return {
         "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], depth > 0),
-        "ray": dense_loss(rays, out.extras["ray_conf"], torch.cat([direction, origin], -1), everywhere),
+        "ray": dense_loss(
+            rays, out.extras["ray_conf"], torch.cat([direction, origin], -1), everywhere
+        ),
         "point": torch.where(valid, distance, 0).sum() / valid.sum().clamp(min=1),
-        "camera": camera_loss(out.extras["pose_encodings"], encode_pose(to_world[..., :3, :], batch.intrinsics, size)),
+        "camera": camera_loss(
+            out.extras["pose_encodings"], encode_pose(to_world[..., :3, :], batch.intrinsics, size)
+        ),
     }
 
 

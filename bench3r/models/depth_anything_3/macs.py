@@ -21,7 +21,8 @@ def da3_macs(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -
     f, half = head.features, head.features // 2
     rays = fusion_macs(f, grid) + 64 * patches * (5 * 9 * f * half + 9 * half * 32 + 32 * 7)
     return {
-        "patch_embed": frames * (3 * net.patch_size**2 * dim * patches + net.alt_start * block_macs(tokens, tokens, dim)),
+        "patch_embed": frames
+        * (3 * net.patch_size**2 * dim * patches + net.alt_start * block_macs(tokens, tokens, dim)),
         "frame_blocks": pairs * frames * block_macs(tokens, tokens, dim),
         "global_blocks": pairs * block_macs(every, every, dim),
         "camera_head": frames * (2 * wide**2 + 9 * wide),
@@ -38,12 +39,18 @@ def one_depth(config: DepthAnything3Config, size: tuple[int, int]) -> float:
     return float(dpt_macs(dpt, grid, size, 2))
 
 
-def attentions(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -> Iterator[AttentionShape]:
+def attentions(
+    config: DepthAnything3Config, frames: int, size: tuple[int, int]
+) -> Iterator[AttentionShape]:
     """Every attention of the backbone."""
     patches = (size[0] // config.patch_size) * (size[1] // config.patch_size)
-    yield from trunk_attentions(config.pairs, frames, config.special + patches, config.width, config.trunk_heads)
+    yield from trunk_attentions(
+        config.pairs, frames, config.special + patches, config.width, config.trunk_heads
+    )
     for layer in range(config.net.alt_start):
-        yield AttentionShape("encoder", layer, frames, patches + 1, config.width, config.trunk_heads)
+        yield AttentionShape(
+            "encoder", layer, frames, patches + 1, config.width, config.trunk_heads
+        )
 
 
 def cost(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -> BackboneCost:

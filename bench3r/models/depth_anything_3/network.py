@@ -16,7 +16,11 @@ from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.backbone import Backbone, add_image_statistics
-from bench3r.models.depth_anything_3.config import CameraEncoderConfig, DepthAnything3Config, DinoConfig
+from bench3r.models.depth_anything_3.config import (
+    CameraEncoderConfig,
+    DepthAnything3Config,
+    DinoConfig,
+)
 from bench3r.models.dinov2 import PatchEmbed
 from bench3r.models.dpt import DPTHead, add_position, fusion_chain
 from bench3r.models.geometry import decode_pose, encode_pose, rigid_inverse
@@ -31,7 +35,11 @@ class AlternatingDino(nn.Module, Trunk):
         super().__init__()
         dim, self.alt_start = config.dim, config.alt_start
         self.set_up_trunk((config.depth - config.alt_start) // 2, dim // config.heads, 100.0)
-        self.patch_size, self.special, self.grid = config.patch_size, 1, config.img_size // config.patch_size
+        self.patch_size, self.special, self.grid = (
+            config.patch_size,
+            1,
+            config.img_size // config.patch_size,
+        )
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.camera_token = nn.Parameter(torch.randn(1, 2, dim) * 1e-6)  # first view | the others
@@ -46,7 +54,15 @@ class AlternatingDino(nn.Module, Trunk):
     @staticmethod
     def _block(config: DinoConfig, index: int) -> Block:
         role = "encoder" if index < config.alt_start else "global" if index % 2 else "frame"
-        return Block(config.dim, config.heads, 4.0, index >= config.qknorm_start, config.init_values, 1e-6, role)
+        return Block(
+            config.dim,
+            config.heads,
+            4.0,
+            index >= config.qknorm_start,
+            config.init_values,
+            1e-6,
+            role,
+        )
 
     @property
     def frame_blocks(self) -> nn.ModuleList:  # type: ignore[override]
@@ -67,7 +83,9 @@ class AlternatingDino(nn.Module, Trunk):
         grid = (layout.height, layout.width, layout.special, self.head_dim)
         if self.spread:
             return spread_position_table(*grid, spread=self.spread).to(device)
-        return self._ropes.get(("same", *grid), device, lambda: spread_position_table(*grid, spread=0.0))
+        return self._ropes.get(
+            ("same", *grid), device, lambda: spread_position_table(*grid, spread=0.0)
+        )
 
     def positions(self, height: int, width: int) -> Tensor:
         """Position embedding [1, 1 + height * width, dim]: bicubic without antialiasing.
@@ -76,10 +94,14 @@ class AlternatingDino(nn.Module, Trunk):
         """
         if height == width == self.grid:
             return self.pos_embed
-        grid = self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        grid = (
+            self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        )
         scale = ((height + 0.1) / self.grid, (width + 0.1) / self.grid)
         grid = F.interpolate(grid, scale_factor=scale, mode="bicubic", antialias=False)
-        return torch.cat([self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1)
+        return torch.cat(
+            [self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1
+        )
 
     def local(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images [N, 3, H, W] -> tokens [N, 1 + P, dim] before the trunk, and the class tokens [N, dim]
@@ -94,7 +116,9 @@ class AlternatingDino(nn.Module, Trunk):
         return x, classes
 
 
-def spread_position_table(height: int, width: int, special: int, head_dim: int, spread: float) -> Tensor:
+def spread_position_table(
+    height: int, width: int, special: int, head_dim: int, spread: float
+) -> Tensor:
     """Rotary table [2, special + height * width, 1, head_dim] of one view, special tokens at (0, 0).
 
     Patch (r, c) sits at (1 + spread * r, 1 + spread * c): all at (1, 1) with 0, as in :func:`rope_table` with 1.
@@ -137,22 +161,40 @@ class DualDPT(DPTHead):
 
     RAY_CHANNELS = 7  # direction 3, origin 3, confidence
 
-    def __init__(self, dim_in: int, taps: tuple[int, ...], features: int, out_channels: tuple[int, ...], patch: int) -> None:
+    def __init__(
+        self,
+        dim_in: int,
+        taps: tuple[int, ...],
+        features: int,
+        out_channels: tuple[int, ...],
+        patch: int,
+    ) -> None:
         super().__init__(dim_in, patch, 2, features, out_channels, taps, in_place_relu=False)
         for level in (1, 2, 3, 4):
-            setattr(self.scratch, f"refinenet{level}_aux", fusion_chain(features, level, in_place_relu=False))
+            setattr(
+                self.scratch,
+                f"refinenet{level}_aux",
+                fusion_chain(features, level, in_place_relu=False),
+            )
         half = features // 2
         widths = [features, half, features, half, features, half]
-        self.scratch.output_conv1_aux = nn.ModuleList(  # only the finest (last) is used, as upstream
-            nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))) for _ in range(4)
+        self.scratch.output_conv1_aux = (
+            nn.ModuleList(  # only the finest (last) is used, as upstream
+                nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)))
+                for _ in range(4)
+            )
         )
         self.scratch.output_conv2_aux = nn.ModuleList(self._ray_output(half) for _ in range(4))
 
     def _ray_output(self, channels: int) -> nn.Sequential:
         return nn.Sequential(
-            nn.Conv2d(channels, 32, 3, padding=1), ChannelsLast(), nn.LayerNorm(32), ChannelsFirst(), nn.ReLU(),
+            nn.Conv2d(channels, 32, 3, padding=1),
+            ChannelsLast(),
+            nn.LayerNorm(32),
+            ChannelsFirst(),
+            nn.ReLU(),
             nn.Conv2d(32, self.RAY_CHANNELS, 1),
-        )  # fmt: skip
+        )
 
     def outputs(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Tokens [N, P, 2C] per level -> depth map [N, 2, H, W] and rays [N, 7, 8h, 8w], both before activation."""
@@ -162,11 +204,18 @@ class DualDPT(DPTHead):
         rays = self.scratch.output_conv1_aux[-1](self.fuse_levels(maps, "_aux"))
         return depth, self.scratch.output_conv2_aux[-1](add_position(rays, aspect))
 
-    def predict(self, taps: list[Tensor], grid: tuple[int, int], chunk: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def predict(
+        self, taps: list[Tensor], grid: tuple[int, int], chunk: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens [B, S, P, 2C] per level -> depth and its confidence [B, S, H, W], rays [B, S, 8h, 8w, 6] and theirs."""
         frames = [t.flatten(0, 1) for t in taps]
-        parts = [self.outputs([t[i : i + chunk] for t in frames], grid) for i in range(0, len(frames[0]), chunk)]
-        depth, rays = (torch.cat(p).unflatten(0, taps[0].shape[:2]) for p in zip(*parts, strict=True))
+        parts = [
+            self.outputs([t[i : i + chunk] for t in frames], grid)
+            for i in range(0, len(frames[0]), chunk)
+        ]
+        depth, rays = (
+            torch.cat(p).unflatten(0, taps[0].shape[:2]) for p in zip(*parts, strict=True)
+        )
         rays = rays.movedim(2, -1)
         return depth[:, :, 0].exp(), 1 + depth[:, :, 1].exp(), rays[..., :6], 1 + rays[..., 6].exp()
 
@@ -190,7 +239,9 @@ class CameraDecoder(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.backbone = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
+        self.backbone = nn.Sequential(
+            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU()
+        )
         self.fc_t = nn.Linear(dim, 3)
         self.fc_qvec = nn.Linear(dim, 4)
         self.fc_fov = nn.Sequential(nn.Linear(dim, 2), nn.ReLU())
@@ -206,7 +257,9 @@ class CameraEncoder(nn.Module):
 
     def __init__(self, dim: int, config: CameraEncoderConfig) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*(Block(dim, config.heads, role="head") for _ in range(config.depth)))
+        self.trunk = nn.Sequential(
+            *(Block(dim, config.heads, role="head") for _ in range(config.depth))
+        )
         self.token_norm = nn.LayerNorm(dim)
         self.trunk_norm = nn.LayerNorm(dim)
         self.pose_branch = Mlp(9, dim // 2, dim)
@@ -232,7 +285,9 @@ class DepthAnything3(Backbone):
         net.backbone = nn.Module()
         net.backbone.pretrained = AlternatingDino(config.net)
         dim, head = config.net.dim, config.head
-        net.head = DualDPT(2 * dim, self.taps_of(config), head.features, head.out_channels, config.patch_size)
+        net.head = DualDPT(
+            2 * dim, self.taps_of(config), head.features, head.out_channels, config.patch_size
+        )
         net.cam_dec = CameraDecoder(2 * dim)
         if config.cam_enc is not None:
             net.cam_enc = CameraEncoder(dim, config.cam_enc)
@@ -267,16 +322,21 @@ class DepthAnything3(Backbone):
         blocks = [f"{root}.blocks.{i}" for i in range(len(trunk.blocks))]
         local, rest = blocks[: trunk.alt_start], blocks[trunk.alt_start :]
         return {
-            "patch_embed": (f"{root}.patch_embed", *local), "frame_blocks": tuple(rest[::2]),
-            "global_blocks": tuple(rest[1::2]), "camera_head": ("model.cam_dec",), "depth_head": ("model.head",),
+            "patch_embed": (f"{root}.patch_embed", *local),
+            "frame_blocks": tuple(rest[::2]),
+            "global_blocks": tuple(rest[1::2]),
+            "camera_head": ("model.cam_dec",),
+            "depth_head": ("model.head",),
             "camera_encoder": ("model.cam_enc",),
-        }  # fmt: skip
+        }
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
         tokens, layout, _ = self.embed_views(images)
         return tokens, layout
 
-    def embed_views(self, images: Tensor, cameras: Tensor | None = None) -> tuple[Tensor, TokenLayout, Tensor | None]:
+    def embed_views(
+        self, images: Tensor, cameras: Tensor | None = None
+    ) -> tuple[Tensor, TokenLayout, Tensor | None]:
         """As :meth:`embed`, with given camera tokens [B, S, C] or none; and the order [B, S] that the views were put in
         (None: as given)."""
         b, s, _, h, w = map(int, images.shape)
@@ -284,13 +344,20 @@ class DepthAnything3(Backbone):
         x, classes = trunk.local((images.flatten(0, 1) - self.image_mean) / self.image_std)
         x, order = x.unflatten(0, (b, s)), None
         if cameras is None and s >= 3:
-            strategy = "first" if self.training else self.config.reference  # training data is in view 0's frame
+            strategy = (
+                "first" if self.training else self.config.reference
+            )  # training data is in view 0's frame
             order = reference_first(choose_reference(classes.unflatten(0, (b, s)), strategy), s)
             x = reorder(x, order)
         if cameras is None:
-            first, others = trunk.camera_token[:, :1], trunk.camera_token[:, 1:].expand(-1, s - 1, -1)
+            first, others = (
+                trunk.camera_token[:, :1],
+                trunk.camera_token[:, 1:].expand(-1, s - 1, -1),
+            )
             cameras = torch.cat([first, others], 1).expand(b, -1, -1)
-        tokens = torch.cat([cameras[:, :, None].to(x.dtype), x[:, :, 1:]], 2)  # in place of the class token
+        tokens = torch.cat(
+            [cameras[:, :, None].to(x.dtype), x[:, :, 1:]], 2
+        )  # in place of the class token
         return tokens, TokenLayout(b, s, 1, h // trunk.patch_size, w // trunk.patch_size), order
 
     def run_trunk(
@@ -320,13 +387,16 @@ class DepthAnything3(Backbone):
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         levels, grid = self.head_inputs(taps, layout), (layout.height, layout.width)
         views = [
-            self.model.head.dense([t.flatten(0, 1)[i : i + 1] for t in levels], grid) for i in range(levels[0].shape[1])
+            self.model.head.dense([t.flatten(0, 1)[i : i + 1] for t in levels], grid)
+            for i in range(levels[0].shape[1])
         ]
         return torch.cat(views)[:, 0].exp().unflatten(0, levels[0].shape[:2])
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
-        return decode_pose(self.model.cam_dec(taps[max(taps)][:, :, 0]), size, least_tangent=1e-6)[0]
+        return decode_pose(self.model.cam_dec(taps[max(taps)][:, :, 0]), size, least_tangent=1e-6)[
+            0
+        ]
 
     def head_inputs(self, taps: dict[int, Tensor], layout: TokenLayout) -> list[Tensor]:
         """Patch tokens [B, S, P, 2C] of the head's levels; the final norm is applied to the global half only."""
@@ -351,12 +421,19 @@ class DepthAnything3(Backbone):
         to_world, intrinsics = decode_pose(pose, size, least_tangent=1e-6)
         bottom = to_world.new_tensor([0.0, 0, 0, 1]).expand(*to_world.shape[:2], 1, 4)
         extrinsics = torch.linalg.inv(torch.cat([to_world, bottom], 2))[:, :, :3]
-        dense = out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
+        dense = (
+            out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
+        )
         levels, grid = self.head_inputs(dense, layout), (layout.height, layout.width)
         depth, conf, rays, ray_conf = self.model.head.predict(levels, grid, self.chunk(images))
         extras = {"pose_encodings": [pose], "rays": rays, "ray_conf": ray_conf}
         return Reconstruction(
-            extrinsics, intrinsics, depth, conf, recursion_depth=out.recursion_depth, extras={**extras, **out.extras}
+            extrinsics,
+            intrinsics,
+            depth,
+            conf,
+            recursion_depth=out.recursion_depth,
+            extras={**extras, **out.extras},
         )
 
 

@@ -32,8 +32,12 @@ class PairConfig(Section):
     rope_freq: float = 100.0
     head: Literal["dpt", "linear"] = "dpt"
     dpt: PairDPTConfig = PairDPTConfig()
-    descriptors: int = Field(0, ge=0, description="channels of MASt3R's local features; 0: a DUSt3R")
-    local_ratio: float = Field(4.0, gt=0, description="hidden width of the local features' MLP over its input")
+    descriptors: int = Field(
+        0, ge=0, description="channels of MASt3R's local features; 0: a DUSt3R"
+    )
+    local_ratio: float = Field(
+        4.0, gt=0, description="hidden width of the local features' MLP over its input"
+    )
     image_size: tuple[int, int] = (384, 512)  # (H, W) of a typical input at this scale
 
     @property
@@ -53,9 +57,13 @@ class PairConfig(Section):
             ("dec", self.dec_embed_dim, self.dec_num_heads),
         ):
             if dim % heads or (dim // heads) % 4:
-                raise ValueError(f"{side}_embed_dim {dim} must split into {heads} heads of a multiple of 4 channels")
+                raise ValueError(
+                    f"{side}_embed_dim {dim} must split into {heads} heads of a multiple of 4 channels"
+                )
         if len(set(self.hooks)) != 4 and self.head == "dpt":
-            raise ValueError(f"dec_depth {self.dec_depth} is too short for a dense head that reads four different outputs")
+            raise ValueError(
+                f"dec_depth {self.dec_depth} is too short for a dense head that reads four different outputs"
+            )
         if self.descriptors and self.head != "dpt":
             raise ValueError("local features need the dpt head")
 
@@ -63,22 +71,44 @@ class PairConfig(Section):
 def _tiny(descriptors: int = 0) -> PairConfig:
     """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96."""
     return PairConfig(
-        patch_size=8, enc_embed_dim=96, enc_depth=3, enc_num_heads=3, dec_embed_dim=96, dec_depth=4, dec_num_heads=3,
-        dpt=PairDPTConfig(features=32, out_channels=(32, 32, 48, 64)), descriptors=descriptors, local_ratio=2.0,
+        patch_size=8,
+        enc_embed_dim=96,
+        enc_depth=3,
+        enc_num_heads=3,
+        dec_embed_dim=96,
+        dec_depth=4,
+        dec_num_heads=3,
+        dpt=PairDPTConfig(features=32, out_channels=(32, 32, 48, 64)),
+        descriptors=descriptors,
+        local_ratio=2.0,
         image_size=(72, 96),
-    )  # fmt: skip
+    )
 
 
 def _paper(descriptors: int = 0) -> PairConfig:
     """At SpatialMoR's setting: 256 x 256 images, width 768, 12 encoder and 12 decoder blocks."""
-    return PairConfig(enc_embed_dim=768, enc_depth=12, enc_num_heads=12, descriptors=descriptors, image_size=(256, 256))
+    return PairConfig(
+        enc_embed_dim=768,
+        enc_depth=12,
+        enc_num_heads=12,
+        descriptors=descriptors,
+        image_size=(256, 256),
+    )
 
 
-DUST3R_SCALES: dict[str, Callable[[], PairConfig]] = {"tiny": _tiny, "paper": _paper, "full": PairConfig}
+DUST3R_SCALES: dict[str, Callable[[], PairConfig]] = {
+    "tiny": _tiny,
+    "paper": _paper,
+    "full": PairConfig,
+}
 MAST3R_SCALES: dict[str, Callable[[], PairConfig]] = {
-    "tiny": partial(_tiny, 24), "paper": partial(_paper, 24), "full": partial(PairConfig, descriptors=24),
-}  # fmt: skip
-DUST3R_VARIANTS: dict[str, Callable[[], PairConfig]] = {  # the other published checkpoints, all of them at full scale
+    "tiny": partial(_tiny, 24),
+    "paper": partial(_paper, 24),
+    "full": partial(PairConfig, descriptors=24),
+}
+DUST3R_VARIANTS: dict[
+    str, Callable[[], PairConfig]
+] = {  # the other published checkpoints, all of them at full scale
     "512_linear": partial(PairConfig, head="linear"),
     "224_linear": partial(PairConfig, head="linear", image_size=(224, 224)),
 }

@@ -30,7 +30,9 @@ def confidence_loss(out: PairOutput, batch: Batch) -> Tensor:
     error = (points / scale.clamp(min=1e-8).view(-1, 1, 1, 1, 1) - truth).norm(dim=-1)
     conf = torch.stack([out.conf1, out.conf2], 1)
     each = torch.where(valid, conf * error - CONFIDENCE_ALPHA * conf.log(), 0)
-    return (each.flatten(2).sum((0, 2)) / valid.transpose(0, 1).flatten(1).sum(1).clamp(min=1)).sum()
+    return (
+        each.flatten(2).sum((0, 2)) / valid.transpose(0, 1).flatten(1).sum(1).clamp(min=1)
+    ).sum()
 
 
 def descriptor_loss(out: PairOutput, batch: Batch) -> Tensor:
@@ -50,13 +52,18 @@ def descriptor_loss(out: PairOutput, batch: Batch) -> Tensor:
         if int(seen.sum()) < 2:
             continue
         one, two = (
-            torch.minimum(xy.round().long().clamp(min=0), limit) for xy in (batch.queries[b, seen], batch.tracks[b, 1, seen])
+            torch.minimum(xy.round().long().clamp(min=0), limit)
+            for xy in (batch.queries[b, seen], batch.tracks[b, 1, seen])
         )
         first, second = out.desc1[b, one[:, 1], one[:, 0]], out.desc2[b, two[:, 1], two[:, 0]]
         likeness = first @ second.T / TEMPERATURE
         here = torch.arange(len(one), device=likeness.device)
-        loss = F.cross_entropy(likeness, here, reduction="none") + F.cross_entropy(likeness.T, here, reduction="none")
-        conf = (out.desc_conf1[b, one[:, 1], one[:, 0]] + out.desc_conf2[b, two[:, 1], two[:, 0]]) / 2
+        loss = F.cross_entropy(likeness, here, reduction="none") + F.cross_entropy(
+            likeness.T, here, reduction="none"
+        )
+        conf = (
+            out.desc_conf1[b, one[:, 1], one[:, 0]] + out.desc_conf2[b, two[:, 1], two[:, 0]]
+        ) / 2
         total = total + (conf * loss - MATCHING_ALPHA * conf.log()).mean()
         count += 1
     return total / max(1, count)
@@ -79,7 +86,9 @@ def guidance_loss(model: PairNetwork, batch: Batch) -> Tensor:
         for block, (own, other) in zip(pair, ((0, 1), (1, 0)), strict=True):
             assert block.cross_attn.seen is not None, "the recorded attention was never called"
             q, k = block.cross_attn.seen
-            log = (q[:, GUIDED_HEAD].float() @ k[:, GUIDED_HEAD].float().mT * q.shape[-1] ** -0.5).log_softmax(-1)
+            log = (
+                q[:, GUIDED_HEAD].float() @ k[:, GUIDED_HEAD].float().mT * q.shape[-1] ** -0.5
+            ).log_softmax(-1)
             target = weights[:, own, :, other]
             mass = target.sum(-1, keepdim=True)
             share = target / mass.clamp(min=1e-6)

@@ -12,7 +12,9 @@ def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]
     p, dim, width = config.patch_size, config.enc_embed_dim, config.dec_embed_dim
     grid, ratio = (size[0] // p, size[1] // p), config.mlp_ratio
     patches, pixels = grid[0] * grid[1], size[0] * size[1]
-    block = block_macs(patches, patches, width, ratio) + 4 * width**2 * patches + 2 * patches**2 * width
+    block = (
+        block_macs(patches, patches, width, ratio) + 4 * width**2 * patches + 2 * patches**2 * width
+    )
     if config.head == "linear":
         head = patches * width * 4 * p * p
     else:
@@ -20,7 +22,9 @@ def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]
         levels, narrow = level_pixels(grid), config.dpt.features // 2
         head = (dim * c0 + width * sum(config.dpt.out_channels[1:])) * patches
         head += (16 * c0 * c0 + 4 * c1 * c1) * patches + 9 * c3 * c3 * levels[3]
-        head += sum(9 * c * f * n for c, n in zip(config.dpt.out_channels, levels, strict=True)) + fusion_macs(f, grid)
+        head += sum(
+            9 * c * f * n for c, n in zip(config.dpt.out_channels, levels, strict=True)
+        ) + fusion_macs(f, grid)
         head += 9 * f * narrow * 64 * patches + (9 * narrow * narrow + 4 * narrow) * pixels
     if config.descriptors:
         both = dim + width
@@ -31,7 +35,7 @@ def pair_macs(config: PairConfig, images: int, edges: int, size: tuple[int, int]
         "encoder": images * config.enc_depth * block_macs(patches, patches, dim, ratio),
         "decoders": 2 * edges * (patches * dim * width + config.dec_depth * block),
         "point_head": 2 * edges * head,
-    }  # fmt: skip
+    }
 
 
 def cost(config: PairConfig, frames: int, size: tuple[int, int]) -> BackboneCost:

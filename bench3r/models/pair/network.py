@@ -17,7 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench3r.models.dpt import FusionBlock, resize
-from bench3r.models.layers import Attention, Block, Mlp, TableCache, TokenLayout, apply_rope, rope_rows
+from bench3r.models.layers import (
+    Attention,
+    Block,
+    Mlp,
+    TableCache,
+    TokenLayout,
+    apply_rope,
+    rope_rows,
+)
 from bench3r.models.pair.config import PairConfig
 
 Edge = tuple[int, int]
@@ -55,11 +63,16 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.projq, self.projk, self.projv, self.proj = (nn.Linear(dim, dim) for _ in range(4))
         self.recording = False  # whether training wants to see ...
-        self.seen: tuple[Tensor, Tensor] | None = None  # ... the queries and keys [E, heads, P, d] of the last call
+        self.seen: tuple[Tensor, Tensor] | None = (
+            None  # ... the queries and keys [E, heads, P, d] of the last call
+        )
 
     def forward(self, x: Tensor, y: Tensor, rope_x: Tensor, rope_y: Tensor) -> Tensor:
         """Tokens ``x`` [E, P, C] look at ``y`` [E, P2, C]; each side is rotated by its own positions."""
-        q, k, v = (p(t).unflatten(-1, (self.heads, -1)) for p, t in ((self.projq, x), (self.projk, y), (self.projv, y)))
+        q, k, v = (
+            p(t).unflatten(-1, (self.heads, -1))
+            for p, t in ((self.projq, x), (self.projk, y), (self.projv, y))
+        )
         q, k = apply_rope(q, rope_x.to(q.dtype)), apply_rope(k, rope_y.to(k.dtype))
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if self.recording:
@@ -73,7 +86,9 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
         super().__init__()
-        self.norm1, self.norm2, self.norm3, self.norm_y = (nn.LayerNorm(dim, eps=1e-6) for _ in range(4))
+        self.norm1, self.norm2, self.norm3, self.norm_y = (
+            nn.LayerNorm(dim, eps=1e-6) for _ in range(4)
+        )
         self.attn = Attention(dim, heads, role="frame")
         self.cross_attn = CrossAttention(dim, heads)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
@@ -90,7 +105,11 @@ class PairDPT(nn.Module):
 
     def __init__(self, config: PairConfig, channels: int = 4) -> None:
         super().__init__()
-        width, sizes, narrow = config.dpt.features, config.dpt.out_channels, config.dpt.features // 2
+        width, sizes, narrow = (
+            config.dpt.features,
+            config.dpt.out_channels,
+            config.dpt.features // 2,
+        )
         dims = (config.enc_embed_dim, *[config.dec_embed_dim] * 3)
         convs = [nn.Conv2d(d, c, 1) for d, c in zip(dims, sizes, strict=True)]
         self.act_postprocess = nn.ModuleList(
@@ -103,29 +122,42 @@ class PairDPT(nn.Module):
         )
         self.scratch: Any = nn.Module()
         levels = [nn.Conv2d(c, width, 3, padding=1, bias=False) for c in sizes]
-        for number, level in enumerate(levels, 1):  # the official state dict holds them under two names
+        for number, level in enumerate(
+            levels, 1
+        ):  # the official state dict holds them under two names
             setattr(self.scratch, f"layer{number}_rn", level)
         self.scratch.layer_rn = nn.ModuleList(levels)
         for number in range(1, 5):
             setattr(self.scratch, f"refinenet{number}", FusionBlock(width, in_place_relu=False))
         self.head = nn.Sequential(
-            nn.Conv2d(width, narrow, 3, padding=1), nn.Identity(), nn.Conv2d(narrow, narrow, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(width, narrow, 3, padding=1),
+            nn.Identity(),
+            nn.Conv2d(narrow, narrow, 3, padding=1),
+            nn.ReLU(),
             nn.Conv2d(narrow, channels, 1),
-        )  # fmt: skip
+        )
 
-    def forward(self, outputs: Sequence[Tensor], grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    def forward(
+        self, outputs: Sequence[Tensor], grid: tuple[int, int], size: tuple[int, int]
+    ) -> Tensor:
         """Four token sequences [E, P, C] on a ``grid`` -> map [E, channels, *size]."""
         maps = [
             level(process(tokens.transpose(1, 2).unflatten(2, grid)))
-            for tokens, process, level in zip(outputs, self.act_postprocess, self.scratch.layer_rn, strict=True)
+            for tokens, process, level in zip(
+                outputs, self.act_postprocess, self.scratch.layer_rn, strict=True
+            )
         ]
-        x = self._double(4, maps[3], None)[..., : maps[2].shape[2], : maps[2].shape[3]]  # odd grids: one row too many
+        x = self._double(4, maps[3], None)[
+            ..., : maps[2].shape[2], : maps[2].shape[3]
+        ]  # odd grids: one row too many
         for number in (3, 2, 1):
             x = self._double(number, x, maps[number - 1])
         return self.head[2:](resize(self.head[0](x), size))
 
     def _double(self, number: int, x: Tensor, lateral: Tensor | None) -> Tensor:
-        return getattr(self.scratch, f"refinenet{number}")(x, lateral, (2 * int(x.shape[2]), 2 * int(x.shape[3])))
+        return getattr(self.scratch, f"refinenet{number}")(
+            x, lateral, (2 * int(x.shape[2]), 2 * int(x.shape[3]))
+        )
 
 
 class DenseHead(nn.Module):
@@ -141,7 +173,9 @@ class DenseHead(nn.Module):
                 dim, int(config.local_ratio * dim), (config.descriptors + 1) * config.patch_size**2
             )
 
-    def forward(self, outputs: list[Tensor], grid: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, outputs: list[Tensor], grid: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor | None]:
         """Decoder outputs -> raw points and confidence [E, 4, H, W], raw features and confidence [E, D + 1, H, W]."""
         dense = self.dpt([outputs[i] for i in self.hooks], grid, size)
         if not hasattr(self, "head_local_features"):
@@ -158,9 +192,13 @@ class LinearPointHead(nn.Module):
         self.patch = config.patch_size
         self.proj = nn.Linear(config.dec_embed_dim, 4 * config.patch_size**2)
 
-    def forward(self, outputs: list[Tensor], grid: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, None]:
+    def forward(
+        self, outputs: list[Tensor], grid: tuple[int, int], size: tuple[int, int]
+    ) -> tuple[Tensor, None]:
         """Decoder outputs -> raw points and confidence [E, 4, H, W]."""
-        return F.pixel_shuffle(self.proj(outputs[-1]).transpose(1, 2).unflatten(2, grid), self.patch), None
+        return F.pixel_shuffle(
+            self.proj(outputs[-1]).transpose(1, 2).unflatten(2, grid), self.patch
+        ), None
 
 
 def points_and_confidence(raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,16 +235,28 @@ class PairNetwork(nn.Module):
         self.config = config = config or PairConfig()
         config.check()
         dim, width = config.enc_embed_dim, config.dec_embed_dim
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))  # of CroCo's pre-training; in every checkpoint
+        self.mask_token = nn.Parameter(
+            torch.zeros(1, 1, width)
+        )  # of CroCo's pre-training; in every checkpoint
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         self.enc_blocks = nn.ModuleList(
-            Block(dim, config.enc_num_heads, config.mlp_ratio, init_values=None, eps=1e-6, role="encoder")
+            Block(
+                dim,
+                config.enc_num_heads,
+                config.mlp_ratio,
+                init_values=None,
+                eps=1e-6,
+                role="encoder",
+            )
             for _ in range(config.enc_depth)
         )
         self.enc_norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_embed = nn.Linear(dim, width)
         self.dec_blocks, self.dec_blocks2 = (
-            nn.ModuleList(DecoderBlock(width, config.dec_num_heads, config.mlp_ratio) for _ in range(config.dec_depth))
+            nn.ModuleList(
+                DecoderBlock(width, config.dec_num_heads, config.mlp_ratio)
+                for _ in range(config.dec_depth)
+            )
             for _ in range(2)
         )
         self.dec_norm = nn.LayerNorm(width, eps=1e-6)
@@ -227,10 +277,17 @@ class PairNetwork(nn.Module):
         """
         out = {k: v for k, v in state.items() if not k.startswith("prediction_head.")}
         if not any(k.startswith("dec_blocks2.") for k in out):
-            out |= {k.replace("dec_blocks.", "dec_blocks2."): v for k, v in out.items() if k.startswith("dec_blocks.")}
+            out |= {
+                k.replace("dec_blocks.", "dec_blocks2."): v
+                for k, v in out.items()
+                if k.startswith("dec_blocks.")
+            }
         for view, level in itertools.product((1, 2), range(1, 5)):
             scratch = f"downstream_head{view}.dpt.scratch"
-            first, second = f"{scratch}.layer{level}_rn.weight", f"{scratch}.layer_rn.{level - 1}.weight"
+            first, second = (
+                f"{scratch}.layer{level}_rn.weight",
+                f"{scratch}.layer_rn.{level - 1}.weight",
+            )
             for have, lack in ((first, second), (second, first)):
                 if have in out and lack not in out:
                     out[lack] = out[have]
@@ -240,10 +297,11 @@ class PairNetwork(nn.Module):
     def parts(self) -> dict[str, tuple[str, ...]]:
         """What the model is made of: part -> names of its modules."""
         return {
-            "patch_embed": ("patch_embed",), "encoder": ("enc_blocks", "enc_norm"),
+            "patch_embed": ("patch_embed",),
+            "encoder": ("enc_blocks", "enc_norm"),
             "decoders": ("decoder_embed", "dec_blocks", "dec_blocks2", "dec_norm"),
             "point_head": ("downstream_head1", "downstream_head2"),
-        }  # fmt: skip
+        }
 
     def autocast(self, device: torch.device) -> Any:
         """The precision of encoder and decoders."""
@@ -255,7 +313,11 @@ class PairNetwork(nn.Module):
 
         def make() -> Tensor:
             rows = torch.arange(grid[0]).repeat_interleave(grid[1])
-            return rope_rows(torch.stack([rows, torch.arange(grid[1]).repeat(grid[0])], 1), head_dim, self.config.rope_freq)
+            return rope_rows(
+                torch.stack([rows, torch.arange(grid[1]).repeat(grid[0])], 1),
+                head_dim,
+                self.config.rope_freq,
+            )
 
         return self._ropes.get((*grid, head_dim), device, make)
 
@@ -271,7 +333,9 @@ class PairNetwork(nn.Module):
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"images must be [N, 3, H, W], got {tuple(images.shape)}")
         size = (int(images.shape[2]), int(images.shape[3]))
-        rope = self.rope(self.grid(size), self.config.enc_embed_dim // self.config.enc_num_heads, images.device)
+        rope = self.rope(
+            self.grid(size), self.config.enc_embed_dim // self.config.enc_num_heads, images.device
+        )
         with self.autocast(images.device):
             x = self.patch_embed(2 * images - 1)
             for block in self.enc_blocks:
@@ -294,18 +358,31 @@ class PairNetwork(nn.Module):
             out1[-1], out2[-1] = self.dec_norm(x), self.dec_norm(y)
         return [t.float() for t in out1], [t.float() for t in out2]
 
-    def decode(self, tokens1: Tensor, tokens2: Tensor, sizes: tuple[tuple[int, int], tuple[int, int]]) -> PairOutput:
+    def decode(
+        self, tokens1: Tensor, tokens2: Tensor, sizes: tuple[tuple[int, int], tuple[int, int]]
+    ) -> PairOutput:
         """Encoded views [E, P, C] and [E, P2, C] of images of ``sizes`` -> predictions."""
         found: list[Tensor | None] = []
         for head, outputs, size in zip(
-            (self.downstream_head1, self.downstream_head2), self.run_decoders(tokens1, tokens2, sizes), sizes, strict=True
+            (self.downstream_head1, self.downstream_head2),
+            self.run_decoders(tokens1, tokens2, sizes),
+            sizes,
+            strict=True,
         ):
             dense, local = head(outputs, self.grid(size), size)
             desc = descriptors_and_confidence(local) if local is not None else (None, None)
             found += [*points_and_confidence(dense), *desc]
         points1, conf1, desc1, q1, points2, conf2, desc2, q2 = found
-        named = {"points1": points1, "conf1": conf1, "points2": points2, "conf2": conf2, "desc1": desc1, "desc2": desc2,
-                 "desc_conf1": q1, "desc_conf2": q2}  # fmt: skip
+        named = {
+            "points1": points1,
+            "conf1": conf1,
+            "points2": points2,
+            "conf2": conf2,
+            "desc1": desc1,
+            "desc2": desc2,
+            "desc_conf1": q1,
+            "desc_conf2": q2,
+        }
         return PairOutput.of(named)
 
     def pair_chunk(self, device: torch.device) -> int:
@@ -323,7 +400,11 @@ class PairNetwork(nn.Module):
             where = [i for i, s in enumerate(sizes) if s == size]
             for start in range(0, len(where), self.pair_chunk(images[0].device)):
                 chosen = where[start : start + self.pair_chunk(images[0].device)]
-                for i, t in zip(chosen, self.encode(torch.stack([images[i] for i in chosen])).unbind(), strict=True):
+                for i, t in zip(
+                    chosen,
+                    self.encode(torch.stack([images[i] for i in chosen])).unbind(),
+                    strict=True,
+                ):
                     tokens[i] = t
         groups: dict[Any, list[int]] = defaultdict(list)
         for number, (i, j) in enumerate(edges):
@@ -332,9 +413,14 @@ class PairNetwork(nn.Module):
         for both, numbers in groups.items():
             for start in range(0, len(numbers), self.pair_chunk(images[0].device)):
                 part = numbers[start : start + self.pair_chunk(images[0].device)]
-                first, second = (torch.stack([tokens[edges[n][side]] for n in part]) for side in (0, 1))
+                first, second = (
+                    torch.stack([tokens[edges[n][side]] for n in part]) for side in (0, 1)
+                )
                 result = self.decode(first, second, both).tensors()
-                out |= {n: PairOutput.of({k: v[i] for k, v in result.items()}) for i, n in enumerate(part)}
+                out |= {
+                    n: PairOutput.of({k: v[i] for k, v in result.items()})
+                    for i, n in enumerate(part)
+                }
         return [out[n] for n in range(len(edges))]
 
 
@@ -348,7 +434,10 @@ class PairPass(nn.Module):
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """As the network's, seen from here."""
-        return {part: tuple(f"network.{m}" for m in modules) for part, modules in self.network.parts.items()}
+        return {
+            part: tuple(f"network.{m}" for m in modules)
+            for part, modules in self.network.parts.items()
+        }
 
     def forward(self, images: Tensor) -> PairOutput:
         """Images [1, S, 3, H, W] -> predictions of all edges, stacked."""

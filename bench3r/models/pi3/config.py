@@ -29,7 +29,9 @@ class Pi3Config(Section):
     """All sizes of a π³; the defaults are the published model's (958.7 M parameters)."""
 
     encoder: EncoderConfig = EncoderConfig()
-    depth: int = Field(36, gt=0, description="decoder blocks: even ones attend inside a view, odd ones globally")
+    depth: int = Field(
+        36, gt=0, description="decoder blocks: even ones attend inside a view, odd ones globally"
+    )
     heads: int = 16
     registers: int = Field(5, ge=0)
     rope_freq: float = 100.0
@@ -72,23 +74,37 @@ class Pi3Config(Section):
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         if self.depth % 2:
-            raise ValueError(f"depth is {self.depth}: a pi3 decoder has pairs of a frame and a global block, an even number")
+            raise ValueError(
+                f"depth is {self.depth}: a pi3 decoder has pairs of a frame and a global block, an even number"
+            )
 
 
 def _tiny() -> Pi3Config:
     """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96, 4 pairs."""
     return Pi3Config(
-        encoder=EncoderConfig(img_size=96, patch_size=8, dim=96, depth=3, heads=3), depth=8, heads=3, registers=5,
-        init_values=0.1, head=HeadConfig(dim=96, heads=3, depth=2), head_out=96, camera_dim=96, image_size=(72, 96),
-    )  # fmt: skip
+        encoder=EncoderConfig(img_size=96, patch_size=8, dim=96, depth=3, heads=3),
+        depth=8,
+        heads=3,
+        registers=5,
+        init_values=0.1,
+        head=HeadConfig(dim=96, heads=3, depth=2),
+        head_out=96,
+        camera_dim=96,
+        image_size=(72, 96),
+    )
 
 
 def _paper() -> Pi3Config:
     """The sizes of VGGT's ``paper`` scale: 256 x 256 images, 16-px patches, width 768, 12 encoder blocks, 12 pairs."""
     return Pi3Config(
-        encoder=EncoderConfig(img_size=256, patch_size=16, dim=768, depth=12, heads=12), depth=24, heads=12,
-        head=HeadConfig(dim=768, heads=12), head_out=768, camera_dim=384, image_size=(256, 256),
-    )  # fmt: skip
+        encoder=EncoderConfig(img_size=256, patch_size=16, dim=768, depth=12, heads=12),
+        depth=24,
+        heads=12,
+        head=HeadConfig(dim=768, heads=12),
+        head_out=768,
+        camera_dim=384,
+        image_size=(256, 256),
+    )
 
 
 PI3_SCALES = {"tiny": _tiny, "paper": _paper, "full": Pi3Config}

@@ -44,7 +44,12 @@ def pi3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Te
     valid = depth > 0
     truth = camera_points(depth, batch.intrinsics[:, views])
     weight = torch.where(valid, 1 / depth.clamp(min=1e-6), 0)
-    few = (slice(None), slice(None), slice(None, None, ALIGN_STRIDE), slice(None, None, ALIGN_STRIDE))
+    few = (
+        slice(None),
+        slice(None),
+        slice(None, None, ALIGN_STRIDE),
+        slice(None, None, ALIGN_STRIDE),
+    )
     scale = best_scale(local[few].detach(), truth[few], weight[few])
     aligned = scale[:, None, None, None, None] * local
     error = (aligned - truth).abs().sum(-1) * weight
@@ -68,11 +73,15 @@ def relative_pose_loss(poses: Tensor, scale: Tensor, batch: Batch) -> Tensor:
     """
     bottom = batch.extrinsics.new_tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)
     known = torch.cat([batch.extrinsics, bottom], 2)
-    truth = known[:, :, None] @ rigid_inverse(known)[:, None]  # [B, S, S, 4, 4]: camera j seen from i
+    truth = (
+        known[:, :, None] @ rigid_inverse(known)[:, None]
+    )  # [B, S, S, 4, 4]: camera j seen from i
     found = rigid_inverse(poses)[:, :, None] @ poses[:, None]
     pairs = ~torch.eye(poses.shape[1], dtype=torch.bool, device=poses.device)
     difference = (found - truth)[..., :3, :3].flatten(-2).norm(dim=-1)  # 2 sqrt(2) sin(angle / 2)
     angle = 2 * (difference / math.sqrt(8)).clamp(max=1 - 1e-6).asin()
     shift = scale[:, None, None, None] * found[..., :3, 3] - truth[..., :3, 3]
-    distance = F.huber_loss(shift, torch.zeros_like(shift), reduction="none", delta=TRANSLATION_DELTA).mean(-1)
+    distance = F.huber_loss(
+        shift, torch.zeros_like(shift), reduction="none", delta=TRANSLATION_DELTA
+    ).mean(-1)
     return (angle + TRANSLATION_WEIGHT * distance)[:, pairs].mean()

@@ -25,8 +25,10 @@ def pi3_macs(config: Pi3Config, frames: int, size: tuple[int, int]) -> dict[str,
         "frame_blocks": pairs * frames * block_macs(tokens, tokens, dim),
         "global_blocks": pairs * block_macs(every, every, dim),
         "camera_head": frames * (decoder + tokens * head.dim * camera + pose),
-        "point_head": frames * (decoder + tokens * head.dim * config.head_out + patches * config.head_out * 3 * pixels),
-        "conf_head": frames * (decoder + tokens * head.dim * config.head_out + patches * config.head_out * pixels),
+        "point_head": frames
+        * (decoder + tokens * head.dim * config.head_out + patches * config.head_out * 3 * pixels),
+        "conf_head": frames
+        * (decoder + tokens * head.dim * config.head_out + patches * config.head_out * pixels),
         "geometry": frames * (9 * size[0] * size[1] + 64),
     }
 
@@ -34,7 +36,9 @@ def pi3_macs(config: Pi3Config, frames: int, size: tuple[int, int]) -> dict[str,
 def attentions(config: Pi3Config, frames: int, size: tuple[int, int]) -> Iterator[AttentionShape]:
     """Every attention of the backbone."""
     patches = (size[0] // config.patch_size) * (size[1] // config.patch_size)
-    yield from trunk_attentions(config.pairs, frames, config.special + patches, config.width, config.trunk_heads)
+    yield from trunk_attentions(
+        config.pairs, frames, config.special + patches, config.width, config.trunk_heads
+    )
     encoder, head = config.encoder, config.head
     for layer in range(encoder.depth):
         yield AttentionShape("encoder", layer, frames, patches + 5, encoder.dim, encoder.heads)

@@ -31,7 +31,8 @@ class TransformerDecoder(nn.Module):
         self.head_dim, self.rope_freq = size.dim // size.heads, rope_freq
         self.projects = nn.Linear(dim_in, size.dim)
         self.blocks = nn.ModuleList(
-            Block(size.dim, size.heads, init_values=None, eps=1e-6, role="head") for _ in range(size.depth)
+            Block(size.dim, size.heads, init_values=None, eps=1e-6, role="head")
+            for _ in range(size.depth)
         )
         self.linear_out = nn.Linear(size.dim, out)
         self._ropes = TableCache()
@@ -77,7 +78,9 @@ class PoseHead(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.res_conv = nn.ModuleList(ResidualMlp(dim) for _ in range(2))
-        self.more_mlps = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU())
+        self.more_mlps = nn.Sequential(
+            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU()
+        )
         self.fc_t = nn.Linear(dim, 3)
         self.fc_rot = nn.Linear(dim, 9)
 
@@ -127,11 +130,24 @@ class Pi3(Backbone, Trunk):
         self.set_up_trunk(config.pairs, dim // config.heads, config.rope_freq)
         self.patch_size, self.special = encoder.patch_size, config.registers
         self.encoder = DinoVisionTransformer(
-            encoder.img_size, encoder.patch_size, dim, encoder.depth, encoder.heads, mask_token=False
+            encoder.img_size,
+            encoder.patch_size,
+            dim,
+            encoder.depth,
+            encoder.heads,
+            mask_token=False,
         )
         self.register_token = nn.Parameter(torch.randn(1, 1, config.registers, dim) * 1e-6)
         self.decoder = nn.ModuleList(
-            Block(dim, config.heads, 4.0, True, config.init_values, 1e-6, "global" if i % 2 else "frame")
+            Block(
+                dim,
+                config.heads,
+                4.0,
+                True,
+                config.init_values,
+                1e-6,
+                "global" if i % 2 else "frame",
+            )
             for i in range(config.depth)
         )
         self.point_decoder, self.conf_decoder, self.camera_decoder = (
@@ -186,7 +202,9 @@ class Pi3(Backbone, Trunk):
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
         b, s, _, h, w = map(int, images.shape)
-        patches = self.encoder((images.flatten(0, 1) - self.image_mean) / self.image_std).unflatten(0, (b, s))
+        patches = self.encoder((images.flatten(0, 1) - self.image_mean) / self.image_std).unflatten(
+            0, (b, s)
+        )
         tokens = torch.cat([self.register_token.to(patches.dtype).expand(b, s, -1, -1), patches], 2)
         return tokens, TokenLayout(b, s, self.special, h // self.patch_size, w // self.patch_size)
 
@@ -200,7 +218,9 @@ class Pi3(Backbone, Trunk):
         """Map [B, S, channels, H, W] of the head ``name``."""
         features = self.decode(name, tokens, layout, chunk)
         head: Any = getattr(self, f"{name}_head")
-        return head(features.flatten(0, 1), (layout.height, layout.width)).unflatten(0, features.shape[:2])
+        return head(features.flatten(0, 1), (layout.height, layout.width)).unflatten(
+            0, features.shape[:2]
+        )
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         return self.pixels("point", taps[max(taps)], layout, 1)[:, :, 2].exp()
@@ -225,7 +245,9 @@ class Pi3(Backbone, Trunk):
         tokens, chunk = out.taps[self.taps[-1]], self.chunk(images)
         dense = tokens if dense_views is None else tokens[:, dense_views]
         camera = self.decode("camera", tokens, layout, chunk)
-        poses = self.camera_head(camera.flatten(0, 1)).unflatten(0, camera.shape[:2])  # camera to world
+        poses = self.camera_head(camera.flatten(0, 1)).unflatten(
+            0, camera.shape[:2]
+        )  # camera to world
         xyz = self.pixels("point", dense, layout, chunk).movedim(2, -1)
         z = xyz[..., 2:].exp()
         local = torch.cat([xyz[..., :2] * z, z], -1)
@@ -236,9 +258,15 @@ class Pi3(Backbone, Trunk):
         points = transform_points(seen, local)
         raw = {"camera_poses": poses, "local_points": local, "conf_logits": logits}
         return Reconstruction(
-            rigid_inverse(to_first)[..., :3, :], pinhole_from_points(local, confidence), local[..., 2], confidence,
-            points, confidence, recursion_depth=out.recursion_depth, extras={**raw, **out.extras},
-        )  # fmt: skip
+            rigid_inverse(to_first)[..., :3, :],
+            pinhole_from_points(local, confidence),
+            local[..., 2],
+            confidence,
+            points,
+            confidence,
+            recursion_depth=out.recursion_depth,
+            extras={**raw, **out.extras},
+        )
 
 
 build = Pi3  # what the catalogue makes of a configuration

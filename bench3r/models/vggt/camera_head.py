@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from bench3r.models.layers import Block, Mlp
 
-POSE_SIZE = 9  # absT_quaR_FoV: translation 3, quaternion xyzw 4, vertical and horizontal field of view
+POSE_SIZE = (
+    9  # absT_quaR_FoV: translation 3, quaternion xyzw 4, vertical and horizontal field of view
+)
 
 
 def activate_pose(raw: Tensor) -> Tensor:
@@ -21,7 +23,9 @@ class CameraHead(nn.Module):
 
     def __init__(self, dim_in: int = 2048, trunk_depth: int = 4, num_heads: int = 16) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(*(Block(dim_in, num_heads, role="head") for _ in range(trunk_depth)))
+        self.trunk = nn.Sequential(
+            *(Block(dim_in, num_heads, role="head") for _ in range(trunk_depth))
+        )
         self.token_norm = nn.LayerNorm(dim_in)
         self.trunk_norm = nn.LayerNorm(dim_in)
         self.empty_pose_tokens = nn.Parameter(torch.zeros(1, 1, POSE_SIZE))
@@ -42,7 +46,9 @@ class CameraHead(nn.Module):
         raw, poses = None, []
         for _ in range(steps):
             if raw is None:
-                raw = self.refine(tokens, normed, self.empty_pose_tokens.expand(*tokens.shape[:2], -1))
+                raw = self.refine(
+                    tokens, normed, self.empty_pose_tokens.expand(*tokens.shape[:2], -1)
+                )
             else:
                 raw = raw.detach()
                 raw = raw + self.refine(tokens, normed, raw)

@@ -37,10 +37,14 @@ class AggregatorConfig(Section):
             return self.embed_dim, self.encoder_depth, self.encoder_heads
         if self.patch_embed not in DINOV2_SIZES:
             known = ", ".join([*DINOV2_SIZES, "custom"])
-            raise ValueError(f"aggregator.patch_embed {self.patch_embed!r} is unknown: expected one of {known}")
+            raise ValueError(
+                f"aggregator.patch_embed {self.patch_embed!r} is unknown: expected one of {known}"
+            )
         size = DINOV2_SIZES[self.patch_embed]
         if size[0] != self.embed_dim:
-            raise ValueError(f"{self.patch_embed} has width {size[0]}, aggregator.embed_dim is {self.embed_dim}")
+            raise ValueError(
+                f"{self.patch_embed} has width {size[0]}, aggregator.embed_dim is {self.embed_dim}"
+            )
         return size
 
 
@@ -114,30 +118,59 @@ class VGGTConfig(Section):
 
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
-        taps = [*self.dpt.intermediate_layer_idx, *(self.track_dpt.intermediate_layer_idx if self.track else ())]
+        taps = [
+            *self.dpt.intermediate_layer_idx,
+            *(self.track_dpt.intermediate_layer_idx if self.track else ()),
+        ]
         if max(taps) >= self.aggregator.depth:
-            raise ValueError(f"heads tap pair {max(taps)}, but the trunk has pairs 0 to {self.aggregator.depth - 1}")
+            raise ValueError(
+                f"heads tap pair {max(taps)}, but the trunk has pairs 0 to {self.aggregator.depth - 1}"
+            )
         width = 2 * self.aggregator.embed_dim
         for name in ("camera", "dpt", "track"):
             part = getattr(self, name)
             if part is not None and part.dim_in != width:
-                raise ValueError(f"{name}.dim_in is {part.dim_in}, expected 2 x embed_dim = {width}")
+                raise ValueError(
+                    f"{name}.dim_in is {part.dim_in}, expected 2 x embed_dim = {width}"
+                )
 
 
 def _tiny() -> VGGTConfig:
     """96 x 96 images, 8-px patches (12 x 12 tokens), width 96, 4 pairs; trains on two CPU cores."""
     return VGGTConfig(
         aggregator=AggregatorConfig(
-            img_size=96, patch_size=8, embed_dim=96, depth=4, num_heads=3, patch_embed="custom",
-            encoder_depth=3, encoder_heads=3, init_values=0.1,
+            img_size=96,
+            patch_size=8,
+            embed_dim=96,
+            depth=4,
+            num_heads=3,
+            patch_embed="custom",
+            encoder_depth=3,
+            encoder_heads=3,
+            init_values=0.1,
         ),
         camera=CameraConfig(dim_in=192, trunk_depth=2, num_heads=6),
-        dpt=DPTConfig(dim_in=192, features=32, out_channels=(32, 32, 48, 64), intermediate_layer_idx=(0, 1, 2, 3)),
-        track=TrackConfig(dim_in=192, features=32, corr_levels=3, corr_radius=2, hidden_size=48, iters=2, depth=2,
-                          virtual=8),
-        track_dpt=TrackDPTConfig(intermediate_layer_idx=(0, 1, 2, 3), out_channels=(16, 16, 32, 32)),
+        dpt=DPTConfig(
+            dim_in=192,
+            features=32,
+            out_channels=(32, 32, 48, 64),
+            intermediate_layer_idx=(0, 1, 2, 3),
+        ),
+        track=TrackConfig(
+            dim_in=192,
+            features=32,
+            corr_levels=3,
+            corr_radius=2,
+            hidden_size=48,
+            iters=2,
+            depth=2,
+            virtual=8,
+        ),
+        track_dpt=TrackDPTConfig(
+            intermediate_layer_idx=(0, 1, 2, 3), out_channels=(16, 16, 32, 32)
+        ),
         image_size=(72, 96),
-    )  # fmt: skip
+    )
 
 
 def _paper() -> VGGTConfig:
@@ -145,15 +178,21 @@ def _paper() -> VGGTConfig:
     taps = (2, 5, 8, 11)
     return VGGTConfig(
         aggregator=AggregatorConfig(
-            img_size=256, patch_size=16, embed_dim=768, depth=12, num_heads=12, patch_embed="custom",
-            encoder_depth=12, encoder_heads=12,
+            img_size=256,
+            patch_size=16,
+            embed_dim=768,
+            depth=12,
+            num_heads=12,
+            patch_embed="custom",
+            encoder_depth=12,
+            encoder_heads=12,
         ),
         camera=CameraConfig(dim_in=1536, num_heads=12),
         dpt=DPTConfig(dim_in=1536, intermediate_layer_idx=taps),
         track=TrackConfig(dim_in=1536),
         track_dpt=TrackDPTConfig(intermediate_layer_idx=taps),
         image_size=(256, 256),
-    )  # fmt: skip
+    )
 
 
 VGGT_SCALES = {"tiny": _tiny, "paper": _paper, "full": VGGTConfig}

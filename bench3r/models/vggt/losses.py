@@ -13,7 +13,9 @@ TRACK_WIDTH = 518.0  # pixels
 # pixels
 
 
-def track_loss(tracks: list[Tensor], visibility: Tensor, confidence: Tensor, batch: Batch, gamma: float = 0.8) -> Tensor:
+def track_loss(
+    tracks: list[Tensor], visibility: Tensor, confidence: Tensor, batch: Batch, gamma: float = 0.8
+) -> Tensor:
     """L1 distance of the tracks where the truth is visible, and cross-entropy of visibility and confidence.
 
     Distances are in pixels of a 518-px wide image, VGGT's resolution, so that its weight of 0.05 means the same here.
@@ -30,7 +32,9 @@ def track_loss(tracks: list[Tensor], visibility: Tensor, confidence: Tensor, bat
 
 def vggt_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
     """The parts of the multi-task loss; dense parts on the views ``views`` [V] that ``out`` has maps for."""
-    truth = encode_pose(batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1]))
+    truth = encode_pose(
+        batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1])
+    )
     depth, points = batch.depth[:, views], batch.points[:, views]
     valid = depth > 0
     assert out.world_points is not None, "VGGT's loss needs a point head"

@@ -18,23 +18,29 @@ def vggt_macs(config: VGGTConfig, frames: int, size: tuple[int, int]) -> dict[st
     encoder_tokens, trunk_tokens = patches + 5, patches + 1 + a.num_register_tokens
     every = frames * trunk_tokens
     camera_dim = config.camera.dim_in
-    step = frames * (9 * camera_dim + 3 * camera_dim**2 + camera_dim**2 // 2 + 9 * (camera_dim // 2))
+    step = frames * (
+        9 * camera_dim + 3 * camera_dim**2 + camera_dim**2 // 2 + 9 * (camera_dim // 2)
+    )
     step += config.camera.trunk_depth * block_macs(frames, frames, camera_dim)
     encoder = depth * block_macs(encoder_tokens, encoder_tokens, dim)
     return {
         "patch_embed": frames * (3 * a.patch_size**2 * dim * patches + encoder),
-        "frame_blocks": a.depth * frames * block_macs(trunk_tokens, trunk_tokens, a.embed_dim, a.mlp_ratio),
+        "frame_blocks": a.depth
+        * frames
+        * block_macs(trunk_tokens, trunk_tokens, a.embed_dim, a.mlp_ratio),
         "global_blocks": a.depth * block_macs(every, every, a.embed_dim, a.mlp_ratio),
         "camera_head": 4 * step,
         "depth_head": frames * dpt_macs(config.dpt, grid, size, 2),
         "point_head": frames * dpt_macs(config.dpt, grid, size, 4),
-    }  # fmt: skip
+    }
 
 
 def attentions(config: VGGTConfig, frames: int, size: tuple[int, int]) -> Iterator[AttentionShape]:
     """Every attention of the backbone."""
     patches = (size[0] // config.patch_size) * (size[1] // config.patch_size)
-    yield from trunk_attentions(config.pairs, frames, config.special + patches, config.width, config.trunk_heads)
+    yield from trunk_attentions(
+        config.pairs, frames, config.special + patches, config.width, config.trunk_heads
+    )
     dim, depth, heads = config.aggregator.encoder_size()
     for layer in range(depth):
         yield AttentionShape("encoder", layer, frames, patches + 5, dim, heads)

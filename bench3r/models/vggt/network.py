@@ -39,9 +39,15 @@ class Aggregator(nn.Module, Trunk):
         )
         dim, depth, heads = config.encoder_size()
         self.patch_size, self.special = config.patch_size, 1 + config.num_register_tokens
-        self.patch_embed = DinoVisionTransformer(config.img_size, config.patch_size, dim, depth, heads)
-        self.camera_token = nn.Parameter(torch.randn(1, 2, 1, dim) * 1e-6)  # [.., 0] first view, [.., 1] the others
-        self.register_token = nn.Parameter(torch.randn(1, 2, config.num_register_tokens, dim) * 1e-6)
+        self.patch_embed = DinoVisionTransformer(
+            config.img_size, config.patch_size, dim, depth, heads
+        )
+        self.camera_token = nn.Parameter(
+            torch.randn(1, 2, 1, dim) * 1e-6
+        )  # [.., 0] first view, [.., 1] the others
+        self.register_token = nn.Parameter(
+            torch.randn(1, 2, config.num_register_tokens, dim) * 1e-6
+        )
         add_image_statistics(self)
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
@@ -49,7 +55,9 @@ class Aggregator(nn.Module, Trunk):
         b, s, _, h, w = map(int, images.shape)
         patches = self.patch_embed((images.flatten(0, 1) - self.image_mean) / self.image_std)
         special = torch.cat([self.camera_token, self.register_token], 2)  # [1, 2, special, C]
-        special = torch.cat([special[:, :1], special[:, 1:].expand(-1, s - 1, -1, -1)], 1).expand(b, -1, -1, -1)
+        special = torch.cat([special[:, :1], special[:, 1:].expand(-1, s - 1, -1, -1)], 1).expand(
+            b, -1, -1, -1
+        )
         tokens = torch.cat([special.to(patches.dtype), patches.unflatten(0, (b, s))], 2)
         return tokens, TokenLayout(b, s, self.special, h // self.patch_size, w // self.patch_size)
 
@@ -75,9 +83,22 @@ class VGGT(Backbone):
 
     @staticmethod
     def _track_head(track: TrackConfig, dpt: TrackDPTConfig, patch: int) -> TrackHead:
-        extractor = DPTHead(track.dim_in, patch, None, track.features, pos_embed=False, down_ratio=2, **dpt.model_dump())
+        extractor = DPTHead(
+            track.dim_in,
+            patch,
+            None,
+            track.features,
+            pos_embed=False,
+            down_ratio=2,
+            **dpt.model_dump(),
+        )
         tracker = Tracker(
-            track.features, track.hidden_size, track.corr_levels, track.corr_radius, track.depth, track.virtual
+            track.features,
+            track.hidden_size,
+            track.corr_levels,
+            track.corr_radius,
+            track.depth,
+            track.virtual,
         )
         return TrackHead(extractor, tracker, track.iters)
 
@@ -112,7 +133,9 @@ class VGGT(Backbone):
         return self.aggregator.embed(images)
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        return self.depth_head(taps, layout.special, (layout.height, layout.width), 1, depth_activation)[0][..., 0]
+        return self.depth_head(
+            taps, layout.special, (layout.height, layout.width), 1, depth_activation
+        )[0][..., 0]
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
@@ -133,15 +156,25 @@ class VGGT(Backbone):
         grid, special, chunk = (layout.height, layout.width), layout.special, self.chunk(images)
         poses = self.camera_head(out.taps[self.aggregator.depth - 1][:, :, 0])
         extrinsics, intrinsics = decode_pose(poses[-1], (images.shape[-2], images.shape[-1]))
-        dense = out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
+        dense = (
+            out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
+        )
         depth, depth_conf = self.depth_head(dense, special, grid, chunk, depth_activation)
         points, points_conf = self.point_head(dense, special, grid, chunk, point_activation)
         result = Reconstruction(
-            extrinsics, intrinsics, depth[..., 0], depth_conf, points, points_conf,
-            recursion_depth=out.recursion_depth, extras={"pose_encodings": poses, **out.extras},
-        )  # fmt: skip
+            extrinsics,
+            intrinsics,
+            depth[..., 0],
+            depth_conf,
+            points,
+            points_conf,
+            recursion_depth=out.recursion_depth,
+            extras={"pose_encodings": poses, **out.extras},
+        )
         if queries is not None:
-            tracks, result.visibility, result.track_conf = self.track_head(out.taps, special, grid, chunk, queries)
+            tracks, result.visibility, result.track_conf = self.track_head(
+                out.taps, special, grid, chunk, queries
+            )
             result.tracks = tracks[-1]
             result.extras["tracks"] = tracks
         return result

@@ -59,7 +59,11 @@ class TrackCrossBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.norm1, self.norm_context, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.norm1, self.norm_context, self.norm2 = (
+            nn.LayerNorm(dim),
+            nn.LayerNorm(dim),
+            nn.LayerNorm(dim),
+        )
         self.cross_attn = MultiheadAttention(dim, heads)
         self.mlp = Mlp(dim, 4 * dim)
 
@@ -72,7 +76,15 @@ class TrackCrossBlock(nn.Module):
 class UpdateFormer(nn.Module):
     """Attention over time per track, then over tracks per frame through learned virtual tracks."""
 
-    def __init__(self, dim_in: int, hidden: int, dim_out: int, depth: int = 6, heads: int = 8, virtual: int = 64) -> None:
+    def __init__(
+        self,
+        dim_in: int,
+        hidden: int,
+        dim_out: int,
+        depth: int = 6,
+        heads: int = 8,
+        virtual: int = 64,
+    ) -> None:
         super().__init__()
         self.input_norm = nn.LayerNorm(dim_in)
         self.input_transform = nn.Linear(dim_in, hidden)
@@ -80,9 +92,15 @@ class UpdateFormer(nn.Module):
         self.flow_head = nn.Linear(hidden, dim_out)
         self.virual_tracks = nn.Parameter(torch.randn(1, virtual, 1, hidden))  # official spelling
         self.time_blocks = nn.ModuleList(TrackSelfBlock(hidden, heads) for _ in range(depth))
-        self.space_virtual_blocks = nn.ModuleList(TrackSelfBlock(hidden, heads) for _ in range(depth))
-        self.space_point2virtual_blocks = nn.ModuleList(TrackCrossBlock(hidden, heads) for _ in range(depth))
-        self.space_virtual2point_blocks = nn.ModuleList(TrackCrossBlock(hidden, heads) for _ in range(depth))
+        self.space_virtual_blocks = nn.ModuleList(
+            TrackSelfBlock(hidden, heads) for _ in range(depth)
+        )
+        self.space_point2virtual_blocks = nn.ModuleList(
+            TrackCrossBlock(hidden, heads) for _ in range(depth)
+        )
+        self.space_virtual2point_blocks = nn.ModuleList(
+            TrackCrossBlock(hidden, heads) for _ in range(depth)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Track tokens [B, N, S, dim_in] -> updates [B, N, S, dim_out]."""
@@ -111,7 +129,9 @@ def sample_map(features: Tensor, xy: Tensor, padding: str) -> Tensor:
 
 def flow_embedding(flow: Tensor, channels: int) -> Tensor:
     """Sine (even) and cosine (odd channels) of flows [..., 2] with linear frequencies -> [..., 2 * channels]."""
-    frequency = torch.arange(0, channels, 2, dtype=flow.dtype, device=flow.device) * (1000.0 / channels)
+    frequency = torch.arange(0, channels, 2, dtype=flow.dtype, device=flow.device) * (
+        1000.0 / channels
+    )
     angle = flow[..., None] * frequency  # [..., 2, channels / 2]
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(-3)
 
@@ -122,7 +142,9 @@ def grid_embedding(xy: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
     The table is separable, so each half is interpolated along its own axis; positions outside are clamped.
     """
     half = channels // 2
-    omega = 10000.0 ** (-torch.arange(half // 2, dtype=torch.float64, device=xy.device) / (half // 2))
+    omega = 10000.0 ** (
+        -torch.arange(half // 2, dtype=torch.float64, device=xy.device) / (half // 2)
+    )
     parts = []
     for value, length in ((xy[..., 0], size[1]), (xy[..., 1], size[0])):
         value = value.double().clamp(0, length - 1)
@@ -147,7 +169,12 @@ class Tracker(nn.Module):
         stride: int = 2,
     ) -> None:
         super().__init__()
-        self.latent, self.levels, self.radius, self.stride = latent, corr_levels, corr_radius, stride
+        self.latent, self.levels, self.radius, self.stride = (
+            latent,
+            corr_levels,
+            corr_radius,
+            stride,
+        )
         dim = 3 * latent + 4
         self.corr_mlp = Mlp(corr_levels * (2 * corr_radius + 1) ** 2, hidden_size, latent)
         self.query_ref_token = nn.Parameter(torch.randn(1, 2, dim))
@@ -174,20 +201,34 @@ class Tracker(nn.Module):
         for level, fmap in enumerate(maps):
             where = (coords / 2**level)[..., None, :] + window  # [B, S, N, K, 2]
             sampled = sample_map(fmap.flatten(0, 1), where.flatten(0, 1), "zeros")  # [B*S, N, K, C]
-            out.append(torch.einsum("bnkc,bnc->bnk", sampled, feats.flatten(0, 1)) / feats.shape[-1] ** 0.5)
+            out.append(
+                torch.einsum("bnkc,bnc->bnk", sampled, feats.flatten(0, 1)) / feats.shape[-1] ** 0.5
+            )
         return torch.cat(out, -1).unflatten(0, coords.shape[:2])
 
-    def tokens(self, coords: Tensor, feats: Tensor, correlation: Tensor, position: Tensor) -> Tensor:
+    def tokens(
+        self, coords: Tensor, feats: Tensor, correlation: Tensor, position: Tensor
+    ) -> Tensor:
         """Transformer input [B, N, S, dim] of the current tracks."""
         flow = (coords - coords[:, :1]).transpose(1, 2)  # [B, N, S, 2]
         scaled = flow / TRACK_SCALE
         correlation = self.corr_mlp(correlation).transpose(1, 2)
-        parts = [flow_embedding(flow, self.latent // 2), scaled, scaled, correlation, feats.transpose(1, 2)]
+        parts = [
+            flow_embedding(flow, self.latent // 2),
+            scaled,
+            scaled,
+            correlation,
+            feats.transpose(1, 2),
+        ]
         s = coords.shape[1]
-        reference = torch.cat([self.query_ref_token[:, :1], self.query_ref_token[:, 1:].expand(-1, s - 1, -1)], 1)
+        reference = torch.cat(
+            [self.query_ref_token[:, :1], self.query_ref_token[:, 1:].expand(-1, s - 1, -1)], 1
+        )
         return torch.cat(parts, -1) + position[:, :, None] + reference[:, None]
 
-    def forward(self, queries: Tensor, fmaps: Tensor, iters: int) -> tuple[list[Tensor], Tensor, Tensor]:
+    def forward(
+        self, queries: Tensor, fmaps: Tensor, iters: int
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Queries [B, N, 2] (pixels, x y, first frame) and feature maps [B, S, C, h, w].
 
         Returns the tracks [B, S, N, 2] after each iteration (pixels), visibility and confidence [B, S, N] in [0, 1].
@@ -196,18 +237,26 @@ class Tracker(nn.Module):
         fmaps = self.fmap_norm(fmaps.movedim(2, -1)).movedim(-1, 2)
         start = queries / scale
         coords = start[:, None].expand(-1, s, -1, -1).clone()
-        feats = sample_map(fmaps[:, 0], start, "border")[:, None].expand(-1, s, -1, -1)  # [B, S, N, C]
+        feats = sample_map(fmaps[:, 0], start, "border")[:, None].expand(
+            -1, s, -1, -1
+        )  # [B, S, N, C]
         position = grid_embedding(start, 3 * self.latent + 4, size)
         maps, tracks = self.pyramid(fmaps), []
         for _ in range(iters):
             coords = coords.detach()
-            delta = self.updateformer(self.tokens(coords, feats, self.correlate(maps, feats, coords), position))
+            delta = self.updateformer(
+                self.tokens(coords, feats, self.correlate(maps, feats, coords), position)
+            )
             delta = delta.transpose(1, 2)  # [B, S, N, 2 + latent]
             update = self.ffeat_updater(self.ffeat_norm(delta[..., 2:].flatten(0, 2)))
             feats = feats + update.view_as(feats)
             coords = torch.cat([start[:, None], (coords + delta[..., :2])[:, 1:]], 1)
             tracks.append(coords * scale)
-        return tracks, self.vis_predictor(feats)[..., 0].sigmoid(), self.conf_predictor(feats)[..., 0].sigmoid()
+        return (
+            tracks,
+            self.vis_predictor(feats)[..., 0].sigmoid(),
+            self.conf_predictor(feats)[..., 0].sigmoid(),
+        )
 
 
 class TrackHead(nn.Module):
@@ -221,11 +270,18 @@ class TrackHead(nn.Module):
         """Raise ValueError when images of this many pixels are too small for the correlation pyramid."""
         smallest = self.tracker.stride * 2 ** (self.tracker.levels - 1)
         if min(height, width) < smallest:
-            raise ValueError(f"tracking with {self.tracker.levels} correlation levels needs images of at least "
-                             f"{smallest} pixels a side, got {height} x {width}")  # fmt: skip
+            raise ValueError(
+                f"tracking with {self.tracker.levels} correlation levels needs images of at least "
+                f"{smallest} pixels a side, got {height} x {width}"
+            )
 
     def forward(
-        self, taps: dict[int, Tensor], special: int, grid: tuple[int, int], chunk: int, queries: Tensor
+        self,
+        taps: dict[int, Tensor],
+        special: int,
+        grid: tuple[int, int],
+        chunk: int,
+        queries: Tensor,
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """As :meth:`Tracker.forward`, from trunk taps; ``queries`` [B, N, 2] in pixels of the first frame."""
         size = self.feature_extractor.patch_size

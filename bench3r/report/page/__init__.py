@@ -47,7 +47,12 @@ class Clouds:
         """Points and cameras of the truth and of every method that could be aligned; None without true depth."""
         if self.scene.depth is None or not np.isfinite(self.scene.c2w).all():
             return None
-        base = Scored(self.scene, self.scene.depth, np.linalg.inv(self.scene.c2w)[:, :3], self.scene.intrinsics)
+        base = Scored(
+            self.scene,
+            self.scene.depth,
+            np.linalg.inv(self.scene.c2w)[:, :3],
+            self.scene.intrinsics,
+        )
         truth = base.true_points
         pick = np.random.default_rng(0).permutation(len(truth))[:POINTS]
         colours, tree = self.scene.images[base.valid][pick], cKDTree(truth)
@@ -58,16 +63,26 @@ class Clouds:
                 methods[label] = self._method(arrays, pick, tree, size)
             except NotComputable:
                 continue
-        return {"truth": {"xyz": quantised(truth[pick])}, "cameras": packed(pyramids(self.scene.c2w, size)),
-                "rgb": packed(colours, np.uint8), "unit": self.scene.unit, "methods": methods}  # fmt: skip
+        return {
+            "truth": {"xyz": quantised(truth[pick])},
+            "cameras": packed(pyramids(self.scene.c2w, size)),
+            "rgb": packed(colours, np.uint8),
+            "unit": self.scene.unit,
+            "methods": methods,
+        }
 
-    def _method(self, arrays: dict[str, np.ndarray], pick: np.ndarray, tree: cKDTree, size: float) -> dict[str, Any]:
+    def _method(
+        self, arrays: dict[str, np.ndarray], pick: np.ndarray, tree: cKDTree, size: float
+    ) -> dict[str, Any]:
         scored = Scored(self.scene, arrays["depth"], arrays["extrinsics"], arrays["intrinsics"])
         points = scored.similarity.apply(scored.predicted_points[pick])
         c2w = np.linalg.inv(scored.predicted_w2c)
         aligned = move_trajectory(c2w, scored.similarity)
-        out: dict[str, Any] = {"xyz": quantised(points), "error": quantised(tree.query(points)[0][:, None]),
-                               "cameras": packed(pyramids(aligned, size))}  # fmt: skip
+        out: dict[str, Any] = {
+            "xyz": quantised(points),
+            "error": quantised(tree.query(points)[0][:, None]),
+            "cameras": packed(pyramids(aligned, size)),
+        }
         if "recursion_depth" in arrays:
             steps = arrays["recursion_depth"].repeat(self.patch, 1).repeat(self.patch, 2)
             rows, columns = scored.valid.shape[1:]
@@ -84,7 +99,11 @@ def quantised(values: np.ndarray) -> dict[str, Any]:
     """Numbers [N, C] as 16 bit steps between the smallest and the largest of each column."""
     low, high = values.min(0), values.max(0)
     step = np.maximum(high - low, 1e-12) / 65535
-    return {"low": low.tolist(), "step": step.tolist(), "data": packed(np.round((values - low) / step), np.uint16)}
+    return {
+        "low": low.tolist(),
+        "step": step.tolist(),
+        "data": packed(np.round((values - low) / step), np.uint16),
+    }
 
 
 def pyramids(c2w: np.ndarray, size: float) -> np.ndarray:
@@ -93,7 +112,11 @@ def pyramids(c2w: np.ndarray, size: float) -> np.ndarray:
     corners = np.array([[-s, -s, 1.5 * s], [s, -s, 1.5 * s], [s, s, 1.5 * s], [-s, s, 1.5 * s]])
     apex, gap = np.zeros((1, 3)), np.full((1, 3), np.nan)
     path = np.concatenate(
-        [corners[[0, 1, 2, 3, 0]], gap, *(np.concatenate([apex, corners[i : i + 1], gap]) for i in range(4))]
+        [
+            corners[[0, 1, 2, 3, 0]],
+            gap,
+            *(np.concatenate([apex, corners[i : i + 1], gap]) for i in range(4)),
+        ]
     )
     return np.concatenate([path @ pose[:3, :3].T + pose[:3, 3] for pose in c2w])
 
@@ -129,7 +152,9 @@ def origins(table: Table, records: pd.DataFrame, run: str) -> list[dict[str, Any
                 values = sorted(map(str, own[name].dropna().unique())) if name in own else []
                 facts |= {name: values} if values else {}
             facts["records"] = [
-                f"results/{run}/{stage}/{c}.jsonl" for c in own["cell"].unique() for stage in ("predict", "score")
+                f"results/{run}/{stage}/{c}.jsonl"
+                for c in own["cell"].unique()
+                for stage in ("predict", "score")
             ]
         out.append({k: _plain(v) for k, v in facts.items()})
     return out
@@ -180,14 +205,18 @@ def pareto_points(e: Evidence) -> list[dict[str, Any]]:
             facts = facts[facts["dataset"].eq(dataset)] if len(facts) else facts
             point: dict[str, Any] = {"method": label, "dataset": dataset}
             for column in QUALITY:
-                values = part[part["protocol"].eq(column.protocol) & part["metric"].eq(column.metric)]["value"].dropna()
+                values = part[
+                    part["protocol"].eq(column.protocol) & part["metric"].eq(column.metric)
+                ]["value"].dropna()
                 point[column.title] = float(values.mean()) if len(values) else None
             if len(cost):
                 first = cost.iloc[0]
                 point["time (s)"] = float(np.median(first["seconds"]))
                 memory, energy = peak_bytes(first), first.get("energy_j")
                 point["peak memory (MB)"] = memory / 1e6 if np.isfinite(memory) else None
-                point["energy (J)"] = float(energy) if energy is not None and np.isfinite(energy) else None
+                point["energy (J)"] = (
+                    float(energy) if energy is not None and np.isfinite(energy) else None
+                )
             counted = pd.to_numeric(facts["flops"]).mean() if len(facts) else np.nan
             point["FLOPs (G)"] = float(counted) / 1e9 if np.isfinite(counted) else None
             out.append(point)
@@ -200,49 +229,81 @@ def scene_table(e: Evidence) -> Table:
     keys = ["label", "options", "dataset", "scene"]
     wide = None
     for column in QUALITY:
-        own = rows[rows["protocol"].eq(column.protocol) & rows["metric"].eq(column.metric)].set_index(keys)["value"]
+        own = rows[
+            rows["protocol"].eq(column.protocol) & rows["metric"].eq(column.metric)
+        ].set_index(keys)["value"]
         named = own[~own.index.duplicated()].rename(column.title)
         wide = named.to_frame() if wide is None else wide.join(named, how="outer")
     assert wide is not None
     several = rows.groupby("label")["options"].nunique()
     raw = wide.reset_index()
     shown = raw.assign(
-        label=[f"{r.label} {r.options}" if several.get(r.label, 1) > 1 else r.label for r in raw.itertuples()]
+        label=[
+            f"{r.label} {r.options}" if several.get(r.label, 1) > 1 else r.label
+            for r in raw.itertuples()
+        ]
     )
     shown = shown.drop(columns="options").rename(columns={"label": "method"})
     for column in QUALITY:
-        shown[column.title] = [f"{v:.{column.digits}f}" if np.isfinite(v) else "–" for v in shown[column.title]]
+        shown[column.title] = [
+            f"{v:.{column.digits}f}" if np.isfinite(v) else "–" for v in shown[column.title]
+        ]
     return Table(f"scenes{e.suffix}", "Scene by scene", e.about, shown, raw, [])
 
 
 def write_page(
-    out: Path, run: str, tables: list[Table], figures: list[tuple[str, Path]], evidence: list[Evidence],
+    out: Path,
+    run: str,
+    tables: list[Table],
+    figures: list[tuple[str, Path]],
+    evidence: list[Evidence],
     clouds: dict[str, Clouds],
-) -> None:  # fmt: skip
+) -> None:
     """Write the page to ``out``."""
     e = evidence[0]
     tables = [*tables, scene_table(e)]
     records = pd.concat([x.table for x in evidence])
     packs = {name: pack for name, c in clouds.items() if (pack := c.pack())}
     shown = [
-        {"id": f"table-{t.name}", "title": t.title, "about": cell_html(t.caption), "columns": list(t.shown.columns),
-         "rows": [[cell_html(v) for v in r] for r in t.shown.itertuples(index=False)],
-         "notes": [cell_html(n) for n in t.notes]}
+        {
+            "id": f"table-{t.name}",
+            "title": t.title,
+            "about": cell_html(t.caption),
+            "columns": list(t.shown.columns),
+            "rows": [[cell_html(v) for v in r] for r in t.shown.itertuples(index=False)],
+            "notes": [cell_html(n) for n in t.notes],
+        }
         for t in tables
-    ]  # fmt: skip
+    ]
     points = pareto_points(e)
     data = {
-        "tables": [origins(t, behind(t, e, records), run) for t in tables], "pareto": points,
+        "tables": [origins(t, behind(t, e, records), run) for t in tables],
+        "pareto": points,
         "costs": [c for c in COSTS if any(p.get(c) is not None for p in points)],
-        "qualities": [c.title for c in QUALITY], "scenes": packs,
-    }  # fmt: skip
+        "qualities": [c.title for c in QUALITY],
+        "scenes": packs,
+    }
     text = json.dumps(finite(data), allow_nan=False, default=str).replace("<", "\\u003c")
     pictures = [(t, picture(p)) for t, p in figures if p.name]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((FOLDER / "page.html.j2").read_text())
-    sections = [("pareto", "Quality against cost"), ("viewer", "Points"), *((s["id"], s["title"]) for s in shown),
-                ("figures", "Figures")]  # fmt: skip
-    write_text(out, template.render(
-        run=run, about=cell_html(e.about), sections=sections, tables=shown, figures=pictures, data=text,
-        plotly=get_plotlyjs(), style=(FOLDER / "page.css").read_text(), script=(FOLDER / "page.js").read_text(),
-    ))  # fmt: skip
+    sections = [
+        ("pareto", "Quality against cost"),
+        ("viewer", "Points"),
+        *((s["id"], s["title"]) for s in shown),
+        ("figures", "Figures"),
+    ]
+    write_text(
+        out,
+        template.render(
+            run=run,
+            about=cell_html(e.about),
+            sections=sections,
+            tables=shown,
+            figures=pictures,
+            data=text,
+            plotly=get_plotlyjs(),
+            style=(FOLDER / "page.css").read_text(),
+            script=(FOLDER / "page.js").read_text(),
+        ),
+    )
