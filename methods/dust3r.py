@@ -8,7 +8,12 @@ from bench3r.models.pair.network import Edge, PairOutput
 from bench3r.pairwise.aligned import Aligned
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.predictions import PairPredictions
-from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_cost
+from bench3r.pairwise.predictor import (
+    PAIRWISE_FACTS,
+    PairwiseOptions,
+    PairwisePredictor,
+    network_cost,
+)
 
 
 class GlobalAlignment(PairwisePredictor):
@@ -32,6 +37,7 @@ class Dust3r(Method):
     kind = "model"
     backbones = ("dust3r",)
     source = "Wang et al., DUSt3R: Geometric 3D Vision Made Easy, 2024"
+    facts = PAIRWISE_FACTS
 
     class Options(PairwiseOptions):
         iterations: int = Field(300, ge=0, description="of global alignment")

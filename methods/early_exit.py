@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
+from bench3r.api.presentation import Fact
 from bench3r.api.scene import SceneData
 from bench3r.models.backbones import load_backbone
 from bench3r.models.catalogue import trunk_pairs
@@ -203,6 +204,8 @@ class EarlyExit(Method):
     hooks = ("schedule",)
     source = "defined here, after BranchyNet (2016) and CALM (2022)"
     Options = Options
+    adapts_depth = True
+    facts = (Fact("exit_layer", "frame/global pairs that ran", "pairs"),)
 
     def check(self, backbone: str, scale: str) -> None:
         pairs, exits = trunk_pairs(backbone, scale), self.options.at(trunk_pairs(backbone, scale))

@@ -77,6 +77,7 @@ class LayerSkip(Method):
     name = "layer_skip"
     label = "layer skip"
     hooks = ("schedule",)
+    adapts_depth = True
     source = "after 'Does the VGGT family need all its layers?', 2026"
     Options = Options
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
+from bench3r.api.presentation import Fact
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import (
     block_sparse_attention,
@@ -207,6 +208,10 @@ class Lite3R(TrainedMethod):
     hooks = ("attention",)
     source = "Lite3R: Lightweight Feed-Forward 3D Reconstruction, 2026 (arXiv 2605.11354)"
     Options = Options
+    facts = (
+        Fact("weight_storage", "precision in which linear layers are stored"),
+        Fact("emulated", "what of it the device cannot compute as such"),
+    )
 
     @property
     def needs_training(self) -> bool:

@@ -11,7 +11,12 @@ from bench3r.pairwise.aligned import Aligned
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.matching import pair_matches
 from bench3r.pairwise.predictions import PairPredictions
-from bench3r.pairwise.predictor import PairwiseOptions, PairwisePredictor, network_cost
+from bench3r.pairwise.predictor import (
+    PAIRWISE_FACTS,
+    PairwiseOptions,
+    PairwisePredictor,
+    network_cost,
+)
 from bench3r.pairwise.sparse_alignment import SparseOptions, sparse_align
 
 
@@ -45,6 +50,7 @@ class Mast3r(Method):
     kind = "model"
     backbones = ("mast3r",)
     source = "Leroy et al., Grounding Image Matching in 3D with MASt3R, 2024; Duisterhof et al., MASt3R-SfM, 2024"
+    facts = PAIRWISE_FACTS
 
     class Options(PairwiseOptions):
         alignment: Literal["sparse", "global"] = Field(

@@ -20,6 +20,7 @@ from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
+from bench3r.recursion.depth import DEPTH_FACTS
 from bench3r.recursion.packed import FirstKeyValues, KeyValues, LatestKeyValues, Subset, deeper_than
 from bench3r.recursion.schedule import RecursiveSchedule, Routing, straight_through
 from bench3r.recursion.sharing import Initialisation, Pattern, Sharing
@@ -329,6 +330,8 @@ class MoR(TrainedMethod):
     hooks = ("schedule",)
     source = "Bae et al., Mixture-of-Recursions, 2025 (arXiv 2507.10524)"
     Options = Options
+    adapts_depth = True
+    facts = DEPTH_FACTS
 
     def check(self, backbone: str, scale: str) -> None:
         Sharing(trunk_pairs(backbone, scale), self.options.recursions, self.options.sharing)

@@ -48,6 +48,7 @@ class Shallow(TrainedMethod):
     name = "shallow"
     label = "shallower VGGT"
     hooks = ("schedule",)
+    depth_control = True
     Options = Options
 
     def check(self, backbone: str, scale: str) -> None:

@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import MethodOptions, TrainedMethod
+from bench3r.api.presentation import Fact
 from bench3r.models.catalogue import input_size, trunk_pairs
 from bench3r.models.layers import TokenLayout
 from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
 from bench3r.recursion.depth import (
+    DEPTH_FACTS,
     lipschitz,
     lipschitz_regions,
     neighbour_differences,
@@ -483,6 +485,13 @@ class SpatialMoR(TrainedMethod):
     hooks = ("schedule",)
     source = "Gupta and Kaur, SpatialMoR-VGGT: Spatially Adaptive Efficient 3D Scene Reconstruction"
     Options = Options
+    adapts_depth = True
+    facts = (
+        *DEPTH_FACTS,
+        Fact("violations_before", "violations of the router's own choice of depths", "share"),
+        Fact("raised_share", "patches whose depth the smallest smooth map raised", "share"),
+        Fact("merged_share", "patches that merging plain blocks removed", "share"),
+    )
 
     def check(self, backbone: str, scale: str) -> None:
         Sharing(trunk_pairs(backbone, scale), self.options.recursions, self.options.sharing)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
+from bench3r.api.presentation import Fact
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.metrics.pose import pairs, relative_pose_errors
@@ -233,6 +234,11 @@ class VGGT3(TrainedMethod):
     source = "VGG-T³: Offline Feed-Forward 3D Reconstruction at Scale, CVPR 2026 (arXiv 2602.23361)"
     Options = Options
     untrained_options = ("steps", "chunk", "localise")
+    facts = (
+        Fact("held_out", "views that were only looked up in the memory of the others"),
+        Fact("joint_rotation_deg", "rotation of those views from a joint pass over all", "deg"),
+        Fact("joint_translation_deg", "direction of those views from a joint pass over all", "deg"),
+    )
 
     def check(self, backbone: str, scale: str) -> None:
         if self.options.localise and backbone == "depth_anything_3":

@@ -14,6 +14,7 @@ from torch import Tensor
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import InvalidPrediction, Unsupported
 from bench3r.api.method import BuildContext, MethodOptions
+from bench3r.api.presentation import Fact
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.measure.trackers import MemoryTracker, Timer
 from bench3r.models.backbones import load_backbone
@@ -26,6 +27,17 @@ from bench3r.pairwise.predictions import PairPredictions, connected_parts
 
 if TYPE_CHECKING:
     pass
+
+
+PAIRWISE_FACTS = (
+    Fact("graph", "which pairs of images the network saw"),
+    Fact("edges", "how many ordered pairs that were", "pairs"),
+    Fact("alignment", "how point maps of pairs were put together"),
+    Fact("alignment_iterations", "steps of the alignment's optimiser", "steps"),
+    Fact("alignment_start_loss", "loss of the last stage of the alignment at its start"),
+    Fact("alignment_loss", "loss of the last stage of the alignment at its end"),
+    Fact("alignment_converged", "whether that loss no longer changed at the end"),
+)
 
 
 class PairwiseOptions(MethodOptions):

@@ -6,6 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench3r.api.presentation import Fact
+
+# What :func:`statistics` and a router say of every scene: the facts of every method with recursion depths.
+DEPTH_FACTS = (
+    Fact("depth_histogram", "patches that took 0, 1, 2, ... recursions"),
+    Fact("mean_depth", "mean recursion depth of the patches", "recursions"),
+    Fact("violations", "neighbouring patches whose recursion depths differ by more than 1", "share"),
+    Fact("collapsed", "whether every patch has the same recursion depth"),
+)
+
 
 def neighbour_max(depth: Tensor) -> Tensor:
     """Largest value in the 3 x 3 neighbourhood of every patch of integer maps [..., h, w]."""
