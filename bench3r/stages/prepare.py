@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.progress import track
@@ -15,9 +13,9 @@ from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError, unknown
 from bench3r.data import reprojection
 from bench3r.data.frame_lists import chosen_frames, load_list, scene_names
+from bench3r.data.prepared import Prepared, SceneCheck, SceneItem, lists_digest, write_prepared
 from bench3r.data.procedural import layout
 from bench3r.data.procedural.seeds import TEST_SEEDS
-from bench3r.files import digest, write_json
 from bench3r.run.plan import DatasetEntry
 
 SEEDS_PER_RUN = (
@@ -58,9 +56,9 @@ def choose(frames: list[str], count: int, step: int | None, window: tuple[int, i
 
 def frame_lists(
     dataset: Dataset, scenes: list[str], entry: DatasetEntry
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[SceneItem]]:
     """For every frame count: scene id, scene and frames. Raises Bench3RError naming a scene that is too short."""
-    lists: dict[str, list[dict[str, Any]]] = {str(n): [] for n in entry.frames}
+    lists: dict[str, list[SceneItem]] = {str(n): [] for n in entry.frames}
     if entry.frame_list:
         wanted = load_list(entry.frame_list)
         for listed, scene in scene_names(wanted, scenes).items():
@@ -72,9 +70,8 @@ def frame_lists(
                     if spread
                     else chosen_frames(wanted, listed, frames, count)
                 )
-                lists[str(count)].append(
-                    {"id": scene.replace("/", "_"), "scene": scene, "frames": chosen}
-                )
+                name = scene.replace("/", "_")
+                lists[str(count)].append(SceneItem(id=name, scene=scene, frames=chosen))
         return lists
     for scene in scenes:
         frames = dataset.frames(scene)
@@ -85,9 +82,8 @@ def frame_lists(
                     chosen = choose(frames, count, entry.step, (number, entry.windows))
                 except Bench3RError as error:
                     raise Bench3RError(f"{dataset.name} {scene}: {error}") from error
-                lists[str(count)].append(
-                    {"id": scene.replace("/", "_") + suffix, "scene": scene, "frames": chosen}
-                )
+                name = scene.replace("/", "_") + suffix
+                lists[str(count)].append(SceneItem(id=name, scene=scene, frames=chosen))
     return lists
 
 
@@ -106,35 +102,19 @@ def pick_scenes(dataset: Dataset, wanted: int | str | list[str]) -> list[str]:
     return list(wanted)
 
 
-def check_scenes(
-    dataset: Dataset, lists: dict[str, list[dict[str, Any]]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read the longest frame list of every scene and pass it through the reprojection gate."""
-    longest = max(lists, key=int)
-    for item in track(lists[longest], f"check {dataset.name}", transient=True):
-        try:
-            frames = [dataset.read(item["scene"], f) for f in item["frames"]]
-            if not dataset.has_pose:
-                yield (
-                    item["id"],
-                    {"ok": True, "median_error": None, "pairs": 0, "note": "not checked: no poses"},
-                )
-                continue
-            result = reprojection.check(frames, f"{dataset.name} {item['scene']}")
-            yield (
-                item["id"],
-                {
-                    "ok": True,
-                    "median_error": result.median,
-                    "pairs": result.pairs,
-                    "note": result.note,
-                },
-            )
-        except Bench3RError as error:
-            yield item["id"], {"ok": False, "note": str(error)}
+def check_scene(dataset: Dataset, item: SceneItem) -> SceneCheck:
+    """Read the frames of ``item`` and compare their depth and poses; a failure is a check, too."""
+    try:
+        frames = [dataset.read(item.scene, f) for f in item.frames]
+        if not dataset.has_pose:
+            return SceneCheck(ok=True, median_error=None, pairs=0, note="not checked: no poses")
+        result = reprojection.check(frames, f"{dataset.name} {item.scene}")
+    except Bench3RError as error:
+        return SceneCheck(ok=False, note=str(error))
+    return SceneCheck(ok=True, median_error=result.median, pairs=result.pairs, note=result.note)
 
 
-def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]:
+def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> Prepared:
     """Write the data (procedural) and ``out``: root, frame lists with their hash, checks. Returns what it wrote.
 
     Raises Bench3RError for a missing root, and when every scene fails its checks; single broken scenes are listed and
@@ -151,23 +131,24 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> dict[str, Any]
         write_scenes(cls, root, first, count, entry.views)
     dataset = cls(root, entry.intrinsics)
     lists = frame_lists(dataset, pick_scenes(dataset, entry.scenes), entry)
-    checks = dict(check_scenes(dataset, lists))
-    failed = {k: v["note"] for k, v in checks.items() if not v["ok"]}
+    longest = lists[max(lists, key=int)]
+    checks = {}
+    for item in track(longest, f"check {dataset.name}", transient=True):
+        checks[item.id] = check_scene(dataset, item)
+    failed = [c.note for c in checks.values() if not c.ok]
     if failed and len(failed) == len(checks):
-        raise Bench3RError(
-            f"{entry.name}: no scene passes its checks; the first: {next(iter(failed.values()))}"
-        )
-    result = {
-        "id": entry.id,
-        "name": entry.name,
-        "key": entry.key,
-        "root": os.path.abspath(root),
-        "procedural": procedural,
-        "frame_list": entry.frame_list,
-        "intrinsics": entry.intrinsics,
-        "lists": lists,
-        "lists_sha256": digest(lists),
-        "checks": checks,
-    }
-    write_json(out, result)
+        raise Bench3RError(f"{entry.name}: no scene passes its checks; the first: {failed[0]}")
+    result = Prepared(
+        id=entry.id,
+        name=entry.name,
+        key=entry.key,
+        root=os.path.abspath(root),
+        procedural=procedural,
+        frame_list=entry.frame_list,
+        intrinsics=entry.intrinsics,
+        lists=lists,
+        lists_sha256=lists_digest(lists),
+        checks=checks,
+    )
+    write_prepared(out, result)
     return result

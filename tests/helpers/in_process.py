@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench3r.files import read_json, read_jsonl, write_json, write_jsonl
+from bench3r.data.prepared import read_prepared
+from bench3r.files import read_jsonl, write_json, write_jsonl
 from bench3r.jobs.predict_worker import CellRun
 from bench3r.jobs.profile_worker import profile
 from bench3r.run import paths
@@ -45,8 +46,8 @@ def run_all(plan: Plan) -> None:
         base, fitted = (paths.trained(run, t) if t else None for t in (cell.base, cell.trained))
         out, prepared = paths.predicted(run, cell.id), paths.prepared(cell.dataset)
         out.with_suffix("").mkdir(parents=True)
-        job = CellRun(plan, cell, out.with_suffix(""), read_json(prepared))
-        job.run(read_json(prepared)["lists"][str(cell.frames)], base, fitted)
+        job = CellRun(plan, cell, out.with_suffix(""), read_prepared(prepared))
+        job.run(read_prepared(prepared).items(cell.frames), base, fitted)
         write_jsonl(out, read_jsonl(out.with_suffix("") / "progress.jsonl"))
         score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
     for entry in plan.profiles:
