@@ -1,17 +1,26 @@
-"""Files that are never half-written: atomic replacement, JSON lines that survive a kill, content hashes."""
+"""Files that are never half-written, and their hashes.
+
+Files are replaced atomically, JSON lines survive a kill, sources are hashed by what they do.
+"""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from bench3r.api.errors import Bench3RError
+
+SOURCES = (".py", ".yaml", ".json", ".j2", ".css", ".js")  # suffixes of what the library is made of
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -44,7 +53,10 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of an .npz, never unpickled. Raises Bench3RError for a missing, truncated or foreign file."""
+    """The arrays of an .npz by name, each of its stored shape, never unpickled.
+
+    Raises Bench3RError for a missing, truncated or foreign file.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {k: file[k] for k in file.files}
@@ -65,7 +77,10 @@ def read_json(path: Path) -> Any:
 
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
-    """Append one row as a line in a single write; an unfinished line of a killed writer is closed first."""
+    """Append one row as a line in a single write.
+
+    An unfinished line of a killed writer is closed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row, sort_keys=True, allow_nan=False).encode() + b"\n"
     with path.open("ab+") as file:
@@ -109,16 +124,62 @@ def file_digest(path: Path) -> str:
 
 
 def tree_digest(paths: Iterable[Path]) -> str:
-    """Short hash of the Python and YAML sources under ``paths`` (files or folders), names and bytes."""
+    """Short hash of the sources under ``paths`` (files or folders), names and bytes."""
     total = hashlib.sha256()
     for root in paths:
-        files = (
-            [root]
-            if root.is_file()
-            else [p for p in root.rglob("*") if p.suffix in (".py", ".yaml", ".json")]
-        )
-        for path in sorted(files):
-            total.update(
-                str(path.relative_to(root.parent)).encode() + b"\0" + path.read_bytes() + b"\0"
-            )
+        for path in sources(root):
+            total.update(str(path.relative_to(root.parent)).encode() + b"\0")
+            total.update(path.read_bytes() + b"\0")
     return total.hexdigest()[:12]
+
+
+def code_digest(paths: Iterable[Path], leave_out: frozenset[str] = frozenset()) -> str:
+    """Short hash of what the sources under ``paths`` (files or folders) do, and of their names.
+
+    Python is hashed after parsing, so comments, docstrings and layout do not count; other sources
+    by their bytes. Attributes of classes that are called as one of ``leave_out`` do not count.
+    """
+    total = hashlib.sha256()
+    for root in paths:
+        for path in sources(root):
+            total.update(str(path.relative_to(root.parent)).encode() + b"\0")
+            found = path.stat()
+            total.update(_source_digest(path, leave_out, found.st_mtime_ns, found.st_size))
+    return total.hexdigest()[:12]
+
+
+def sources(root: Path) -> list[Path]:
+    """The source files under the folder ``root``, or ``root`` itself."""
+    if root.is_file():
+        return [root]
+    return sorted(p for p in root.rglob("*") if p.suffix in SOURCES and p.is_file())
+
+
+@cache
+def _source_digest(path: Path, leave_out: frozenset[str], changed: int, size: int) -> bytes:
+    """Hash of one source, computed once per process for a file that stays as it is."""
+    content = path.read_bytes()
+    if path.suffix == ".py":
+        with contextlib.suppress(SyntaxError):  # what cannot be parsed is hashed as it is
+            content = _parsed(ast.parse(content), leave_out)
+    return hashlib.sha256(content).digest()
+
+
+def _parsed(tree: ast.Module, leave_out: frozenset[str]) -> bytes:
+    """What a module does, as text: its syntax tree without docstrings and positions."""
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+        if leave_out and isinstance(node, ast.ClassDef):
+            node.body = [n for n in node.body if not _assigned(n) & leave_out]
+    return ast.dump(tree).encode()
+
+
+def _assigned(node: ast.stmt) -> set[str]:
+    """The plain names that a statement assigns to."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    if isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    return {t.id for t in targets if isinstance(t, ast.Name)}
