@@ -48,12 +48,6 @@ def _classes_of(module: ModuleType) -> Iterator[type]:
             yield found
 
 
-def _stem(path: Path) -> str:
-    """Name of a file, or of a package by its ``__init__.py``."""
-    whole = path.name == "__init__.py" and path.parent.name not in ("methods", "datasets")
-    return path.parent.name if whole else path.stem
-
-
 class Registry(Generic[T]):
     """The entries of one kind.
 
@@ -75,16 +69,21 @@ class Registry(Generic[T]):
         self._find, self._several = find, several
         self._pattern, self._leave_out = pattern, leave_out
 
+    def _stem(self, path: Path) -> str:
+        """Name of a file, or of a package below the folder by its ``__init__.py``."""
+        is_package = path.name == "__init__.py" and path.parent != self.folder
+        return path.parent.name if is_package else path.stem
+
     def files(self) -> dict[str, Path]:
         """File or package of every entry by its stem, without importing any."""
-        named = {_stem(p): p for p in self.folder.glob(self._pattern)}
+        named = {self._stem(p): p for p in self.folder.glob(self._pattern)}
         return {
             n: named[n] for n in sorted(named) if not n.startswith("_") and n not in self._leave_out
         }
 
     def module(self, path: Path) -> ModuleType:
         """Import the file at ``path``. Raises Bench3RError with file, line and cause when it raises."""
-        name = f"{self.package}.{_stem(path)}"
+        name = f"{self.package}.{self._stem(path)}"
         if name in sys.modules:
             return sys.modules[name]
         try:

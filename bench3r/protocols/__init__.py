@@ -1,33 +1,34 @@
-"""Named, versioned scoring rules. One module is one protocol: VERSION, METRICS (name -> unit) and score(Scored).
+"""Named, versioned scoring rules. One file is one protocol: its ``PROTOCOL``, and ``score``.
 
-Optional: WEIGHT, the metric that weighs scenes in means; NAN_REASON, why a metric may be missing.
+``base.py`` says what a protocol and a metric are, ``scored.py`` what a protocol scores, ``missing.py``
+why a metric can be missing.
 """
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 
-from bench3r.api.errors import unknown
+from bench3r.api.registry import Registry, instance_of
 from bench3r.files import digest, file_digest
+from bench3r.protocols.base import Metric, Protocol
 
 FOLDER = Path(__file__).parent
-PROTOCOLS = tuple(sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "base")))
+SHARED = ("base", "scored", "missing")  # the files that hold no protocol
+PROTOCOLS: Registry[Protocol] = Registry(
+    "protocol", FOLDER, __name__, instance_of(Protocol), leave_out=SHARED
+)
 
 
-@cache
-def load_protocol(name: str) -> ModuleType:
-    """The protocol module called ``name``. Raises Bench3RError for an unknown one."""
-    if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS)
-    return importlib.import_module(f"{__name__}.{name}")
+def metric_of(protocol: str, name: str) -> Metric:
+    """The metric ``name`` of a protocol. Raises Bench3RError when either does not exist."""
+    return PROTOCOLS.get(protocol).metric(name)
 
 
 def protocol_hash(name: str) -> str:
-    """Hash of a protocol's rule: its own file, the shared steps and the metric functions."""
-    if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS)
+    """Hash of a protocol's rule: its own file, the shared steps and the metric functions.
+
+    Raises Bench3RError for an unknown protocol.
+    """
+    shared = [FOLDER / f"{stem}.py" for stem in SHARED]
     metrics = sorted((FOLDER.parent / "metrics").glob("*.py"))
-    return digest([file_digest(p) for p in (FOLDER / f"{name}.py", FOLDER / "base.py", *metrics)])
+    return digest([file_digest(p) for p in (PROTOCOLS.file_of(name), *shared, *metrics)])

@@ -1,220 +1,67 @@
-"""What a protocol scores, and the shared steps that several protocols need once."""
+"""What a protocol is: a named, versioned scoring rule, and the metrics that it declares."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from types import ModuleType
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from bench3r.api.dataset import Dataset
-from bench3r.api.errors import Bench3RError
-from bench3r.api.scene import SceneData
-from bench3r.data.resize import target_size
-from bench3r.metrics.alignment import Similarity, icp, move, umeyama
-from bench3r.metrics.dtu import Observation
+from bench3r.api.errors import Bench3RError, unknown
+from bench3r.protocols.missing import NOT_APPLICABLE, NotApplicable
 
-LARGEST_DEPTH = 80.0  # metres; the released evaluation's bound where a dataset states none
+if TYPE_CHECKING:
+    from bench3r.protocols.scored import Scored
 
-
-class NotComputable(ValueError):
-    """A metric cannot be computed for this scene; the text says why. The metric stays missing."""
+Better = Literal["higher", "lower", ""]
 
 
-class NotApplicable(NotComputable):
-    """The metric has no meaning for this method; its absence is no hole."""
+@dataclass(frozen=True)
+class Metric:
+    """A number of a protocol, and how everything that compares or prints it has to read it."""
+
+    name: str
+    unit: str  # "unit": the dataset's own unit of length; "median depths": of the ground truth
+    better: Better  # which way is better; "" for counts and diagnostics, where neither is
+    label: str  # head of a table's column, without unit and arrow
+    digits: int = 3  # after the decimal point, in tables
 
 
-@dataclass
-class Scored:
-    """A saved prediction beside the truth. All float64, the prediction in its own frame and scale."""
+class Scores(NamedTuple):
+    """The metrics of one scene under one protocol, and the reasons of those that are missing."""
 
-    scene: SceneData
-    depth: np.ndarray  # [S, H, W]
-    extrinsics: np.ndarray  # [S, 3, 4] world to camera
-    intrinsics: np.ndarray  # [S, 3, 3]
-    world_points: np.ndarray | None = (
-        None  # [S, H, W, 3], when a head predicted them and they were kept
-    )
-    points_from: str = "depth_camera"
-    recursion_depth: np.ndarray | None = (
-        None  # [S, h, w] recursions of every patch, of methods that have them
-    )
-    patch: int = 8  # side of a patch in pixels
-    held_out: list[int] | None = None  # views that were only localised, of methods that do that
-    depth_conf: np.ndarray | None = None  # [S, H, W], when it was kept
-    reference: dict[str, np.ndarray] | None = (
-        None  # what the unchanged backbone predicted, where the run has it
-    )
-    dataset: Dataset | None = (
-        None  # for what scenes do not carry: scanned surfaces, full-size depth
-    )
+    metrics: dict[str, float]
+    missing: dict[str, str]
 
-    @cached_property
-    def valid(self) -> np.ndarray:
-        """Pixels with true depth [S, H, W]. Raises NotComputable when the dataset has none."""
-        if self.scene.depth is None:
-            raise NotComputable("the dataset has no depth")
-        valid = self.scene.depth > 0
-        if not valid.any():
-            raise NotComputable("no pixel of the scene has true depth")
-        return valid
 
-    @cached_property
-    def true_depth(self) -> np.ndarray:
-        """True depth of the valid pixels [N]."""
-        valid = self.valid
-        assert self.scene.depth is not None
-        return self.scene.depth[valid].astype(np.float64)
+@dataclass(frozen=True)
+class Protocol:
+    """A scoring rule. Its module is called like it and says in its docstring what the rule is."""
 
-    @cached_property
-    def predicted_depth(self) -> np.ndarray:
-        """Predicted depth at the same pixels [N]."""
-        return self.depth[self.valid].astype(np.float64)
+    name: str
+    version: int  # goes up when a change of the rule changes scores
+    metrics: tuple[Metric, ...]
+    score: Callable[[Scored], dict[str, float]]  # metrics of a scene, nan or left out when missing
+    weight: str | None = None  # the metric that weighs scenes in means; None: all count the same
+    nan_reason: str = "not finite"  # why a metric that ``score`` leaves out is missing
 
-    @cached_property
-    def true_points(self) -> np.ndarray:
-        """True world points of the valid pixels [N, 3]."""
-        valid = self.valid
-        assert self.scene.depth is not None
-        if not np.isfinite(self.scene.intrinsics).all():
-            raise NotApplicable("the dataset has no intrinsics")
-        w2c = self.true_w2c[:, :3]
-        return unproject(self.scene.depth.astype(np.float64), w2c, self.scene.intrinsics)[valid]
+    def metric(self, name: str) -> Metric:
+        """Its metric called ``name``. Raises Bench3RError without one."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        known = [metric.name for metric in self.metrics]
+        raise unknown("metric", name, known, f"protocol {self.name}")
 
-    @cached_property
-    def predicted_points(self) -> np.ndarray:
-        """Predicted world points at the same pixels [N, 3]: from depth and camera, or from the point head."""
-        if self.points_from == "point_head":
-            if self.world_points is None:
-                raise NotComputable("the prediction holds no point map (set keep.world_points)")
-            return self.world_points[self.valid].astype(np.float64)
-        return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)[
-            self.valid
-        ]
-
-    @cached_property
-    def similarity(self) -> Similarity:
-        """Umeyama's similarity from the prediction to the truth over corresponding pixels. Raises NotComputable."""
+    def evaluate(self, scored: Scored) -> Scores:
+        """Score a scene; what cannot be computed is missing, with the reason."""
+        names = [metric.name for metric in self.metrics]
         try:
-            return umeyama(self.predicted_points, self.true_points)
-        except NotComputable:
-            raise
-        except ValueError as error:
-            raise NotComputable(str(error)) from error
-
-    @cached_property
-    def aligned_points(self) -> np.ndarray:
-        """Predicted points after Umeyama on corresponding pixels and rigid ICP [N, 3] (Pi3's protocol, steps 3 and 4)."""
-        similar = self.similarity.apply(self.predicted_points)
-        try:
-            return move(icp(similar, self.true_points, self.scene.icp_distance).transform, similar)
-        except ValueError as error:
-            raise NotComputable(str(error)) from error
-
-    @cached_property
-    def surface(self) -> np.ndarray:
-        """Points [N, 3] of the scanned surface. Raises NotComputable when the dataset has none."""
-        points = self.dataset.surface(self.scene.name) if self.dataset else None
-        if points is None:
-            raise NotApplicable("the dataset has no scanned surface")
-        return points.astype(np.float64)
-
-    def sparse_points(self, view: int) -> np.ndarray | None:
-        """Points of a reconstruction in view number ``view``: x, y in pixels of the prediction, z-depth; None without."""
-        found = (
-            self.dataset.sparse_points(self.scene.name, self.scene.frames[view])
-            if self.dataset
-            else None
-        )
-        if found is None or self.dataset is None:
-            return None
-        height, width = self.depth.shape[1:]
-        own = self.dataset.read(self.scene.name, self.scene.frames[view]).image.shape
-        whole = target_size(own[0], own[1], width, self.patch)[0]  # before tall images are cropped
-        pixels = found[:, :2] * [width, whole] - 0.5
-        return np.column_stack(
-            [pixels[:, 0], pixels[:, 1] - max(0, (whole - height) // 2), found[:, 2]]
-        )
-
-    @cached_property
-    def observation(self) -> Observation:
-        """What DTU's scanner saw. Raises NotApplicable for other datasets."""
-        found = self.dataset.observation(self.scene.name) if self.dataset else None
-        if found is None:
-            raise NotApplicable("the dataset has no masks of observed space")
-        return found
-
-    @cached_property
-    def first_pose(self) -> np.ndarray:
-        """Camera to world [4, 4] of the scene's first frame with a pose, chosen or not."""
-        if self.dataset is None:
-            return self.scene.c2w[0]
-        return self.dataset.read(
-            self.scene.name, self.dataset.frames(self.scene.name)[0]
-        ).c2w.astype(np.float64)
-
-    @cached_property
-    def full_depth(self) -> np.ndarray:
-        """True depth [S, H, W] at the dataset's own size; at the model's where that one shows a part of the image only."""
-        valid, scene = self.valid, self.scene
-        assert scene.depth is not None
-        if self.dataset is None:
-            return scene.depth
-        maps = [self.dataset.read(scene.name, f).depth for f in scene.frames]
-        height, width = valid.shape[1:]
-        whole = all(
-            d is not None and target_size(d.shape[0], d.shape[1], width, self.patch)[0] == height
-            for d in maps
-        )
-        return np.stack([d for d in maps if d is not None]) if whole else scene.depth
-
-    @property
-    def true_c2w(self) -> np.ndarray:
-        """True camera-to-world poses [S, 4, 4]. Raises NotApplicable when the dataset has none."""
-        if not np.isfinite(self.scene.c2w).all():
-            raise NotApplicable("the dataset has no poses")
-        return self.scene.c2w
-
-    @property
-    def largest_depth(self) -> float:
-        """True depth from which pixels of a sequence no longer count."""
-        bound = self.dataset.largest_depth if self.dataset else None
-        return bound if bound is not None else LARGEST_DEPTH if self.scene.unit == "m" else np.inf
-
-    @cached_property
-    def predicted_w2c(self) -> np.ndarray:
-        """Predicted world-to-camera poses [S, 4, 4]."""
-        bottom = np.broadcast_to([0.0, 0, 0, 1], (len(self.extrinsics), 1, 4))
-        return np.concatenate([self.extrinsics, bottom], 1)
-
-    @cached_property
-    def true_w2c(self) -> np.ndarray:
-        """True world-to-camera poses [S, 4, 4]. Raises NotApplicable when the dataset has none."""
-        return np.linalg.inv(self.true_c2w)
-
-
-def unproject(depth: np.ndarray, w2c: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """z-depth [S, H, W] with world-to-camera [S, 3, 4] and intrinsics [S, 3, 3] -> world points [S, H, W, 3]."""
-    s, h, w = depth.shape
-    v, u = np.mgrid[:h, :w].astype(np.float64)
-    x = (u - intrinsics[:, 0, 2, None, None]) / intrinsics[:, 0, 0, None, None] * depth
-    y = (v - intrinsics[:, 1, 2, None, None]) / intrinsics[:, 1, 1, None, None] * depth
-    camera = np.stack([x, y, depth], -1).reshape(s, -1, 3) - w2c[:, None, :, 3]
-    return (camera @ w2c[:, :, :3]).reshape(s, h, w, 3)
-
-
-NOT_APPLICABLE = "not applicable: "  # how the reason of such a missing metric starts
-
-
-def score(protocol: ModuleType, scored: Scored) -> tuple[dict[str, float], dict[str, str]]:
-    """Metrics of one protocol and, for those that cannot be computed, the reasons."""
-    try:
-        metrics = protocol.score(scored)
-    except (NotComputable, ValueError, np.linalg.LinAlgError, Bench3RError) as error:
-        mark = NOT_APPLICABLE if isinstance(error, NotApplicable) else ""
-        return {}, dict.fromkeys(protocol.METRICS, f"{mark}{error}")
-    good = {k: float(v) for k, v in metrics.items() if np.isfinite(v)}
-    why = getattr(protocol, "NAN_REASON", "not finite")
-    return good, {k: why for k in protocol.METRICS if k not in good}
+            found = self.score(scored)
+        except (ValueError, np.linalg.LinAlgError, Bench3RError) as error:
+            mark = NOT_APPLICABLE if isinstance(error, NotApplicable) else ""
+            return Scores({}, dict.fromkeys(names, f"{mark}{error}"))
+        finite = {name: float(value) for name, value in found.items() if np.isfinite(value)}
+        missing = {name: self.nan_reason for name in names if name not in finite}
+        return Scores(finite, missing)

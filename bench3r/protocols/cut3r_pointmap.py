@@ -10,18 +10,9 @@ import numpy as np
 from bench3r.metrics import window
 from bench3r.metrics.alignment import icp, move
 from bench3r.metrics.clouds import accuracy_completeness, normal_consistency
-from bench3r.protocols.base import NotComputable, Scored
-
-VERSION = 1
-METRICS = {
-    "chamfer": "unit",
-    "acc_mean": "unit",
-    "acc_median": "unit",
-    "comp_mean": "unit",
-    "comp_median": "unit",
-    "nc_mean": "cosine",
-    "nc_median": "cosine",
-}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotComputable
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -41,3 +32,19 @@ def score(scored: Scored) -> dict[str, float]:
         **accuracy_completeness(own, truth),
         **{k: consistency[k] for k in ("nc_mean", "nc_median")},
     }
+
+
+PROTOCOL = Protocol(
+    name="cut3r_pointmap",
+    version=1,
+    metrics=(
+        Metric("chamfer", "unit", "lower", "CD"),
+        Metric("acc_mean", "unit", "lower", "accuracy"),
+        Metric("acc_median", "unit", "lower", "accuracy (median)"),
+        Metric("comp_mean", "unit", "lower", "completeness"),
+        Metric("comp_median", "unit", "lower", "completeness (median)"),
+        Metric("nc_mean", "cosine", "higher", "NC"),
+        Metric("nc_median", "cosine", "higher", "NC (median)"),
+    ),
+    score=score,
+)

@@ -5,16 +5,8 @@ depth MSE. Valid pixels are those with true depth.
 """
 
 from bench3r.metrics.depth import depth_errors, depth_mse, median_ratio
-from bench3r.protocols.base import Scored
-
-VERSION = 1
-METRICS = {
-    "absrel": "ratio",
-    "delta1": "share",
-    "rmse": "unit",
-    "mse": "unit^2",
-    "mse_norm": "median depths^2",
-}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -22,3 +14,17 @@ def score(scored: Scored) -> dict[str, float]:
     predicted, truth = scored.predicted_depth, scored.true_depth
     errors = depth_errors(predicted * median_ratio(predicted, truth), truth)
     return {**{k: errors[k] for k in ("absrel", "delta1", "rmse")}, **depth_mse(predicted, truth)}
+
+
+PROTOCOL = Protocol(
+    name="depth_median",
+    version=1,
+    metrics=(
+        Metric("absrel", "ratio", "lower", "AbsRel"),
+        Metric("delta1", "share", "higher", "δ<1.25"),
+        Metric("rmse", "unit", "lower", "RMSE"),
+        Metric("mse", "unit^2", "lower", "dMSE"),
+        Metric("mse_norm", "median depths^2", "lower", "dMSE"),
+    ),
+    score=score,
+)

@@ -9,17 +9,9 @@ error; ``scaleshift_``: a thousand Adam steps of 1e-4, which reach no optimum an
 import numpy as np
 
 from bench3r.metrics import depth
-from bench3r.protocols.base import NotComputable, Scored
-
-VERSION = 1
-MODES = ("scale", "scaleshift", "metric")
-METRICS = {
-    f"{m}_{k}": u
-    for m in MODES
-    for k, u in (("absrel", "ratio"), ("delta1", "share"), ("rmse", "unit"))
-}
-METRICS |= {"valid": "pixels"}
-WEIGHT = "valid"  # of a scene in means
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotComputable
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -43,3 +35,23 @@ def score(scored: Scored) -> dict[str, float]:
         errors = depth.depth_errors(aligned, t)
         out |= {f"{mode}_{k}": errors[k] for k in ("absrel", "delta1", "rmse")}
     return out
+
+
+PROTOCOL = Protocol(
+    name="depth_video",
+    version=1,
+    metrics=(
+        Metric("scale_absrel", "ratio", "lower", "AbsRel (scale)"),
+        Metric("scale_delta1", "share", "higher", "δ<1.25 (scale)"),
+        Metric("scale_rmse", "unit", "lower", "RMSE (scale)"),
+        Metric("scaleshift_absrel", "ratio", "lower", "AbsRel (scale, shift)"),
+        Metric("scaleshift_delta1", "share", "higher", "δ<1.25 (scale, shift)"),
+        Metric("scaleshift_rmse", "unit", "lower", "RMSE (scale, shift)"),
+        Metric("metric_absrel", "ratio", "lower", "AbsRel (metric)"),
+        Metric("metric_delta1", "share", "higher", "δ<1.25 (metric)"),
+        Metric("metric_rmse", "unit", "lower", "RMSE (metric)"),
+        Metric("valid", "pixels", "", "valid pixels", digits=0),
+    ),
+    score=score,
+    weight="valid",
+)

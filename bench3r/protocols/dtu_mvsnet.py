@@ -8,10 +8,10 @@ Depth-Anything-3 fixed it), distances above 20 mm are dropped. Predictions witho
 import numpy as np
 
 from bench3r.metrics import dtu
-from bench3r.protocols.base import NotComputable, Scored
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotComputable
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-METRICS = {"acc": "mm", "comp": "mm", "overall": "mm", "points": "points"}
 SEED = 42
 
 
@@ -29,3 +29,16 @@ def score(scored: Scored) -> dict[str, float]:
         "overall": found.overall,
         "points": float(found.counts["in_obs"]),
     }
+
+
+PROTOCOL = Protocol(
+    name="dtu_mvsnet",
+    version=1,
+    metrics=(
+        Metric("acc", "mm", "lower", "accuracy"),
+        Metric("comp", "mm", "lower", "completeness"),
+        Metric("overall", "mm", "lower", "overall"),
+        Metric("points", "points", "", "observed points", digits=0),
+    ),
+    score=score,
+)

@@ -10,11 +10,11 @@ import numpy as np
 from bench3r.metrics.alignment import umeyama
 from bench3r.metrics.depth import median_ratio
 from bench3r.metrics.pose import relative_pose_errors
-from bench3r.protocols.base import NotApplicable, Scored, unproject
+from bench3r.metrics.projection import unproject
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotApplicable
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-METRICS = {"depth_absrel": "ratio", "points": "median depths", "rot_deg": "deg", "trans_deg": "deg"}
-NAN_REASON = "needs at least 2 views"
 PIXELS = 20_000  # pixels that are compared, the same in every scene of a size
 
 
@@ -45,3 +45,17 @@ def score(scored: Scored) -> dict[str, float]:
         scored.predicted_w2c, np.concatenate([w2c, bottom], 1), "pi3"
     )
     return {**out, "rot_deg": float(rotation.mean()), "trans_deg": float(translation.mean())}
+
+
+PROTOCOL = Protocol(
+    name="fidelity",
+    version=1,
+    metrics=(
+        Metric("depth_absrel", "ratio", "lower", "depth AbsRel", digits=4),
+        Metric("points", "median depths", "lower", "points", digits=4),
+        Metric("rot_deg", "deg", "lower", "rotation", digits=2),
+        Metric("trans_deg", "deg", "lower", "translation", digits=2),
+    ),
+    score=score,
+    nan_reason="needs at least 2 views",
+)

@@ -4,10 +4,9 @@ SpatialMoR reports "F1 at 1 %" without saying of what; this is our stated defini
 """
 
 from bench3r.metrics.clouds import diagonal, fscore
-from bench3r.protocols.base import Scored
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-METRICS = {"precision": "share", "recall": "share", "fscore": "share"}
 SHARE_OF_DIAGONAL = 0.01
 
 
@@ -15,3 +14,15 @@ def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene."""
     threshold = SHARE_OF_DIAGONAL * diagonal(scored.true_points)
     return fscore(scored.aligned_points, scored.true_points, threshold)
+
+
+PROTOCOL = Protocol(
+    name="fscore",
+    version=1,
+    metrics=(
+        Metric("precision", "share", "higher", "precision"),
+        Metric("recall", "share", "higher", "recall"),
+        Metric("fscore", "share", "higher", "F1"),
+    ),
+    score=score,
+)

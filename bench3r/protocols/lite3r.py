@@ -17,21 +17,12 @@ from bench3r.metrics.normalised import (
     squared_chamfer,
     translation_errors,
 )
-from bench3r.protocols.base import NotComputable, Scored, unproject
+from bench3r.metrics.projection import unproject
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotComputable
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-METRICS = {
-    "rot_deg": "deg",
-    "trans": "normalised units",
-    "rot_official": "deg",
-    "trans_official": "normalised units",
-    "chamfer_sq": "normalised units^2",
-    "fscore_005": "share",
-    "absrel": "ratio",
-    "delta1": "share",
-}
 POINTS = 50_000
-NAN_REASON = "not applicable: the dataset has no depth"
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -82,3 +73,21 @@ def geometry(
         "fscore_005": fscore_of(forward.distance, back.distance, 0.05)["fscore"],
         "delta1": errors["delta1"],
     }
+
+
+PROTOCOL = Protocol(
+    name="lite3r",
+    version=1,
+    metrics=(
+        Metric("rot_deg", "deg", "lower", "rotation", digits=2),
+        Metric("trans", "normalised units", "lower", "translation"),
+        Metric("rot_official", "deg", "lower", "rotation (official)", digits=2),
+        Metric("trans_official", "normalised units", "lower", "translation (official)"),
+        Metric("chamfer_sq", "normalised units^2", "lower", "CD²"),
+        Metric("fscore_005", "share", "higher", "F@.05"),
+        Metric("absrel", "ratio", "lower", "AbsRel"),
+        Metric("delta1", "share", "higher", "δ<1.25"),
+    ),
+    score=score,
+    nan_reason="not applicable: the dataset has no depth",
+)

@@ -7,10 +7,9 @@ scene, so that methods that see all views together are scored on the same questi
 import numpy as np
 
 from bench3r.metrics.pose import pairs, relative_pose_errors, share_below
-from bench3r.protocols.base import NotComputable, Scored
-
-VERSION = 1
-METRICS = {"rot_deg": "deg", "trans_deg": "deg", "within_15": "share"}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotComputable
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -27,3 +26,15 @@ def score(scored: Scored) -> dict[str, float]:
         "trans_deg": float(translation[across].mean()),
         "within_15": share_below(worst, 15),
     }
+
+
+PROTOCOL = Protocol(
+    name="localisation",
+    version=1,
+    metrics=(
+        Metric("rot_deg", "deg", "lower", "rotation", digits=1),
+        Metric("trans_deg", "deg", "lower", "translation", digits=1),
+        Metric("within_15", "share", "higher", "within 15°"),
+    ),
+    score=score,
+)

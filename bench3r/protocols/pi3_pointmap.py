@@ -7,19 +7,8 @@ Chamfer is the half-sum (acc + comp) / 2 of unsquared distances, in the dataset'
 import numpy as np
 
 from bench3r.metrics.clouds import accuracy_completeness, normal_consistency
-from bench3r.protocols.base import Scored
-
-VERSION = 1
-METRICS = {
-    "chamfer": "unit",
-    "chamfer_norm": "median depths",
-    "acc_mean": "unit",
-    "acc_median": "unit",
-    "comp_mean": "unit",
-    "comp_median": "unit",
-    "nc_mean": "cosine",
-    "nc_median": "cosine",
-}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -28,3 +17,20 @@ def score(scored: Scored) -> dict[str, float]:
     consistency = normal_consistency(scored.aligned_points, scored.true_points)
     out = {**distances, **{k: consistency[k] for k in ("nc_mean", "nc_median")}}
     return {**out, "chamfer_norm": out["chamfer"] / float(np.median(scored.true_depth))}
+
+
+PROTOCOL = Protocol(
+    name="pi3_pointmap",
+    version=1,
+    metrics=(
+        Metric("chamfer", "unit", "lower", "CD"),
+        Metric("chamfer_norm", "median depths", "lower", "CD"),
+        Metric("acc_mean", "unit", "lower", "accuracy"),
+        Metric("acc_median", "unit", "lower", "accuracy (median)"),
+        Metric("comp_mean", "unit", "lower", "completeness"),
+        Metric("comp_median", "unit", "lower", "completeness (median)"),
+        Metric("nc_mean", "cosine", "higher", "NC"),
+        Metric("nc_median", "cosine", "higher", "NC (median)"),
+    ),
+    score=score,
+)

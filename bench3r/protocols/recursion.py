@@ -15,18 +15,9 @@ from bench3r.metrics.patches import (
     rank_correlation,
     texture,
 )
-from bench3r.protocols.base import NotApplicable, Scored
-
-VERSION = 1
-METRICS = {
-    "seam_index": "ratio",
-    "corr_geometry": "rank correlation",
-    "corr_texture": "rank correlation",
-    "agreement": "share",
-    "agreement_chance": "share",
-    "mean_depth": "recursions",
-}
-NAN_REASON = "not applicable: needs patches of different depth, or views that see the same"
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotApplicable
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -66,3 +57,19 @@ def seam_index(scored: Scored, truth: np.ndarray, depth: np.ndarray) -> float:
     return (
         float(at.mean() / off.mean()) if len(at) and len(off) and off.mean() > 0 else float("nan")
     )
+
+
+PROTOCOL = Protocol(
+    name="recursion",
+    version=1,
+    metrics=(
+        Metric("seam_index", "ratio", "lower", "seam index", digits=2),
+        Metric("corr_geometry", "rank correlation", "", "ρ(depth, geometry)", digits=2),
+        Metric("corr_texture", "rank correlation", "", "ρ(depth, texture)", digits=2),
+        Metric("agreement", "share", "", "agreement of views", digits=2),
+        Metric("agreement_chance", "share", "", "agreement by chance", digits=2),
+        Metric("mean_depth", "recursions", "", "mean recursion depth", digits=2),
+    ),
+    score=score,
+    nan_reason="not applicable: needs patches of different depth, or views that see the same",
+)

@@ -8,16 +8,9 @@ import numpy as np
 
 from bench3r.metrics.depth import median_ratio
 from bench3r.metrics.patches import border_errors, log_gradients, plane_residual, spread_patches
-from bench3r.protocols.base import NotComputable, Scored
-
-VERSION = 1
-METRICS = {
-    "absrel_simple": "ratio",
-    "absrel_complex": "ratio",
-    "roughness_simple": "ratio",
-    "detail_complex": "share",
-    "border_error": "log depth",
-}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotComputable
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -60,3 +53,17 @@ def detail(predicted: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float
         both += float((p[good] * t[good]).sum())
         own += float((t[good] ** 2).sum())
     return both / own if own > 0 else float("nan")
+
+
+PROTOCOL = Protocol(
+    name="regions",
+    version=1,
+    metrics=(
+        Metric("absrel_simple", "ratio", "lower", "AbsRel simple"),
+        Metric("absrel_complex", "ratio", "lower", "AbsRel complex"),
+        Metric("roughness_simple", "ratio", "lower", "roughness simple"),
+        Metric("detail_complex", "share", "higher", "detail complex"),
+        Metric("border_error", "log depth", "lower", "border error"),
+    ),
+    score=score,
+)

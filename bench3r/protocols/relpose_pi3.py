@@ -6,18 +6,8 @@ AUC of a scene pools its own pairs; a dataset value is the mean over scenes (sta
 import numpy as np
 
 from bench3r.metrics.pose import pose_auc, relative_pose_errors, share_below
-from bench3r.protocols.base import Scored
-
-VERSION = 1
-METRICS = {
-    "rot_deg": "deg",
-    "trans_deg": "deg",
-    "auc5": "share",
-    "auc15": "share",
-    "auc30": "share",
-    "rra15": "share",
-    "rta15": "share",
-}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -31,3 +21,19 @@ def pair_metrics(scored: Scored, convention: str) -> dict[str, float]:
     out = {"rot_deg": float(np.mean(rotation)), "trans_deg": float(np.mean(translation))}
     out |= {f"auc{t}": pose_auc(rotation, translation, t) for t in (5, 15, 30)}
     return {**out, "rra15": share_below(rotation, 15), "rta15": share_below(translation, 15)}
+
+
+PROTOCOL = Protocol(
+    name="relpose_pi3",
+    version=1,
+    metrics=(
+        Metric("rot_deg", "deg", "lower", "rotation", digits=1),
+        Metric("trans_deg", "deg", "lower", "translation", digits=1),
+        Metric("auc5", "share", "higher", "AUC@5"),
+        Metric("auc15", "share", "higher", "AUC@15"),
+        Metric("auc30", "share", "higher", "AUC@30"),
+        Metric("rra15", "share", "higher", "RRA@15"),
+        Metric("rta15", "share", "higher", "RTA@15"),
+    ),
+    score=score,
+)

@@ -9,18 +9,10 @@ import numpy as np
 
 from bench3r.metrics import scannet50
 from bench3r.metrics.alignment import move
-from bench3r.protocols.base import NotApplicable, NotComputable, Scored, unproject
-
-VERSION = 1
-NAN_REASON = "needs at least 3 views"
-METRICS = {
-    "chamfer_sum": "m",
-    "bbox_scale": "ratio",
-    "ate": "unit of w2c",
-    "are_deg": "deg",
-    "rpe_trans": "unit of w2c",
-    "rpe_rot_deg": "deg",
-}
+from bench3r.metrics.projection import unproject
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotApplicable, NotComputable
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
@@ -41,3 +33,19 @@ def score(scored: Scored) -> dict[str, float]:
     if len(scored.true_w2c) < 3:
         return out
     return {**out, **scannet50.w2c_trajectory(scored.predicted_w2c, scored.true_w2c @ first)}
+
+
+PROTOCOL = Protocol(
+    name="scannet50_fastvggt",
+    version=1,
+    metrics=(
+        Metric("chamfer_sum", "m", "lower", "CD (sum)"),
+        Metric("bbox_scale", "ratio", "", "scale of boxes"),
+        Metric("ate", "unit of w2c", "lower", "ATE"),
+        Metric("are_deg", "deg", "lower", "ARE", digits=2),
+        Metric("rpe_trans", "unit of w2c", "lower", "RPE translation"),
+        Metric("rpe_rot_deg", "deg", "lower", "RPE rotation", digits=2),
+    ),
+    score=score,
+    nan_reason="needs at least 3 views",
+)

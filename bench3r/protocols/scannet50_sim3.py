@@ -10,11 +10,10 @@ import numpy as np
 
 from bench3r.metrics.clouds import fscore_of, nearest, tree_of, voxel_average
 from bench3r.metrics.pose import trajectory_errors
-from bench3r.protocols.base import NotApplicable, Scored
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotApplicable
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-NAN_REASON = "needs at least 3 views"
-METRICS = {"acc": "m", "comp": "m", "chamfer": "m", "fscore_5cm": "share", "ate": "m"}
 VOXEL = THRESHOLD = 0.05
 
 
@@ -39,3 +38,18 @@ def score(scored: Scored) -> dict[str, float]:
         **out,
         "ate": trajectory_errors(np.linalg.inv(scored.predicted_w2c), scored.true_c2w)["ate"],
     }
+
+
+PROTOCOL = Protocol(
+    name="scannet50_sim3",
+    version=1,
+    metrics=(
+        Metric("acc", "m", "lower", "accuracy"),
+        Metric("comp", "m", "lower", "completeness"),
+        Metric("chamfer", "m", "lower", "CD"),
+        Metric("fscore_5cm", "share", "higher", "F@5 cm"),
+        Metric("ate", "m", "lower", "ATE"),
+    ),
+    score=score,
+    nan_reason="needs at least 3 views",
+)

@@ -8,15 +8,10 @@ said about flat surfaces or about completeness.
 import numpy as np
 
 from bench3r.metrics.depth import median_ratio
-from bench3r.protocols.base import NotApplicable, NotComputable, Scored
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.missing import NotApplicable, NotComputable
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-METRICS = {
-    "absrel_median": "ratio",
-    "delta_1_03": "share",
-    "delta_1_25": "share",
-    "points": "points",
-}
 LEAST_POINTS = 20
 
 
@@ -47,3 +42,16 @@ def score(scored: Scored) -> dict[str, float]:
         "delta_1_25": float((ratio < 1.25).mean()),
         "points": float(len(t)),
     }
+
+
+PROTOCOL = Protocol(
+    name="sparse_depth",
+    version=1,
+    metrics=(
+        Metric("absrel_median", "ratio", "lower", "AbsRel (median)"),
+        Metric("delta_1_03", "share", "higher", "δ<1.03"),
+        Metric("delta_1_25", "share", "higher", "δ<1.25"),
+        Metric("points", "points", "", "sparse points", digits=0),
+    ),
+    score=score,
+)

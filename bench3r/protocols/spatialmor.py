@@ -10,17 +10,9 @@ import numpy as np
 from bench3r.metrics.clouds import cloud_distances, diagonal, fscore_of
 from bench3r.metrics.depth import depth_mse
 from bench3r.metrics.pose import align_trajectory, move_trajectory, position_errors, rotation_angle
-from bench3r.protocols.base import Scored
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.scored import Scored
 
-VERSION = 1
-NAN_REASON = "needs at least 3 views"
-METRICS = {
-    "cd": "median depths",
-    "f1": "share",
-    "dmse": "median depths^2",
-    "camera_rot_deg": "deg",
-    "camera_centre": "median depths",
-}
 SHARE_OF_DIAGONAL = 0.01
 
 
@@ -40,3 +32,18 @@ def score(scored: Scored) -> dict[str, float]:
     moved = move_trajectory(predicted, align_trajectory(predicted, truth))
     out["camera_rot_deg"] = float(rotation_angle(truth[:, :3, :3], moved[:, :3, :3]).mean())
     return {**out, "camera_centre": float(position_errors(moved, truth).mean()) / unit}
+
+
+PROTOCOL = Protocol(
+    name="spatialmor",
+    version=1,
+    metrics=(
+        Metric("cd", "median depths", "lower", "CD"),
+        Metric("f1", "share", "higher", "F1"),
+        Metric("dmse", "median depths^2", "lower", "dMSE"),
+        Metric("camera_rot_deg", "deg", "lower", "camera rotation", digits=2),
+        Metric("camera_centre", "median depths", "lower", "camera centre"),
+    ),
+    score=score,
+    nan_reason="needs at least 3 views",
+)

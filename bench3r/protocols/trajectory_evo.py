@@ -3,12 +3,22 @@
 import numpy as np
 
 from bench3r.metrics.pose import trajectory_errors
-from bench3r.protocols.base import Scored
-
-VERSION = 1
-METRICS = {"ate": "unit", "rpe_trans": "unit", "rpe_rot_deg": "deg"}
+from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene; needs at least three views."""
     return trajectory_errors(np.linalg.inv(scored.predicted_w2c), scored.true_c2w)
+
+
+PROTOCOL = Protocol(
+    name="trajectory_evo",
+    version=1,
+    metrics=(
+        Metric("ate", "unit", "lower", "ATE"),
+        Metric("rpe_trans", "unit", "lower", "RPE translation"),
+        Metric("rpe_rot_deg", "deg", "lower", "RPE rotation", digits=2),
+    ),
+    score=score,
+)

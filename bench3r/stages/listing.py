@@ -6,7 +6,7 @@ from bench3r.api.dataset import DATASETS
 from bench3r.api.method import METHODS
 from bench3r.data.frame_lists import NAMES, load_list
 from bench3r.models.catalogue import backbones
-from bench3r.protocols import PROTOCOLS, load_protocol
+from bench3r.protocols import PROTOCOLS
 
 Section = tuple[str, list[str], list[list[str]]]
 
@@ -75,9 +75,8 @@ def _frame_lists() -> Section:
 
 def _protocols() -> Section:
     rows = []
-    for name in PROTOCOLS:
-        module = load_protocol(name)
-        rows.append(
-            [name, str(module.VERSION), ", ".join(module.METRICS), _first_line(module.__doc__)]
-        )
+    for name, protocol in PROTOCOLS.all().items():
+        metrics = ", ".join(metric.name for metric in protocol.metrics)
+        about = _first_line(PROTOCOLS.module(PROTOCOLS.file_of(name)).__doc__)
+        rows.append([name, str(protocol.version), metrics, about])
     return "protocols", ["name", "version", "metrics", "what it does"], rows

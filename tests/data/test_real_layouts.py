@@ -13,8 +13,9 @@ from bench3r.api.errors import Bench3RError
 from bench3r.data import reprojection
 from bench3r.data.load import load_scene
 from bench3r.metrics import dtu as dtu_metrics
-from bench3r.protocols import load_protocol
-from bench3r.protocols.base import NotApplicable, Scored, score
+from bench3r.protocols import PROTOCOLS
+from bench3r.protocols.missing import NotApplicable
+from bench3r.protocols.scored import Scored
 from tests.helpers.worlds import WRITERS, dtu_evaluation, mipnerf360, scannet
 
 
@@ -170,20 +171,21 @@ def test_scannet_is_scored_against_its_scan(tmp_path):
     points = (world.c2w[1, :3, :3] @ np.array([0, 0, world.depth[1, 24, 32]])) + world.c2w[1, :3, 3]
     assert np.linalg.norm(surface - points, axis=1).min() < 0.1
     scored = scored_scene(dataset, "scene9000_00", dataset.frames("scene9000_00"))
-    found, missing = score(load_protocol("scannet50_sim3"), scored)
+    found, missing = PROTOCOLS.get("scannet50_sim3").evaluate(scored)
     assert not missing
     assert found["fscore_5cm"] > 0.9
     assert found["ate"] < 1e-3
-    official, missing = score(load_protocol("scannet50_fastvggt"), scored)
+    official, missing = PROTOCOLS.get("scannet50_fastvggt").evaluate(scored)
     assert not missing
     assert 0 < official["chamfer_sum"] < 1
     (tmp_path / "scene9000_00" / "scene9000_00_vh_clean_2.ply").unlink()
     unscanned = scored_scene(dataset, "scene9000_00", dataset.frames("scene9000_00"))
     assert (
-        "scanned surface is missing" in score(load_protocol("scannet50_sim3"), unscanned)[1]["ate"]
+        "scanned surface is missing"
+        in PROTOCOLS.get("scannet50_sim3").evaluate(unscanned)[1]["ate"]
     )
     scored.depth_conf = None
-    assert "keep.depth_conf" in score(load_protocol("scannet50_fastvggt"), scored)[1]["ate"]
+    assert "keep.depth_conf" in PROTOCOLS.get("scannet50_fastvggt").evaluate(scored)[1]["ate"]
 
 
 def test_dtu_is_scored_where_it_was_observed(tmp_path):
@@ -197,7 +199,7 @@ def test_dtu_is_scored_where_it_was_observed(tmp_path):
         assert low <= found.acc <= high, shift
         assert found.comp <= high
     scored = scored_scene(dataset, "scan901", dataset.frames("scan901"))
-    found, missing = score(load_protocol("dtu_mvsnet"), scored)
+    found, missing = PROTOCOLS.get("dtu_mvsnet").evaluate(scored)
     assert not missing
     assert found["overall"] < 20
     (tmp_path / "SampleSet" / "MVS Data" / "ObsMask" / "Plane901.mat").write_bytes(b"MATLAB?")
@@ -210,8 +212,8 @@ def test_dtu_is_scored_where_it_was_observed(tmp_path):
 )
 def test_a_perfect_prediction_scores_perfectly(name, tmp_path):
     dataset, _, _ = opened("megadepth", tmp_path)
-    found, missing = score(
-        load_protocol(name), scored_scene(dataset, "9001/0", dataset.frames("9001/0"))
+    found, missing = PROTOCOLS.get(name).evaluate(
+        scored_scene(dataset, "9001/0", dataset.frames("9001/0"))
     )
     assert not missing, missing
     best = {
@@ -232,11 +234,11 @@ def test_without_poses_only_depth_is_scored(tmp_path):
     w2c = np.broadcast_to(np.eye(4)[:3], (len(data.c2w), 3, 4))
     k = np.broadcast_to(np.eye(3), (len(data.c2w), 3, 3))
     scored = Scored(data, data.depth.astype(float) + 1e-9, w2c, k, dataset=dataset)
-    found, missing = score(load_protocol("depth_video"), scored)
+    found, missing = PROTOCOLS.get("depth_video").evaluate(scored)
     assert not missing
     assert found["metric_absrel"] < 1e-6
     for name in ("pi3_pointmap", "relpose_pi3", "trajectory_evo"):
-        found, missing = score(load_protocol(name), scored)
+        found, missing = PROTOCOLS.get(name).evaluate(scored)
         assert not found
         assert all(m.startswith("not applicable") for m in missing.values()), missing
     with pytest.raises(NotApplicable, match="no scanned surface"):
@@ -252,7 +254,7 @@ def test_video_depth_is_bounded_and_clipped_as_published(tmp_path):
     scored.full_depth[:, 0], scored.full_depth[:, 1] = 75.0, 69.0
     scored.depth = scored.full_depth.astype(float)
     scored.depth[:, 1] = 500.0
-    found = score(load_protocol("depth_video"), scored)[0]
+    found = PROTOCOLS.get("depth_video").evaluate(scored)[0]
     assert found["valid"] == scored.full_depth[:, 1:].size  # the row at 75 m is out
     share = scored.full_depth[:, 1].size / found["valid"]
     assert found["metric_absrel"] == pytest.approx(
@@ -354,15 +356,17 @@ def test_sparse_points_of_mipnerf360(tmp_path):
     truth = world.depth[3:6, ::2, ::2]
     w2c = np.linalg.inv(data.c2w)[:, :3]
     scored = Scored(data, 0.3 * truth, w2c, data.intrinsics, dataset=dataset, patch=8)
-    metrics, missing = score(load_protocol("sparse_depth"), scored)
+    metrics, missing = PROTOCOLS.get("sparse_depth").evaluate(scored)
     assert not missing
     assert metrics["points"] > 50
     assert metrics["absrel_median"] < 0.02
     assert metrics["delta_1_25"] > 0.95
     flat = Scored(data, np.ones_like(truth), w2c, data.intrinsics, dataset=dataset, patch=8)
-    assert score(load_protocol("sparse_depth"), flat)[0]["absrel_median"] > metrics["absrel_median"]
+    assert (
+        PROTOCOLS.get("sparse_depth").evaluate(flat)[0]["absrel_median"] > metrics["absrel_median"]
+    )
     other = Scored(data, truth, w2c, data.intrinsics, patch=8)
     assert all(
         m.startswith("not applicable")
-        for m in score(load_protocol("sparse_depth"), other)[1].values()
+        for m in PROTOCOLS.get("sparse_depth").evaluate(other)[1].values()
     )

@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from bench3r.models import geometry
-from bench3r.protocols.base import unproject
+from bench3r.metrics.projection import unproject
 
 
 def random_cameras(n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
