@@ -1,17 +1,16 @@
-"""Standard Mixture-of-Recursions (Bae et al. 2025) on an alternating-attention trunk: content-blind to space.
+"""Standard Mixture-of-Recursions (Bae et al. 2025) on a trunk of alternating attention.
 
-A shared group of frame/global pairs is applied recursively; a router decides per patch how often. Expert choice: in
-every recursion the best-scored share of the patches still alive goes on. Token choice: every patch chooses its depth at
-the entry. Special tokens (camera, registers) always go on. Routers, gates and losses equal the official code's.
+A shared group of frame/global pairs is applied recursively; a router decides for every patch how
+often, from the patch alone. Expert choice: in every recursion the best-scored share of the patches
+still alive goes on. Token choice: every patch chooses its recursion depth at the entry. Special
+tokens (camera, registers) always go on. Routers, router gates and losses equal the official code's.
 """
 
 from __future__ import annotations
 
-import itertools
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -22,11 +21,19 @@ from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
 from bench3r.recursion.depth import DEPTH_FACTS
 from bench3r.recursion.packed import FirstKeyValues, KeyValues, LatestKeyValues, Subset, deeper_than
+from bench3r.recursion.routers import (
+    Activation,
+    ExpertChoice,
+    RouterKind,
+    RouterSettings,
+    TokenChoice,
+    capacity_at,
+    kept_count,
+)
 from bench3r.recursion.schedule import RecursiveSchedule, Routing, straight_through
 from bench3r.recursion.sharing import Initialisation, Pattern, Sharing
 
 CACHES = {"recursive_sharing": FirstKeyValues, "latest": LatestKeyValues}
-ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "none": lambda x: x}
 
 
 class Options(MethodOptions):
@@ -41,19 +48,18 @@ class Options(MethodOptions):
     initialisation: Initialisation = "average"
     caching: Literal["recursion_wise", "recursive_sharing", "latest"] = Field(
         "recursion_wise",
-        description="keys and values: of active tokens; of the first recursion; each token's latest",
+        description="keys and values: of active tokens; of the first recursion; each token's last",
     )
     capacity: tuple[float, ...] | None = Field(
         None, description="share of all patches per recursion; None: (N - r) / N"
     )
     gating: Literal["residual", "weighted", "additive"] = Field(
         "residual",
-        description="residual: block output, gate by straight-through; the others as in the official code",
+        description="residual: block output, router gate by straight-through; the others as in "
+        "the official code",
     )
-    router: Literal["linear", "mlp"] = "linear"
-    activation: Literal["sigmoid", "tanh", "none", "softmax"] = Field(
-        "sigmoid", description="softmax: token choice only"
-    )
+    router: RouterKind = "linear"
+    activation: Activation = Field("sigmoid", description="softmax: token choice only")
     alpha: float = Field(0.1, gt=0, description="factor on the router's activation")
     temperature: float = Field(1.0, gt=0)
     sampling: Literal["aux_loss", "aux_router", "none"] = Field(
@@ -75,15 +81,19 @@ class Options(MethodOptions):
         shares = self.capacities
         if len(shares) != self.max_depth:
             raise ValueError(
-                f"capacity has {len(shares)} entries, expected one for each of {self.max_depth} recursions"
+                f"capacity has {len(shares)} entries, expected one for each of "
+                f"{self.max_depth} recursions"
             )
-        if any(not 0 < c <= 1 for c in shares) or any(b > a for a, b in itertools.pairwise(shares)):
+        growing = list(shares) != sorted(shares, reverse=True)
+        if growing or any(not 0 < share <= 1 for share in shares):
             raise ValueError(
-                f"capacity must be in (0, 1] and must not grow from one recursion to the next, got {shares}"
+                "capacity must be in (0, 1] and must not grow from one recursion to the next, "
+                f"got {shares}"
             )
-        if self.caching != "recursion_wise" and shares[0] != 1:
+        if self.keys_of_all and shares[0] != 1:
             raise ValueError(
-                f"caching {self.caching} needs every patch in the first recursion: capacity[0] must be 1"
+                f"caching {self.caching} needs every patch in the first recursion: "
+                "capacity[0] must be 1"
             )
         if self.routing == "expert_choice" and self.activation == "softmax":
             raise ValueError(
@@ -94,132 +104,26 @@ class Options(MethodOptions):
     @property
     def capacities(self) -> tuple[float, ...]:
         """Share of all patches that each recursion takes."""
-        return self.capacity or tuple(
-            (self.max_depth - r) / self.max_depth for r in range(self.max_depth)
+        if self.capacity:
+            return self.capacity
+        return tuple(left / self.max_depth for left in range(self.max_depth, 0, -1))
+
+    @property
+    def keys_of_all(self) -> bool:
+        """Whether active patches attend to every patch, or to the active ones alone."""
+        return self.caching != "recursion_wise"
+
+    @property
+    def router_settings(self) -> RouterSettings:
+        """What the routers are told."""
+        return RouterSettings(
+            kind=self.router,
+            activation=self.activation,
+            alpha=self.alpha,
+            temperature=self.temperature,
+            auxiliary=self.sampling == "aux_router",
+            bias_step=self.bias_step,
         )
-
-
-class LinearRouter(nn.Module):
-    """One linear layer without bias."""
-
-    def __init__(self, dim: int, out: int) -> None:
-        super().__init__()
-        self.router = nn.Linear(dim, out, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.router(x)
-
-
-class MLPRouter(nn.Module):
-    """Two linear layers without bias, GELU between, twice as wide inside."""
-
-    def __init__(self, dim: int, out: int) -> None:
-        super().__init__()
-        self.router = nn.Sequential(
-            nn.Linear(dim, 2 * dim, bias=False), nn.GELU(), nn.Linear(2 * dim, out, bias=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.router(x)
-
-
-ROUTERS = {"linear": LinearRouter, "mlp": MLPRouter}
-
-
-class ExpertChoice(nn.Module):
-    """The router of one recursion: scores the patches that are alive and keeps the best (MoR §2.2.1)."""
-
-    def __init__(self, dim: int, options: Options) -> None:
-        super().__init__()
-        self.options = options
-        self.mor_router = ROUTERS[options.router](dim, 1)
-        if options.sampling == "aux_router":
-            self.mlp_router = ROUTERS[options.router](dim, 1)
-
-    def logits(self, alive: Tensor) -> Tensor:
-        """Scores before activation [B, n] of tokens [B, n, C]."""
-        return self.mor_router(alive / self.options.temperature).squeeze(-1)
-
-    def gate(self, logits: Tensor) -> Tensor:
-        """alpha times the activation."""
-        activated = ACTIVATIONS[self.options.activation](logits)
-        return activated if self.options.activation == "none" else self.options.alpha * activated
-
-    def keep(self, logits: Tensor, count: int) -> Tensor:
-        """Positions [B, count] of the best-scored tokens, ascending, so that their order is kept."""
-        return self.gate(logits).topk(count, dim=1, sorted=False).indices.sort(1).values
-
-    def losses(self, alive: Tensor, logits: Tensor, kept: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy of membership and its accuracies, none of them weighted; the z loss without an extra router."""
-        target = torch.zeros_like(logits).scatter(1, kept, 1.0)
-        judged, out = logits, {}
-        if self.options.sampling == "aux_router":
-            judged = self.mlp_router(alive.detach() / self.options.temperature).squeeze(-1)
-            guessed = judged.topk(kept.shape[1], dim=1).indices
-            out["topk_acc"] = target.gather(1, guessed).mean()
-        else:
-            out["z_loss"] = logits.square().mean()
-        out["aux_loss"] = F.binary_cross_entropy_with_logits(judged, target)
-        out["aux_acc"] = ((judged > 0) == (target > 0.5)).float().mean()
-        return out
-
-
-def capacity_at(capacity: float, progress: float) -> float:
-    """Capacity during warm-up: falls from 1 by a half cosine while ``progress`` goes from 0 to 1."""
-    falling = 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(1.0, progress)))))
-    return capacity + (1 - capacity) * falling
-
-
-def kept_count(capacity: float, total: int) -> int:
-    """Tokens that a recursion keeps of ``total`` in the original sequence."""
-    return max(1, int(capacity * total))
-
-
-class TokenChoice(nn.Module):
-    """The router at the entry: every token chooses how many recursions it takes (MoR §2.2.1)."""
-
-    bias: Tensor
-
-    def __init__(self, dim: int, depths: int, options: Options) -> None:
-        super().__init__()
-        self.options, self.depths = options, depths
-        self.mor_router = ROUTERS[options.router](dim, depths)
-        self.register_buffer("bias", torch.zeros(depths))  # moved by loss-free balancing only
-        self.last_ratio: Tensor | None = None
-
-    def probabilities(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and activated scores [..., depths] of tokens [..., C]."""
-        logits = self.mor_router(x / self.options.temperature)
-        activated = (
-            logits.softmax(-1) if self.options.activation == "softmax" else torch.sigmoid(logits)
-        )
-        return logits, self.options.alpha * activated
-
-    def choose(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """Depth index (from 0) and gate of every token; the bias moves the choice, not the gate."""
-        depth = (probabilities + self.bias).argmax(-1)
-        return depth, probabilities.gather(-1, depth[..., None]).squeeze(-1)
-
-    def losses(self, logits: Tensor, probabilities: Tensor, depth: Tensor) -> dict[str, Tensor]:
-        """Balancing loss, the share of tokens per depth, and the z loss, none of them weighted."""
-        ratio = (
-            torch.bincount(depth.flatten(), minlength=self.depths).to(probabilities) / depth.numel()
-        )
-        self.last_ratio = ratio.detach()
-        balancing = (probabilities.flatten(0, -2).mean(0) * self.depths * ratio).sum()
-        return {
-            "balancing_loss": balancing,
-            "balancing_ratio": ratio,
-            "z_loss": logits.logsumexp(-1).square().mean(),
-        }
-
-    @torch.no_grad()
-    def move_bias(self) -> None:
-        """Loss-free balancing: towards depths that were chosen too rarely, by a fixed step."""
-        if self.last_ratio is not None:
-            self.bias += self.options.bias_step * torch.sign(
-                self.last_ratio.mean() - self.last_ratio
-            )
 
 
 class MoRSchedule(RecursiveSchedule):
@@ -227,14 +131,14 @@ class MoRSchedule(RecursiveSchedule):
 
     def __init__(self, trunk: Trunk, dim: int, sharing: Sharing, options: Options) -> None:
         super().__init__(trunk, sharing, options.max_depth, options.initialisation)
-        self.options, self.progress = options, 1.0
-        self.keys_of_all = options.caching != "recursion_wise"
+        self.options = options
+        self.progress = 1.0  # of the fine-tuning
+        self.keys_of_all = options.keys_of_all
         if options.routing == "expert_choice":
-            self.routers = nn.ModuleList(
-                ExpertChoice(dim, options) for _ in range(options.max_depth)
-            )
+            settings = [options.router_settings] * options.max_depth
+            self.routers = nn.ModuleList(ExpertChoice(dim, one) for one in settings)
         else:
-            self.router = TokenChoice(dim, options.max_depth, options)
+            self.router = TokenChoice(dim, options.max_depth, options.router_settings)
 
     def set_progress(self, model: nn.Module, progress: float) -> None:
         self.progress = progress
@@ -248,17 +152,11 @@ class MoRSchedule(RecursiveSchedule):
         if self.options.routing == "expert_choice":
             nothing = torch.zeros(shape, dtype=torch.int64, device=inputs.tokens.device)
             return Routing(nothing, self.max_depth, facts=facts)
-        x = inputs.tokens[:, :, layout.special :]
-        logits, probabilities = self.router.probabilities(x)  # [B, S, P, depths]
+        patches = inputs.tokens[:, :, layout.special :]
+        logits, probabilities = self.router.probabilities(patches)  # [B, S, P, depths]
         chosen, gate = self.router.choose(probabilities)
-        entered = inputs.tokens.flatten(0, 2)
-        routing = Routing(
-            chosen.view(shape) + 1,
-            self.max_depth,
-            facts=facts,
-            gate=gate.flatten(),
-            entered=entered,
-        )
+        routing = Routing(chosen.view(shape) + 1, self.max_depth, facts=facts, gate=gate.flatten())
+        routing.entered = inputs.tokens.flatten(0, 2)
         if self.training:
             parts = self.router.losses(logits, probabilities, chosen)
             if self.options.balancing == "loss":
@@ -267,26 +165,31 @@ class MoRSchedule(RecursiveSchedule):
         return routing
 
     def select(self, routing: Routing, recursion: int, x: Tensor, before: Subset) -> Subset:
+        layout = before.layout
         if self.options.routing == "token_choice":
-            return deeper_than(routing.depth, recursion, before.layout)
-        layout, patches = before.layout, before.index[before.patches]
-        alive = x[patches].unflatten(
-            0, (layout.batch, -1)
-        )  # [B, n, C]: every scene keeps equally many
+            return deeper_than(routing.depth, recursion, layout)
         router: Any = self.routers[recursion]
+        patches = before.index[before.patches]
+        alive = x[patches].unflatten(0, (layout.batch, -1))  # [B, n, C]: equally many of each scene
         logits = router.logits(alive)
-        share = self.options.capacities[recursion]
-        if self.training and self.options.capacity_warmup:
-            share = capacity_at(share, self.progress / self.options.capacity_warmup)
-        kept = router.keep(logits, min(kept_count(share, routing.depth[0].numel()), alive.shape[1]))
-        index = patches.unflatten(0, (layout.batch, -1)).gather(1, kept).flatten()
+        wanted = kept_count(self._capacity(recursion), routing.depth[0].numel())
+        kept = router.keep(logits, min(wanted, alive.shape[1]))
         if self.training:
             self._add_losses(routing, router.losses(alive, logits, kept))
         routing.gate = router.gate(logits).gather(1, kept).flatten()
-        taken = Subset(torch.cat([before.index[~before.patches], index]).sort().values, layout)
+        index = patches.unflatten(0, (layout.batch, -1)).gather(1, kept).flatten()
+        special = before.index[~before.patches]
+        taken = Subset(torch.cat([special, index]).sort().values, layout)
         depth = routing.depth.flatten().index_fill(0, taken.patch_index, recursion + 1)
         routing.depth = depth.view_as(routing.depth)
         return taken
+
+    def _capacity(self, recursion: int) -> float:
+        """Share of all patches that ``recursion`` takes now."""
+        share = self.options.capacities[recursion]
+        if not self.training or not self.options.capacity_warmup:
+            return share
+        return capacity_at(share, self.progress / self.options.capacity_warmup)
 
     def _add_losses(self, routing: Routing, parts: dict[str, Tensor]) -> None:
         if self.options.sampling != "none":
@@ -299,27 +202,25 @@ class MoRSchedule(RecursiveSchedule):
     def combine(
         self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor
     ) -> Tensor:
-        """Gate the patches; special tokens take the block's output."""
+        """Patches as the router gate says, [M, C]; special tokens take the block's output."""
         assert routing.gate is not None
         token_choice = self.options.routing == "token_choice"
         scores = routing.gate[active.patch_index] if token_choice else routing.gate
-        gate = before.new_ones(len(before)).masked_scatter(active.patches, scores.to(before.dtype))[
-            :, None
-        ]
+        ones = before.new_ones(len(before))
+        gate = ones.masked_scatter(active.patches, scores.to(before.dtype))[:, None]
         if self.options.gating == "residual":
             return before + straight_through(gate) * (after - before) if self.training else after
         gated = (gate if self.options.gating == "weighted" else 1) * after
         if not token_choice:
             return torch.where(active.patches[:, None], before + gated, after)
-        assert (
-            routing.entered is not None
-        )  # token choice: the gate comes when a patch has taken its last recursion
+        # token choice: the router gate acts when a patch has taken its last recursion
+        assert routing.entered is not None
         ends = routing.depth.flatten()[active.patch_index] == recursion + 1
         last = torch.zeros_like(active.patches).masked_scatter(active.patches, ends)
         return torch.where(last[:, None], routing.entered[active.index] + gated, after)
 
     def key_values(self, routing: Routing) -> KeyValues | None:
-        return None if self.options.caching == "recursion_wise" else CACHES[self.options.caching]()
+        return CACHES[self.options.caching]() if self.options.keys_of_all else None
 
 
 class MoR(TrainedMethod):
@@ -334,22 +235,34 @@ class MoR(TrainedMethod):
     facts = DEPTH_FACTS
 
     def check(self, backbone: str, scale: str) -> None:
+        """Refuse a trunk that the recursions do not divide. Raises Bench3RError with the
+        numbers.
+        """
         Sharing(trunk_pairs(backbone, scale), self.options.recursions, self.options.sharing)
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        o = self.options
-        depths, assumed = assumed_depths(dense)
-        patches, choice = dense.tokens - dense.special, o.routing == "expert_choice"
-        active = list(o.capacities) if choice else deeper_shares(depths, o.max_depth)
-        sharing, once = (
-            Sharing(dense.pairs, o.recursions, o.sharing),
-            o.caching == "recursive_sharing",
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        options = self.options
+        expert_choice = options.routing == "expert_choice"
+        depths, assumed = assumed_depths(unchanged)
+        if expert_choice:  # capacities say what every recursion takes
+            active = list(options.capacities)
+            scored = 1.0 + sum(active[:-1])
+            assumed = ""
+        else:
+            active = deeper_shares(depths, options.max_depth)
+            scored = float(options.max_depth)
+        parts = recursive_parts(
+            unchanged,
+            Sharing(unchanged.pairs, options.recursions, options.sharing),
+            active,
+            keys_of_all=options.keys_of_all,
+            keys_once=options.caching == "recursive_sharing",
         )
-        parts = recursive_parts(dense, sharing, active, o.caching != "recursion_wise", once)
-        wide = dense.dim if o.router == "linear" else 2 * dense.dim * (dense.dim + 1)
-        scored = 1.0 + sum(active[:-1]) if choice else float(o.max_depth)
-        parts["routers"] = dense.frames * patches * scored * wide
-        return Cost(parts, "" if choice else assumed)
+        dim = unchanged.dim
+        router = dim if options.router == "linear" else 2 * dim * (dim + 1)
+        patches = unchanged.tokens - unchanged.special
+        parts["routers"] = unchanged.frames * patches * scored * router
+        return Cost(parts, assumed)
 
     def apply(self, model: Any) -> None:
         trunk = model.trunk
