@@ -1,10 +1,10 @@
-"""Early exit: the trunk stops after one of a few late pairs, when a criterion says that more would change little.
+"""Early exit: the trunk stops after one of a few late pairs, when more would change little.
 
-No published early exit for VGGT exists, so SpatialMoR's baseline row has to be defined: scene-level exits in the lineage
-of BranchyNet and CALM. Outputs of pairs that did not run are recovered by a linear map fitted in closed form; nothing is
-trained by gradient. Criteria:
+No early exit for VGGT is published, so SpatialMoR's baseline row has to be defined: scene-level
+exits in the lineage of BranchyNet and CALM. Outputs of pairs that did not run are recovered by a
+linear map fitted in closed form; nothing is trained by gradient. Criteria:
 
-- ``change``: relative change of the depth (or pose) decoded at consecutive exits, parameter-free;
+- ``change``: relative change of z-depth (or pose) decoded at consecutive exits, parameter-free;
 - ``saturation``: 1 - mean cosine between the tokens of the last two pairs, no head evaluated;
 - ``learned``: a linear probe of the tokens predicts the exit's log error, with a conformal margin.
 """
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
@@ -30,10 +30,18 @@ from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.layers import TokenLayout
 from bench3r.models.preprocess import scene_images
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
-from bench3r.recursion.recovery import AffineStatistics, Recovery, fit_recoveries
+from bench3r.recursion.exits import (
+    ErrorProbe,
+    pose_change,
+    probe_features,
+    relative_change,
+    token_change,
+)
+from bench3r.recursion.recovery import Recovery, fit_recoveries
 
-PROBE_RIDGE = 1e-2  # of the learned criterion: few scenes, many features
+EIGHTHS = (4, 5, 6, 7)  # of the trunk: the usual exits
 HELD_OUT = 3  # every third training scene calibrates instead of fitting
+ALL_VIEWS = 10_000
 
 
 class Options(MethodOptions):
@@ -52,7 +60,9 @@ class Options(MethodOptions):
     exit_share: float = Field(
         0.5, gt=0, le=1, description="share of the criterion's values on training scenes below it"
     )
-    probe_views: int = Field(1, ge=1, description="change: views whose depth is decoded at an exit")
+    probe_views: int = Field(
+        1, ge=1, description="change: views whose z-depth is decoded at an exit"
+    )
     margin: float = Field(
         0.1, gt=0, lt=1, description="learned: error rate of the conformal margin"
     )
@@ -60,9 +70,10 @@ class Options(MethodOptions):
     @field_validator("exits")
     @classmethod
     def _ascending(cls, exits: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if exits is not None and (
-            not exits or exits[0] < 1 or any(b <= a for a, b in itertools.pairwise(exits))
-        ):
+        if exits is None:
+            return None
+        ascending = all(a < b for a, b in itertools.pairwise(exits))
+        if not exits or exits[0] < 1 or not ascending:
             raise ValueError(f"exits must be ascending numbers of pairs from 1, got {exits}")
         return exits
 
@@ -70,48 +81,43 @@ class Options(MethodOptions):
         """The exits of a trunk of ``pairs``."""
         if self.exits is not None:
             return self.exits
-        return tuple(
-            sorted({max(1, round(pairs * eighths / 8)) for eighths in (4, 5, 6, 7)} - {pairs})
-        )
-
-
-def relative_change(now: Tensor, before: Tensor) -> Tensor:
-    """Mean |now - s before| / median(now) per scene [B] of depths [B, ...], with the best scale s."""
-    a, b = now.flatten(1), before.flatten(1)
-    scale = (a * b).sum(1) / b.square().sum(1).clamp(min=1e-12)
-    return (a - scale[:, None] * b).abs().mean(1) / a.median(1).values.clamp(min=1e-12)
-
-
-def pose_change(now: Tensor, before: Tensor) -> Tensor:
-    """Largest angle in radians per scene [B] between rotations and translation directions of poses [B, S, 3, 4]."""
-    turn = now[..., :3] @ before[..., :3].mT
-    cosine = (turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
-    direction = F.cosine_similarity(now[:, 1:, :, 3], before[:, 1:, :, 3], dim=-1)
-    angles = torch.cat([cosine, direction], 1).clamp(-1, 1).acos()
-    return angles.amax(1)
-
-
-def probe_features(output: Tensor, special: int) -> Tensor:
-    """Camera token and mean patch, averaged over views: [B, 4C] from a pair's output [B, S, T, 2C]."""
-    return torch.cat([output[:, :, 0].mean(1), output[:, :, special:].mean((1, 2))], -1)
+        usual = {max(1, round(pairs * eighths / 8)) for eighths in EIGHTHS}
+        return tuple(sorted(usual - {pairs}))
 
 
 class Decoder:
-    """Depth or pose of an exit, by the model's own heads. Not a module: the heads belong to the model."""
+    """Z-depth or pose of an exit, by the heads of the model, which owns them."""
 
-    def __init__(self, model: Any, options: Options) -> None:
-        self.model, self.options = model, options
+    def __init__(self, model: Any, measure: Literal["depth", "pose"], views: int) -> None:
+        self.model = model
+        self.measure = measure
+        self.views = views
 
     def __call__(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        """Depth [B, V, H, W] of the first views, or poses [B, S, 3, 4]."""
-        if self.options.measure == "pose":
+        """Z-depth [B, V, H, W] of the first views, or poses [B, S, 3, 4], of taps [B, S, T, 2C]."""
+        if self.measure == "pose":
             return self.model.poses({t: x.float() for t, x in taps.items()}, layout)
-        some = {t: x[:, : self.options.probe_views].float() for t, x in taps.items()}
-        return self.model.depths(some, layout)
+        return self.model.depths({t: x[:, : self.views].float() for t, x in taps.items()}, layout)
 
     def change(self, now: Tensor, before: Tensor) -> Tensor:
-        """The criterion's value per scene [B]."""
-        return (pose_change if self.options.measure == "pose" else relative_change)(now, before)
+        """How far two decoded results are apart, per scene [B]."""
+        return pose_change(now, before) if self.measure == "pose" else relative_change(now, before)
+
+
+@dataclass
+class Pass:
+    """One forward pass up to the pair that ran last."""
+
+    inputs: TrunkInput
+    taps: dict[int, Tensor] = field(default_factory=dict)  # outputs [B, S, T, 2C] of tapped pairs
+    values: list[float] = field(default_factory=list)  # the criterion at each exit that had one
+    evidence: list[Tensor] = field(default_factory=list)  # what was computed to decide
+    decoded: Tensor | None = None  # at the last exit, where the criterion decodes
+
+    def output(self, pairs: int) -> TrunkOutput:
+        """What the schedule returns after ``pairs``."""
+        extras = {"exit_layer": pairs, "criterion": self.values, "decided_by": self.evidence}
+        return TrunkOutput(self.taps, extras=extras)
 
 
 class ExitSchedule(Schedule):
@@ -121,79 +127,84 @@ class ExitSchedule(Schedule):
 
     def __init__(self, model: Any, exits: tuple[int, ...], options: Options) -> None:
         super().__init__()
-        self.exits, self.options = exits, options
-        self._decoder = (
-            Decoder(model, options),
-        )  # in a tuple, so that the heads are not registered twice
-        special, width = model.trunk.special, model.width
-        self.recoveries = nn.ModuleDict(
-            {f"{b}_{t}": Recovery(width, special) for b in exits for t in model.taps if t >= b}
-        )
+        self.exits = exits
+        self.options = options
+        self.decoder = Decoder(model, options.measure, options.probe_views)
+        self.recoveries = nn.ModuleDict()
+        for run, tap in recovered(exits, model.taps):
+            self.recoveries[f"{run}_{tap}"] = Recovery(model.width, model.trunk.special)
         self.register_buffer("threshold", torch.tensor(options.threshold or 0.0))
         if options.criterion == "learned":
-            self.probes = nn.ModuleDict({str(b): nn.Linear(4 * width, 1) for b in exits})
+            self.probes = nn.ModuleDict({str(run): nn.Linear(4 * model.width, 1) for run in exits})
 
     def taps_at(
         self, pairs: int, output: Tensor, taps: dict[int, Tensor], wanted: tuple[int, ...]
     ) -> dict[int, Tensor]:
-        """The tapped outputs as if the trunk ended after ``pairs``: those that ran, the others recovered."""
-        return {
-            t: taps[t] if t in taps else self.recoveries[f"{pairs}_{t}"](output) for t in wanted
-        }
+        """The taps ``wanted`` as if the trunk ended after ``pairs``, each [B, S, T, 2C].
+
+        Those in ``taps`` ran; the others are recovered from the last pair's ``output``.
+        """
+        found = {}
+        for tap in wanted:
+            found[tap] = taps[tap] if tap in taps else self.recoveries[f"{pairs}_{tap}"](output)
+        return found
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
-        x, taps, decoded = inputs.tokens, {}, None
-        values: list[float] = []
-        evidence: list[Tensor] = []
+        state = Pass(inputs)
+        x = inputs.tokens
         for i in range(trunk.depth):
-            entered, after_frame = x, trunk.frame(i, x, inputs)
+            entered = x
+            after_frame = trunk.frame(i, x, inputs)
             x = trunk.global_(i, after_frame, inputs)
             output = torch.cat([after_frame, x], -1)
             if i in inputs.taps:
-                taps[i] = output
-            if i + 1 not in self.exits:
-                continue
-            value, decoded = self.judge(i + 1, entered, output, taps, inputs, decoded)
-            evidence += [t for t in (value, decoded) if t is not None]
-            if value is not None:
-                values.append(float(value.max()))
-                if bool((value < self.threshold).all()):
-                    taps = self.taps_at(i + 1, output, taps, inputs.taps)
-                    return self.output(taps, i + 1, values, evidence)
-        return self.output(taps, trunk.depth, values, evidence)
+                state.taps[i] = output
+            if i + 1 in self.exits and self.leaves(i + 1, entered, output, state):
+                state.taps = self.taps_at(i + 1, output, state.taps, inputs.taps)
+                return state.output(i + 1)
+        return state.output(trunk.depth)
 
-    def output(
-        self, taps: dict[int, Tensor], exit_layer: int, values: list[float], evidence: list[Tensor]
-    ) -> TrunkOutput:
-        """What the record will say: pairs run, the criterion's value at each exit that had one."""
-        return TrunkOutput(
-            taps, extras={"exit_layer": exit_layer, "criterion": values, "decided_by": evidence}
-        )
+    def leaves(self, pairs: int, entered: Tensor, output: Tensor, state: Pass) -> bool:
+        """Whether the exit after ``pairs`` is taken.
 
-    def judge(
-        self,
-        pairs: int,
-        entered: Tensor,
-        output: Tensor,
-        taps: dict[int, Tensor],
-        inputs: TrunkInput,
-        before: Tensor | None,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Criterion per scene [B] after ``pairs`` (None: nothing to compare with yet) and what was decoded there."""
-        layout = inputs.layout
+        The last pair made ``output`` [B, S, T, 2C] of the tokens ``entered`` [B, S, T, C].
+        """
+        value = self.judge(pairs, entered, output, state)
+        if value is None:
+            return False
+        state.values.append(float(value.max()))
+        return bool((value < self.threshold).all())
+
+    def judge(self, pairs: int, entered: Tensor, output: Tensor, state: Pass) -> Tensor | None:
+        """The criterion per scene [B]; None: there is nothing to compare with yet.
+
+        Arguments as of :meth:`leaves`.
+        """
+        if self.options.criterion == "change":
+            return self._change(pairs, output, state)
         if self.options.criterion == "saturation":
-            return 1 - F.cosine_similarity(entered, output[..., entered.shape[-1] :], dim=-1).mean(
-                (1, 2)
-            ), None
-        if self.options.criterion == "learned":
-            return self.probes[str(pairs)](probe_features(output, layout.special)).squeeze(
-                -1
-            ).exp(), None
-        read = (
-            inputs.taps if self.options.measure == "depth" else inputs.taps[-1:]
-        )  # the camera head reads the last
-        now = self._decoder[0](self.taps_at(pairs, output, taps, read), layout)
-        return (None if before is None else self._decoder[0].change(now, before)), now
+            value = token_change(output[..., entered.shape[-1] :], entered)
+        else:
+            features = probe_features(output, state.inputs.layout.special)
+            value = self.probes[str(pairs)](features).squeeze(-1).exp()
+        state.evidence.append(value)
+        return value
+
+    def _change(self, pairs: int, output: Tensor, state: Pass) -> Tensor | None:
+        inputs = state.inputs
+        # the camera head reads the last tap alone
+        read = inputs.taps if self.options.measure == "depth" else inputs.taps[-1:]
+        now = self.decoder(self.taps_at(pairs, output, state.taps, read), inputs.layout)
+        before = state.decoded
+        state.decoded = now
+        value = None if before is None else self.decoder.change(now, before)
+        state.evidence += [now] if value is None else [value, now]
+        return value
+
+
+def recovered(exits: tuple[int, ...], taps: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Pairs run and tap, for every exit and every tap whose pair has not run there."""
+    return [(run, tap) for run, tap in itertools.product(exits, taps) if tap >= run]
 
 
 class EarlyExit(Method):
@@ -208,102 +219,111 @@ class EarlyExit(Method):
     facts = (Fact("exit_layer", "frame/global pairs that ran", "pairs"),)
 
     def check(self, backbone: str, scale: str) -> None:
-        pairs, exits = trunk_pairs(backbone, scale), self.options.at(trunk_pairs(backbone, scale))
+        """Refuse exits that the trunk does not have.
+
+        Raises Bench3RError for those, and for criterion change with less than two exits.
+        """
+        pairs = trunk_pairs(backbone, scale)
+        exits = self.options.at(pairs)
         if exits[-1] >= pairs:
             raise Bench3RError(
-                f"early_exit: exit after pair {exits[-1]}, but {backbone} at scale {scale} has {pairs} pairs: expected fewer"
+                f"early_exit: exit after pair {exits[-1]}, but {backbone} at scale {scale} "
+                f"has {pairs} pairs: expected fewer"
             )
         if self.options.criterion == "change" and len(exits) < 2:
             raise Bench3RError(
                 "early_exit: criterion change compares consecutive exits and needs at least two"
             )
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        """With a share ``exit_share`` of the scenes that reach an exit leaving there, as the threshold is calibrated."""
-        o, exits = self.options, self.options.at(dense.pairs)
-        change = (
-            o.criterion == "change"
-        )  # compares two exits, so the first is never taken, and decodes at each
-        reached, parts = 1.0, {**dense.with_pairs(0), "recoveries": 0.0, "criterion": 0.0}
-        for place, run in enumerate([*exits, dense.pairs]):
-            last = run == dense.pairs
-            leaving = reached if last else reached * o.exit_share * (not change or place > 0)
-            ran = dense.with_pairs(run)
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        """Of the scenes that reach an exit a share ``exit_share`` leaves there, as calibrated.
+
+        Criterion change compares two exits, so that the first is never taken, and decodes at each.
+        """
+        share = self.options.exit_share
+        change = self.options.criterion == "change"
+        parts = {**unchanged.with_pairs(0), "recoveries": 0.0, "criterion": 0.0}
+        reached = 1.0
+        for place, run in enumerate([*self.options.at(unchanged.pairs), unchanged.pairs]):
+            last = run == unchanged.pairs
+            taken = 1.0 if last else share * (not change or place > 0)
+            leaving = reached * taken
+            ran = unchanged.with_pairs(run)
             for block in ("frame_blocks", "global_blocks"):
                 parts[block] += leaving * ran[block]
-            missing = sum(t >= run for t in dense.taps)
+            missing = sum(tap >= run for tap in unchanged.taps)
             decoded = reached if change and not last else 0.0
-            parts["recoveries"] += (leaving + decoded) * missing * dense.recovery
-            if change and o.measure == "depth":
-                parts["criterion"] += decoded * dense.depth_head * min(o.probe_views, dense.frames)
-            elif change:
-                parts["criterion"] += decoded * dense.parts["camera_head"]
+            parts["recoveries"] += (leaving + decoded) * missing * unchanged.recovery
+            if decoded:
+                parts["criterion"] += decoded * self._decoding(unchanged)
             reached -= leaving
-        return Cost(parts, f"a share {o.exit_share:g} of the scenes that reach an exit leave there")
+        return Cost(parts, f"a share {share:g} of the scenes that reach an exit leave there")
+
+    def _decoding(self, unchanged: BackboneCost) -> float:
+        """MACs of what criterion change decodes at an exit."""
+        if self.options.measure == "pose":
+            return unchanged.parts["camera_head"]
+        return unchanged.depth_head * min(self.options.probe_views, unchanged.frames)
 
     def apply(self, model: Any) -> None:
         model.schedule = ExitSchedule(model, self.options.at(model.trunk.depth), self.options)
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
-        """Recoveries, then the probes where they are asked for, then the threshold."""
+        """Recoveries, then the probes where they are asked for, then the threshold.
+
+        Returns the schedule's parameters by name: maps [2C, 2C] of special tokens and patches,
+        probes [1, 4C], the threshold []. Raises Bench3RError without training scenes.
+        """
         images = [scene_images(s, context.device) for s in scenes]
         model = load_backbone(context)
         exits = self.options.at(model.trunk.depth)
-        wanted = [(b - 1, t) for b in exits for t in model.taps if t >= b]
-        learned = fit_recoveries(model, images, wanted)
+        wanted = [(run - 1, tap) for run, tap in recovered(exits, model.taps)]
+        state: dict[str, Tensor] = {}
+        for (pair, tap), part in fit_recoveries(model, images, wanted).items():
+            state |= {f"recoveries.{pair + 1}_{tap}.{name}": value for name, value in part.items()}
         self.apply(model)
         schedule = model.schedule
-        state = {
-            f"recoveries.{a + 1}_{t}.{k}": v
-            for (a, t), part in learned.items()
-            for k, v in part.items()
-        }
         schedule.load_state_dict({**schedule.state_dict(), **state})
-        if self.options.criterion == "learned":
-            errors = self._fit_probes(model.to(context.device), images)
+        learned = self.options.criterion == "learned"
+        values = self._fit_probes(model.to(context.device), images) if learned else None
         if self.options.threshold is None:
-            values = errors if self.options.criterion == "learned" else self._values(model, images)
+            if values is None:
+                values = self._criterion_values(model, images)
             schedule.threshold.fill_(float(torch.tensor(values).quantile(self.options.exit_share)))
-        return {f"schedule.{k}": v for k, v in schedule.state_dict().items()}
+        return {f"schedule.{name}": value for name, value in schedule.state_dict().items()}
 
     @torch.no_grad()
-    def _values(self, model: Any, images: list[Tensor]) -> list[float]:
+    def _criterion_values(self, model: Any, images: list[Tensor]) -> list[float]:
         """The criterion at every exit of every scene, with no exit taken."""
         model.schedule.threshold.fill_(0.0)
-        found = [model.run_trunk(i)[0].extras["criterion"] for i in images]
-        return [v for row in found for v in row]
+        values: list[float] = []
+        for picture in images:
+            values += model.run_trunk(picture)[0].extras["criterion"]
+        return values
 
     @torch.no_grad()
     def _fit_probes(self, model: Any, images: list[Tensor]) -> list[float]:
-        """Ridge probes of the log error of each exit against the whole trunk; returns all true errors."""
-        schedule, width = model.schedule, model.width
-        decoder, errors = Decoder(model, Options(measure="depth", probe_views=10_000)), []
-        plain = Schedule()
-        statistics = {b: AffineStatistics(4 * width, 1) for b in schedule.exits}
-        held: dict[int, list[tuple[Tensor, Tensor]]] = {b: [] for b in schedule.exits}
+        """Probes of the log error of each exit against the whole trunk; returns all errors."""
+        schedule = model.schedule
+        decoder = Decoder(model, "depth", ALL_VIEWS)
+        probes = {run: ErrorProbe(4 * model.width) for run in schedule.exits}
+        errors: list[float] = []
+        model.schedule = Schedule()
         for number, picture in enumerate(images):
-            model.schedule = plain
             out, layout = model.run_trunk(picture, keep_all=True)
-            kept = {t: out.taps[t] for t in model.taps}
-            final = decoder(kept, layout)
-            for b in schedule.exits:
-                taps = schedule.taps_at(
-                    b, out.taps[b - 1], {t: x for t, x in kept.items() if t < b}, model.taps
-                )
-                error = relative_change(decoder(taps, layout), final)
+            final = decoder({tap: out.taps[tap] for tap in model.taps}, layout)
+            for run, probe in probes.items():
+                output = out.taps[run - 1]
+                ran = {tap: out.taps[tap] for tap in model.taps if tap < run}
+                depth = decoder(schedule.taps_at(run, output, ran, model.taps), layout)
+                error = relative_change(depth, final)
                 errors += error.tolist()
-                row = (
-                    probe_features(out.taps[b - 1], layout.special),
-                    error.clamp(min=1e-6).log()[:, None],
-                )
-                held[b].append(row) if number % HELD_OUT == 0 else statistics[b].add(*row)
+                features = probe_features(output, layout.special)
+                probe.add(features, error, hold_out=number % HELD_OUT == 0)
         model.schedule = schedule
-        for b in schedule.exits:
-            weight, bias = statistics[b].solve(PROBE_RIDGE)
-            misses = torch.cat(
-                [y - (x.cpu() @ weight.mT + bias).to(y) for x, y in held[b]]
-            ).flatten()
-            probe: Any = schedule.probes[str(b)]
-            probe.weight.copy_(weight)
-            probe.bias.copy_(bias + float(misses.quantile(1 - self.options.margin)))
+        for run, probe in probes.items():
+            weight, bias = probe.solve(self.options.margin)
+            layer: Any = schedule.probes[str(run)]
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
         return errors
