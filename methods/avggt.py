@@ -1,7 +1,8 @@
-"""AVGGT: early global layers look at their own view only, middle ones at a subsample of keys and values.
+"""AVGGT: early global layers attend inside views, middle ones to a subsample of keys and values.
 
-Dropped keys are represented by their mean, and every token whose own key was dropped still sees itself, all under one
-softmax. The last layers stay dense. Published for 24 layers (early 9, last 4); other depths take the same shares.
+Dropped keys are represented by their mean, and every token whose own key was dropped still sees
+itself, all under one softmax. The last layers stay dense. Published for 24 layers
+(early 9, last 4); other depths take the same shares.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from bench3r.models.catalogue import trunk_pairs
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
 WINDOWS = {2: (1, 2), 4: (2, 2), 6: (2, 3), 9: (3, 3)}  # published subsampling factors
-EARLY = {"pi3": 10 / 18}  # share of the layers; 9 / 24 elsewhere
+USUAL_EARLY = 9 / 24  # shares of the layers
+EARLY = {"pi3": 10 / 18}  # where it is another one
+LAST = 4 / 24
 
 
 class Options(MethodOptions):
@@ -42,8 +45,13 @@ class Options(MethodOptions):
 
     def layers(self, backbone: str, pairs: int) -> tuple[int, int]:
         """Early and last layers of a trunk of ``pairs``."""
-        early = round(pairs * EARLY.get(backbone, 9 / 24)) if self.early is None else self.early
-        return early, (round(pairs * 4 / 24) if self.last is None else self.last)
+        early = self.early
+        last = self.last
+        if early is None:
+            early = round(pairs * EARLY.get(backbone, USUAL_EARLY))
+        if last is None:
+            last = round(pairs * LAST)
+        return early, last
 
 
 class ViewCore(Core):
@@ -51,22 +59,27 @@ class ViewCore(Core):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "avggt")
-        parts = [
-            t.unflatten(2, (layout.views, -1)).transpose(1, 2).flatten(0, 1) for t in (q, k, v)
-        ]
-        out = F.scaled_dot_product_attention(*parts)  # [B * S, heads, T, d]
+        queries, keys, values = (by_view(t, layout.views) for t in (q, k, v))
+        out = F.scaled_dot_product_attention(queries, keys, values)  # [B * S, heads, T, d]
         return out.unflatten(0, (-1, layout.views)).transpose(1, 2).flatten(2, 3)
 
 
+def by_view(x: Tensor, views: int) -> Tensor:
+    """Tokens of scenes [B, heads, S * T, d] as those of views [B * S, heads, T, d]."""
+    return x.unflatten(2, (views, -1)).transpose(1, 2).flatten(0, 1)
+
+
 class SubsampledCore(Core):
-    """All queries; keys and values of the first view, of special tokens and of one patch per window."""
+    """All queries; keys and values of the first view, of special tokens and of one patch per
+    window.
+    """
 
     def __init__(self, options: Options) -> None:
         super().__init__()
         self.options = options
 
     def kept(self, layout: TokenLayout, device: torch.device) -> Tensor:
-        """Which keys stay, [N]."""
+        """Which keys stay, bool [N]."""
         rows, columns = WINDOWS[self.options.factor]
         patch = torch.zeros(layout.height, layout.width, dtype=torch.bool, device=device)
         patch[::rows, ::columns] = True
@@ -76,11 +89,14 @@ class SubsampledCore(Core):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "avggt")
         keep = self.kept(layout, q.device)
-        stay, gone = keep.nonzero().squeeze(1), (~keep).nonzero().squeeze(1)
-        keys, values = k[:, :, stay], v[:, :, stay]
+        stay = keep.nonzero().squeeze(1)
+        gone = (~keep).nonzero().squeeze(1)
+        keys = k[:, :, stay]
+        values = v[:, :, stay]
         if not len(gone):
             return F.scaled_dot_product_attention(q, keys, values)
-        lost_k, lost_v = k[:, :, gone], v[:, :, gone]
+        lost_k = k[:, :, gone]
+        lost_v = v[:, :, gone]
         if self.options.mean:
             keys = torch.cat([keys, lost_k.mean(2, keepdim=True)], 2)
             values = torch.cat([values, lost_v.mean(2, keepdim=True)], 2)
@@ -102,26 +118,31 @@ class AVGGT(Method):
     Options = Options
 
     def check(self, backbone: str, scale: str) -> None:
+        """Raises Bench3RError for more layers than the trunk has."""
         pairs = trunk_pairs(backbone, scale)
         early, last = self.options.layers(backbone, pairs)
         if early + last > pairs:
             raise Bench3RError(
-                f"avggt: {early} early and {last} last layers, but {backbone} at scale {scale} has {pairs} global layers"
+                f"avggt: {early} early and {last} last layers, but {backbone} at scale {scale} "
+                f"has {pairs} global layers"
             )
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        early, last = self.options.layers(dense.backbone, dense.pairs)
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        early, last = self.options.layers(unchanged.backbone, unchanged.pairs)
         rows, columns = WINDOWS[self.options.factor]
-        patches = math.ceil(dense.grid[0] / rows) * math.ceil(dense.grid[1] / columns)
-        keys = dense.tokens + (dense.frames - 1) * (dense.special + patches)
-        keys += self.options.mean and keys < dense.sequence
+        patches = math.ceil(unchanged.grid[0] / rows) * math.ceil(unchanged.grid[1] / columns)
+        keys = unchanged.tokens + (unchanged.frames - 1) * (unchanged.special + patches)
+        if self.options.mean and keys < unchanged.sequence:
+            keys += 1
 
         def core(a: AttentionShape) -> float:
             if a.layer < early:
-                return a.dense / dense.frames
-            return a.dense if a.layer >= dense.pairs - last else 2.0 * a.length * keys * a.dim
+                return a.dense / unchanged.frames
+            if a.layer >= unchanged.pairs - last:
+                return a.dense
+            return 2.0 * a.length * keys * a.dim
 
-        return Cost(dense.with_global(core))
+        return Cost(unchanged.with_global(core))
 
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))

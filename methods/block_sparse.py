@@ -1,14 +1,16 @@
-"""Block-sparse global attention ("Faster VGGT"): patches attend to the key blocks that pooled attention finds likely.
+"""Block-sparse global attention ("Faster VGGT"): patches attend to likely blocks of keys.
 
-Special tokens attend densely. The default is the released behaviour: the blocks kept reach at most the wanted mass, and
-special keys follow the patch keys without alignment, so that the first of them share a block that may be dropped.
+Which are likely is what attention between pooled blocks says. Special tokens attend densely. The
+default is the released behaviour: the blocks kept reach at most the wanted mass, and special keys
+follow the patch keys without alignment, so that the first of them share a block that may be
+dropped.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -45,29 +47,40 @@ class Options(MethodOptions):
 
 
 def hilbert_order(height: int, width: int) -> Tensor:
-    """Patches [height * width] of a view along a Hilbert curve generalised to any rectangle (after Cerveny's gilbert).
+    """Patches [height * width] of a view along a Hilbert curve generalised to any rectangle.
 
-    The curve runs along the longer side; every step goes to a neighbour wherever the sides allow it.
+    After Cerveny's gilbert. The curve runs along the longer side; every step goes to a neighbour
+    wherever the sides allow it.
     """
-    sides = (np.array([1, 0]) * width, np.array([0, 1]) * height)
-    along, across = sides if width >= height else sides[::-1]
+    along = np.array([width, 0])
+    across = np.array([0, height])
+    if height > width:
+        along, across = across, along
     return torch.tensor([y * width + x for x, y in _curve(np.zeros(2, int), along, across)])
 
 
 def _curve(start: np.ndarray, along: np.ndarray, across: np.ndarray) -> Iterator[np.ndarray]:
-    """Cells (x, y) of the rectangle spanned at ``start`` by two axis-parallel vectors, from end to end of ``along``."""
-    length, breadth = int(np.abs(along).sum()), int(np.abs(across).sum())
-    forward, sideways = np.sign(along), np.sign(across)
+    """Cells (x, y) of a rectangle, from end to end of ``along``.
+
+    Two axis-parallel vectors span it from ``start``.
+    """
+    length = int(np.abs(along).sum())
+    breadth = int(np.abs(across).sum())
+    forward = np.sign(along)
+    sideways = np.sign(across)
     if breadth == 1:
-        yield from (start + i * forward for i in range(length))
+        for i in range(length):
+            yield start + i * forward
     elif length == 1:
-        yield from (start + i * sideways for i in range(breadth))
+        for i in range(breadth):
+            yield start + i * sideways
     elif 2 * length > 3 * breadth:  # long: two halves end to end
         half = _half(along, forward)
         yield from _curve(start, half, across)
         yield from _curve(start + half, along - half, across)
     else:  # up, along, down
-        half, rise = along // 2, _half(across, sideways)
+        half = along // 2
+        rise = _half(across, sideways)
         yield from _curve(start, rise, half)
         yield from _curve(start + rise, along, across - rise)
         yield from _curve(start + (along - forward) + (rise - sideways), -rise, -(along - half))
@@ -81,15 +94,19 @@ def _half(vector: np.ndarray, step: np.ndarray) -> np.ndarray:
     return half
 
 
-def select_blocks(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
-    """Pooled attention, how many key blocks each query block keeps, and which: [B, h, Bq, Bk], [B, h, Bq], as the first.
+class Selection(NamedTuple):
+    """Key blocks that query blocks attend to."""
 
-    ``q``, ``k`` [B, h, P, d] of the patches.
-    """
-    pooled = (
-        pool_blocks(q, options.q_block) @ pool_blocks(k, options.k_block).mT * q.shape[-1] ** -0.5
-    )
-    probability = pooled.softmax(-1)
+    probability: Tensor  # [B, h, Bq, Bk] attention between pooled blocks
+    count: Tensor  # [B, h, Bq] how many key blocks are kept
+    keep: Tensor  # bool [B, h, Bq, Bk] which
+
+
+def select_blocks(q: Tensor, k: Tensor, options: Options) -> Selection:
+    """The key blocks that each query block keeps, for ``q``, ``k`` [B, h, P, d] of the patches."""
+    queries = pool_blocks(q, options.q_block)
+    keys = pool_blocks(k, options.k_block)
+    probability = (queries @ keys.mT * q.shape[-1] ** -0.5).softmax(-1)
     falling, order = probability.sort(-1, descending=True)
     blocks = int(probability.shape[-1])
     count = torch.zeros_like(order[..., 0])
@@ -100,7 +117,7 @@ def select_blocks(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tenso
     count = count.clamp(min=1)
     rank = torch.arange(blocks, device=q.device).expand_as(order)
     place = torch.zeros_like(order).scatter(-1, order, rank)
-    return probability, count, place < count[..., None]
+    return Selection(probability, count, place < count[..., None])
 
 
 class BlockSparseCore(Core):
@@ -113,17 +130,20 @@ class BlockSparseCore(Core):
         self.options = options
 
     def split(self, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Indices of the special tokens and of the patches, patches in the order of the blocks."""
-        index = torch.arange(layout.views * layout.tokens_per_view, device=device).view(
-            layout.views, -1
-        )
-        special, patches = index[:, : layout.special], index[:, layout.special :]
+        """Indices of special tokens [S * special] and of patches [P] in the order of the blocks."""
+        count = layout.views * layout.tokens_per_view
+        index = torch.arange(count, device=device).view(layout.views, -1)
+        special = index[:, : layout.special]
+        patches = index[:, layout.special :]
         if self.options.order == "hilbert":
             patches = patches[:, hilbert_order(layout.height, layout.width).to(device)]
         return special.flatten(), patches.flatten()
 
     def block_map(self, keep: Tensor, patches: int, special: int) -> Tensor:
-        """The map over patch and special keys [B, h, Bq, Bk'] from that over patch keys."""
+        """The map over patch and special keys [B, h, Bq, Bk'] from ``keep`` [B, h, Bq, Bk].
+
+        ``keep`` is the map over ``patches`` patch keys; ``special`` keys follow them.
+        """
         blocks = math.ceil((patches + special) / self.options.k_block)
         whole = F.pad(keep, (0, blocks - keep.shape[-1]), value=True)
         if self.options.special_keys == "always":
@@ -141,13 +161,19 @@ class BlockSparseCore(Core):
     def patch_attention(
         self, q: Tensor, k: Tensor, v: Tensor, special: Tensor, patches: Tensor
     ) -> Tensor:
-        """Outputs [B, h, P, d] of the patch queries."""
+        """Outputs [B, h, P, d] of the queries at ``patches`` [P], from ``q``, ``k``, ``v``
+        [B, h, N, d].
+        """
         queries = q[:, :, patches]
-        _, _, keep = select_blocks(queries, k[:, :, patches], self.options)
-        keys = torch.cat([patches, special])
-        whole = self.block_map(keep, len(patches), len(special))
+        keep = select_blocks(queries, k[:, :, patches], self.options).keep
+        order = torch.cat([patches, special])
         return block_sparse_attention(
-            queries, k[:, :, keys], v[:, :, keys], whole, self.options.q_block, self.options.k_block
+            queries,
+            k[:, :, order],
+            v[:, :, order],
+            self.block_map(keep, len(patches), len(special)),
+            self.options.q_block,
+            self.options.k_block,
         )
 
 
@@ -160,23 +186,25 @@ class BlockSparse(Method):
     source = "Wang et al., Faster VGGT with Block-Sparse Global Attention, CVPR 2026"
     Options = Options
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        o, special = self.options, dense.frames * dense.special
-        patches = dense.sequence - special
-        queries, keys = math.ceil(patches / o.q_block), math.ceil(patches / o.k_block)
-        least = max(1, int(keys * (1 - o.sparse_ratio))) if o.sparse_ratio is not None else keys
-        seen = min(
-            least * o.k_block + special, dense.sequence
-        )  # blocks of special keys are always allowed
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        options = self.options
+        special = unchanged.frames * unchanged.special
+        patches = unchanged.sequence - special
+        queries = math.ceil(patches / options.q_block)
+        keys = math.ceil(patches / options.k_block)
+        least = keys
+        if options.sparse_ratio is not None:
+            least = max(1, int(keys * (1 - options.sparse_ratio)))
+        # blocks of special keys are always allowed
+        seen = min(least * options.k_block + special, unchanged.sequence)
 
         def core(a: AttentionShape) -> float:
-            dense_rows = 2.0 * special * a.length * a.dim
-            return dense_rows + queries * keys * a.dim + 2.0 * queries * o.q_block * seen * a.dim
+            of_special = 2.0 * special * a.length * a.dim
+            pooled = queries * keys * a.dim
+            return of_special + pooled + 2.0 * queries * options.q_block * seen * a.dim
 
-        return Cost(
-            dense.with_global(core),
-            f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows",
-        )
+        kept = f"{least} of {keys} key blocks kept, the fewest that sparse_ratio allows"
+        return Cost(unchanged.with_global(core), kept)
 
     def apply(self, model: Any) -> None:
         for _, attention in attention_modules(model, "global"):

@@ -1,7 +1,8 @@
-"""FastVGGT: tokens of all views are merged before global attention and given their outputs back afterwards.
+"""FastVGGT: tokens of all views are merged before global attention and unmerged after it.
 
-The default is the released behaviour, because the published numbers come from it: destinations are laid out with the
-wrong row length on odd grids, protected tokens are every tenth and not the salient ones, and special tokens take merges.
+The default is the released behaviour, because the published numbers come from it: destinations are
+laid out with the wrong row length on odd grids, protected tokens are every tenth and not the
+salient ones, and special tokens take merges.
 """
 
 from __future__ import annotations
@@ -37,33 +38,31 @@ class Options(MethodOptions):
 
 
 def destinations(layout: TokenLayout, cells: Tensor, options: Options) -> Tensor:
-    """Which tokens [N] are destinations: the first view, all special tokens and one patch of every cell.
+    """Which tokens [N] are destinations: first view, special tokens, one patch of every cell.
 
-    ``cells`` [views - 1, rows of cells, columns of cells]: the chosen patch of each, row offset times cell + column offset.
+    ``cells`` [views - 1, rows of cells, columns of cells]: the chosen patch of each, as row offset
+    times cell + column offset.
     """
-    side, (h, w) = options.cell, (layout.height, layout.width)
+    side = options.cell
     views, rows, columns = cells.shape
-    r = torch.arange(rows, device=cells.device)[:, None] * side + cells // side
-    c = torch.arange(columns, device=cells.device) * side + cells % side
-    width = (
-        w if options.grid == "corrected" else columns * side
-    )  # the released code forgets the last odd column
-    chosen = torch.zeros(views, h * w, dtype=torch.long, device=cells.device)
-    mask = chosen.scatter(1, (r * width + c).flatten(1), torch.ones_like(cells).flatten(1)) > 0
-    special = mask.new_ones(views, layout.special)
-    return torch.cat(
-        [mask.new_ones(layout.tokens_per_view), torch.cat([special, mask], 1).flatten()]
-    )
+    row = torch.arange(rows, device=cells.device)[:, None] * side + cells // side
+    column = torch.arange(columns, device=cells.device) * side + cells % side
+    # the released code forgets the last odd column
+    width = layout.width if options.grid == "corrected" else columns * side
+    place = (row * width + column).flatten(1)
+    none = torch.zeros(views, layout.height * layout.width, dtype=torch.long, device=cells.device)
+    patches = none.scatter(1, place, torch.ones_like(place)) > 0
+    special = patches.new_ones(views, layout.special)
+    others = torch.cat([special, patches], 1)
+    return torch.cat([patches.new_ones(layout.tokens_per_view), others.flatten()])
 
 
 def protected(length: int, share: float, device: torch.device) -> Tensor:
-    """Evenly spaced token indices, int(share * length) of them."""
+    """Evenly spaced token indices [int(share * length)]."""
     count = int(share * length)
-    return (
-        torch.arange(length, device=device)[:: length // count][:count]
-        if count
-        else torch.arange(0, device=device)
-    )
+    if count == 0:
+        return torch.arange(0, device=device)
+    return torch.arange(length, device=device)[:: length // count][:count]
 
 
 class MergingCore(Core):
@@ -79,19 +78,18 @@ class MergingCore(Core):
         shape = (layout.views - 1, layout.height // side, layout.width // side)
         generator = torch.Generator().manual_seed(CELL_SEED)
         cells = torch.randint(side * side, shape, generator=generator).to(x.device)
-        alone = protected(len(x), self.options.protect, x.device)
-        dtype = torch.bfloat16 if self.options.matching == "bf16" else torch.float32
         return bipartite_plan(
             x,
             destinations(layout, cells, self.options),
             int(self.options.ratio * len(x)),
-            alone,
-            dtype,
+            protected(len(x), self.options.protect, x.device),
+            torch.bfloat16 if self.options.matching == "bf16" else torch.float32,
         )
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         raise ValueError(
-            "fastvggt matches tokens by the block's input: it cannot run under a schedule that packs tokens"
+            "fastvggt matches tokens by the block's input: it cannot run under a schedule that "
+            "packs tokens"
         )
 
     def attend(
@@ -102,8 +100,8 @@ class MergingCore(Core):
         outputs = []
         for b in range(len(x)):
             plan = self.plan(x[b], layout)
-            queries, keys, values = (plan.merge(t[b])[None] for t in (q, k, v))
-            outputs.append(plan.unmerge(F.scaled_dot_product_attention(queries, keys, values)[0]))
+            merged = [plan.merge(t[b])[None] for t in (q, k, v)]
+            outputs.append(plan.unmerge(F.scaled_dot_product_attention(*merged)[0]))
         return torch.stack(outputs).transpose(1, 2).flatten(2)
 
 
@@ -113,26 +111,30 @@ class FastVGGT(Method):
     name = "fastvggt"
     label = "FastVGGT"
     hooks = ("attention",)
-    source = "Shen et al., FastVGGT: Training-Free Acceleration of Visual Geometry Transformer, ICLR 2026"
+    source = (
+        "Shen et al., FastVGGT: Training-Free Acceleration of Visual Geometry Transformer, "
+        "ICLR 2026"
+    )
     Options = Options
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        o, n = self.options, dense.sequence
-        cells = (dense.grid[0] // o.cell) * (dense.grid[1] // o.cell)
-        targets = dense.tokens + (dense.frames - 1) * (dense.special + cells)
-        alone = int(o.protect * n)
-        sources = (
-            n - targets - alone * (1 - targets / n)
-        )  # protected tokens are spread evenly over both
-        merged = min(int(o.ratio * n), sources)
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        options = self.options
+        n = unchanged.sequence
+        cells = (unchanged.grid[0] // options.cell) * (unchanged.grid[1] // options.cell)
+        targets = unchanged.tokens + (unchanged.frames - 1) * (unchanged.special + cells)
+        # protected tokens are spread evenly over sources and destinations
+        alone = int(options.protect * n)
+        sources = n - targets - alone * (1 - targets / n)
+        merged = min(int(options.ratio * n), sources)
         length = n - merged + alone * targets / n
 
         def core(a: AttentionShape) -> float:
-            return (
-                a.dense if a.layer < o.start else sources * targets * a.dim + 2 * length**2 * a.dim
-            )
+            if a.layer < options.start:
+                return a.dense
+            return sources * targets * a.dim + 2 * length**2 * a.dim
 
-        return Cost(dense.with_global(core), "protected tokens are spread evenly" if alone else "")
+        assumed = "protected tokens are spread evenly" if alone else ""
+        return Cost(unchanged.with_global(core), assumed)
 
     def apply(self, model: Any) -> None:
         for _, attention in list(attention_modules(model, "global"))[self.options.start :]:

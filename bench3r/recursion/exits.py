@@ -41,7 +41,7 @@ def token_change(now: Tensor, before: Tensor) -> Tensor:
 
 
 def probe_features(output: Tensor, special: int) -> Tensor:
-    """Camera token and mean patch [B, 4C], averaged over views, of a pair's output [B, S, T, 2C]."""
+    """Camera token and mean patch [B, 4C], averaged over views, of an output [B, S, T, 2C]."""
     return torch.cat([output[:, :, 0].mean(1), output[:, :, special:].mean((1, 2))], -1)
 
 

@@ -6,6 +6,7 @@ official code's, and so do the names of the parameters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,11 @@ from torch import Tensor, nn
 
 RouterKind = Literal["linear", "mlp"]
 Activation = Literal["sigmoid", "tanh", "none", "softmax"]
-ACTIVATIONS = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "none": nn.Identity()}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "none": nn.Identity(),
+}
 
 
 @dataclass(frozen=True)
