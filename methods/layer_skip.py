@@ -1,7 +1,8 @@
-"""Layer skip: an interval of early pairs is bypassed, its output replaced by a linear map fitted in closed form.
+"""Layer skip: an interval of early pairs is bypassed, its output replaced by a linear map.
 
-Early layers of this model family are the redundant ones ("Does the VGGT family need all its layers?", 2026), so this
-is the natural counterpart of early exit, which removes late ones. Nothing is trained by gradient.
+The map is fitted in closed form; nothing is trained by gradient. Early layers of this model family
+are the redundant ones ("Does the VGGT family need all its layers?", 2026), so this is the natural
+counterpart of early exit, which removes late ones.
 """
 
 from __future__ import annotations
@@ -37,35 +38,43 @@ class Options(MethodOptions):
     def interval(self, pairs: int) -> range:
         """The bypassed pairs of a trunk of ``pairs``."""
         start = self.start if self.start is not None else max(1, pairs // 8)
-        return range(start, start + (self.count if self.count is not None else max(1, pairs // 4)))
+        count = self.count if self.count is not None else max(1, pairs // 4)
+        return range(start, start + count)
+
+
+def recovered(taps: tuple[int, ...], skipped: range) -> list[int]:
+    """Bypassed pairs whose outputs are needed, ascending: tapped ones and the last."""
+    return sorted({tap for tap in taps if tap in skipped} | {skipped[-1]})
 
 
 class SkipSchedule(Schedule):
-    """Every pair outside the interval, on every token; inside it only the recoveries of tapped outputs."""
+    """Every pair outside the interval, on every token; inside it only the recoveries of tapped
+    outputs.
+    """
 
-    def __init__(
-        self, trunk: Trunk, width: int, special: int, taps: tuple[int, ...], skipped: range
-    ) -> None:
+    def __init__(self, model: Any, skipped: range) -> None:
         super().__init__()
         self.skipped = skipped
-        needed = [t for t in taps if t in skipped and t != skipped[-1]]
-        self.recoveries = nn.ModuleDict(
-            {str(t): Recovery(width, special) for t in [*needed, skipped[-1]]}
-        )
+        self.recoveries = nn.ModuleDict()
+        for pair in recovered(model.taps, skipped):
+            self.recoveries[str(pair)] = Recovery(model.width, model.trunk.special)
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
-        x, taps, last = inputs.tokens, {}, None
+        x = inputs.tokens
+        taps: dict[int, Tensor] = {}
+        last: Tensor | None = None  # output [B, S, T, 2C] of the last pair before the interval
         for i in range(trunk.depth):
-            if i in self.skipped:
-                if str(i) not in self.recoveries:
-                    continue
-                recovered = self.recoveries[str(i)](last)
-                x = recovered[..., x.shape[-1] :]
-                output = recovered
-            else:
+            if i not in self.skipped:
                 after_frame = trunk.frame(i, x, inputs)
                 x = trunk.global_(i, after_frame, inputs)
-                output = last = torch.cat([after_frame, x], -1)
+                output = torch.cat([after_frame, x], -1)
+                if i < self.skipped.start:
+                    last = output
+            elif str(i) in self.recoveries:
+                output = self.recoveries[str(i)](last)
+                x = output[..., x.shape[-1] :]
+            else:
+                continue
             if i in inputs.taps:
                 taps[i] = output
         return TrunkOutput(taps, extras={"skipped_pairs": list(self.skipped)})
@@ -82,46 +91,43 @@ class LayerSkip(Method):
     Options = Options
 
     def check(self, backbone: str, scale: str) -> None:
+        """Raises Bench3RError unless pairs remain after the interval: the camera head reads the
+        last.
+        """
         pairs = trunk_pairs(backbone, scale)
         skipped = self.options.interval(pairs)
         if skipped.stop >= pairs:
             raise Bench3RError(
-                f"layer_skip: pairs {skipped.start} to {skipped.stop - 1} bypassed, but {backbone} at scale {scale} "
-                f"has pairs 0 to {pairs - 1}, and the camera head reads the last"
+                f"layer_skip: pairs {skipped.start} to {skipped.stop - 1} bypassed, but {backbone} "
+                f"at scale {scale} has pairs 0 to {pairs - 1}, and the camera head reads the last"
             )
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        skipped = self.options.interval(dense.pairs)
-        recovered = len({t for t in dense.taps if t in skipped} | {skipped[-1]})
-        return Cost(
-            {
-                **dense.with_pairs(dense.pairs - len(skipped)),
-                "recoveries": recovered * dense.recovery,
-            }
-        )
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        skipped = self.options.interval(unchanged.pairs)
+        parts = unchanged.with_pairs(unchanged.pairs - len(skipped))
+        parts["recoveries"] = len(recovered(unchanged.taps, skipped)) * unchanged.recovery
+        return Cost(parts)
 
     def apply(self, model: Any) -> None:
         skipped = self.options.interval(model.trunk.depth)
-        model.schedule = SkipSchedule(
-            model.trunk, model.width, model.trunk.special, model.taps, skipped
-        )
-        kept = [
-            [
-                nn.Identity() if i in skipped else block for i, block in enumerate(blocks)
-            ]  # no part of this model
-            for blocks in (model.trunk.frame_blocks, model.trunk.global_blocks)
-        ]
-        model.trunk.replace_blocks(*kept)
+        model.schedule = SkipSchedule(model, skipped)
+        frame = list(model.trunk.frame_blocks)
+        global_ = list(model.trunk.global_blocks)
+        for pair in skipped:  # bypassed blocks are no part of this model
+            frame[pair] = nn.Identity()
+            global_[pair] = nn.Identity()
+        model.trunk.replace_blocks(frame, global_)
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
-        """The recoveries, from the unchanged backbone's outputs on training scenes."""
+        """The recoveries' maps [2C, 2C] by name, from the unchanged backbone on training scenes.
+
+        Raises Bench3RError without scenes.
+        """
         model = load_backbone(context)
         skipped = self.options.interval(model.trunk.depth)
-        targets = sorted({t for t in model.taps if t in skipped} | {skipped[-1]})
-        wanted = [(skipped.start - 1, t) for t in targets]
-        learned = fit_recoveries(model, (scene_images(s, context.device) for s in scenes), wanted)
-        return {
-            f"schedule.recoveries.{b}.{k}": v
-            for (_, b), state in learned.items()
-            for k, v in state.items()
-        }
+        wanted = [(skipped.start - 1, pair) for pair in recovered(model.taps, skipped)]
+        images = (scene_images(s, context.device) for s in scenes)
+        state: dict[str, Tensor] = {}
+        for (_, pair), part in fit_recoveries(model, images, wanted).items():
+            state |= {f"schedule.recoveries.{pair}.{name}": value for name, value in part.items()}
+        return state

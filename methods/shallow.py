@@ -1,7 +1,7 @@
-"""Plainly shallower VGGT: the first pairs of the trunk only, fine-tuned exactly as long as the adaptive methods.
+"""Plainly shallower VGGT: the first pairs of the trunk only.
 
-The control that every adaptive method has to beat at equal cost. With all pairs it is the backbone itself with the
-same fine-tuning, which tells what the fine-tuning alone does.
+The control that every adaptive method has to beat at equal cost, fine-tuned exactly as long. With
+all pairs it is the backbone itself with the same fine-tuning, which tells what that alone does.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
@@ -25,7 +26,10 @@ class Options(MethodOptions):
 
 
 class ShallowSchedule(Schedule):
-    """The first pairs, on every token; taps keep their place, those of missing pairs repeat the last output."""
+    """The first pairs, on every token.
+
+    Taps keep their place; those of missing pairs repeat the last output.
+    """
 
     def __init__(self, kept: int) -> None:
         super().__init__()
@@ -33,12 +37,14 @@ class ShallowSchedule(Schedule):
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
         x = inputs.tokens
-        taps: dict[int, torch.Tensor] = {}
+        taps: dict[int, Tensor] = {}
         for i in range(self.kept):
             after_frame = trunk.frame(i, x, inputs)
             x = trunk.global_(i, after_frame, inputs)
             output = torch.cat([after_frame, x], -1)
-            taps |= {t: output for t in inputs.taps if t == i or (t > i and i == self.kept - 1)}
+            if i in inputs.taps:
+                taps[i] = output
+        taps |= {tap: output for tap in inputs.taps if tap >= self.kept}
         return TrunkOutput(taps)
 
 
@@ -52,18 +58,19 @@ class Shallow(TrainedMethod):
     Options = Options
 
     def check(self, backbone: str, scale: str) -> None:
+        """Raises Bench3RError when the quarters are no whole number of pairs."""
         pairs = trunk_pairs(backbone, scale)
         if pairs * self.options.quarters % 4:
             raise Bench3RError(
-                f"shallow: {self.options.quarters} quarters of {pairs} pairs is no whole number of pairs"
+                f"shallow: {self.options.quarters} quarters of {pairs} pairs "
+                "is no whole number of pairs"
             )
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        return Cost(dense.with_pairs(dense.pairs * self.options.quarters // 4))
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        return Cost(unchanged.with_pairs(unchanged.pairs * self.options.quarters // 4))
 
     def apply(self, model: Any) -> None:
-        kept = model.trunk.depth * self.options.quarters // 4
+        trunk = model.trunk
+        kept = trunk.depth * self.options.quarters // 4
         model.schedule = ShallowSchedule(kept)
-        model.trunk.replace_blocks(
-            model.trunk.frame_blocks[:kept], model.trunk.global_blocks[:kept]
-        )
+        trunk.replace_blocks(trunk.frame_blocks[:kept], trunk.global_blocks[:kept])
