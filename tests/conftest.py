@@ -32,7 +32,7 @@ def tiny():
     """An initialised VGGT of the tiny scale."""
     from bench3r.models.vggt.config import VGGT_SCALES
     from bench3r.models.vggt.network import VGGT
-    from bench3r.training.trainer import initialise
+    from bench3r.training.initialisation import initialise
 
     torch.manual_seed(0)
     model = VGGT(VGGT_SCALES["tiny"]())

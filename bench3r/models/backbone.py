@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
@@ -75,6 +76,21 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         """Poses [B, S, 3, 4] alone from tapped outputs [B, S, T, 2C] of all views, in the model's own direction."""
+
+    def training_blocks(self) -> list[nn.Module]:
+        """The transformer blocks that make up most of the model: those of its trunk."""
+        return [*self.trunk.frame_blocks, *self.trunk.global_blocks]
+
+    def modules_without_loss(self, weights: Mapping[str, float]) -> list[nn.Module]:
+        """Modules that no part of the loss reaches under these ``weights``."""
+        return []
+
+    def follow_training(self, progress: float, transition: float) -> None:
+        """Told before every step how much of the training is over, from 0 to 1.
+
+        See :class:`~bench3r.models.trainable.TrainableNetwork` for ``transition``.
+        """
+        self.schedule.set_progress(self, progress)
 
     def check_images(self, images: Tensor) -> None:
         """Raise ValueError unless ``images`` is [B, S, 3, H, W] with sides that are multiples of the patch size."""

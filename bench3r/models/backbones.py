@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,26 +9,17 @@ from torch import Tensor, nn
 
 from bench3r.api.method import BuildContext, Method, Predictor
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.models.catalogue import scale_config
-from bench3r.models.depth_anything_3.network import DepthAnything3
-from bench3r.models.pair.network import PairNetwork
-from bench3r.models.pi3.network import Pi3
-from bench3r.models.vggt.network import VGGT
+from bench3r.models.catalogue import NETWORKS
 from bench3r.models.weights import load_part, load_strict, read_state_dict
-
-BUILDERS: dict[str, Callable[[Any], nn.Module]] = {
-    "vggt": VGGT,
-    "pi3": Pi3,
-    "depth_anything_3": DepthAnything3,
-    "dust3r": PairNetwork,
-    "mast3r": PairNetwork,
-}
 
 
 def build_backbone(backbone: str, scale: str) -> Any:
-    """An untrained backbone."""
-    config = scale_config(backbone, scale)
-    return BUILDERS[backbone](config)
+    """The network ``backbone`` at ``scale`` before training.
+
+    Raises Bench3RError or Unsupported for names without one.
+    """
+    network = NETWORKS.get(backbone)
+    return network.part("network").build(network.config(scale))
 
 
 def load_backbone(context: BuildContext) -> Any:

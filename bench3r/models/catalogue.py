@@ -1,7 +1,16 @@
 """The networks that there are: one folder below ``bench3r/models/`` declares one or several, without importing torch.
 
-A folder holds ``config.py`` (sizes), ``network.py`` (``build``), ``macs.py`` (``cost``), ``losses.py`` and, where its
-training can start from another network's weights, ``start.py``; its ``__init__.py`` holds the :class:`Network` objects.
+Its ``__init__.py`` holds the :class:`Network` objects; beside it lie
+
+- ``config.py``: its sizes at every scale, without torch;
+- ``network.py``: ``build(config)``, a :class:`~bench3r.models.trainable.TrainableNetwork`;
+- ``macs.py``: ``cost(config, frames, size)``, its MACs in closed form;
+- ``losses.py``: ``build_loss(model, weights)``, a :class:`~bench3r.models.trainable.Loss`;
+- ``start.py``, where training can start from another network's weights: for each of them a function
+  ``from_NAME(model, state)`` that gives its tensors under this network's names, and perhaps
+  ``adapt(model, images)``, called with example images once they are loaded.
+
+Nothing outside the folder names the network.
 """
 
 from __future__ import annotations
@@ -9,6 +18,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from bench3r.api.cost import BackboneCost
@@ -28,10 +38,13 @@ class Network:
     scales: Mapping[str, Callable[[], Any]]  # name of the scale -> its configuration
     loss_weights: Mapping[str, float]  # as published, by part of the loss
     hooks: tuple[str, ...] = ()  # what a method may change: "schedule", "attention"
-    first_biases: Mapping[str, tuple[float, ...]] = field(
-        default_factory=dict
-    )  # ends of names -> values before training
+    # before training from scratch: biases by the end of their name ...
+    first_biases: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    # ... and parts of names of linear layers that keep torch's own, larger weights
+    keeps_default_weights: tuple[str, ...] = ()
     starts_from: tuple[str, ...] = ()  # networks whose weights its training can start from
+    training_views: tuple[int, ...] = ()  # views of a training scene; (): as many as are asked
+    reference: bool = False  # whether whole models and controls are compared with it
 
     @property
     def is_backbone(self) -> bool:
@@ -42,9 +55,8 @@ class Network:
         """Its configuration at ``scale``. Raises Unsupported for a scale that it does not have."""
         if scale not in self.scales:
             known = ", ".join(self.scales)
-            raise Unsupported(
-                f"{self.name} has no configuration for scale {scale!r} (it has {known})"
-            )
+            message = f"{self.name} has no configuration for scale {scale!r} (it has {known})"
+            raise Unsupported(message)
         return self.scales[scale]()
 
     def part(self, module: str) -> Any:
@@ -65,6 +77,17 @@ NETWORKS: Registry[Network] = Registry(
 def backbones() -> dict[str, Network]:
     """The networks that methods can be plugged into, by name."""
     return {name: network for name, network in NETWORKS.all().items() if network.is_backbone}
+
+
+@cache
+def reference_backbone() -> str:
+    """The backbone that whole models and controls are compared with, as they are in the papers."""
+    return next(name for name, network in NETWORKS.all().items() if network.reference)
+
+
+def reference_of(network: str) -> str:
+    """The backbone that what runs on ``network`` is compared with: itself, or the one for all."""
+    return network if network in backbones() else reference_backbone()
 
 
 def scale_config(backbone: str, scale: str) -> Any:
@@ -103,7 +126,6 @@ def unchanged_cost(
         raise Bench3RError(f"frames must be at least 1, got {frames}")
     config = scale_config(backbone, scale)
     height, width = config.image_size
-    found: BackboneCost = (
-        NETWORKS.get(backbone).part("macs").cost(config, frames, size or (height, width))
-    )
+    macs = NETWORKS.get(backbone).part("macs")
+    found: BackboneCost = macs.cost(config, frames, size or (height, width))
     return found

@@ -154,7 +154,11 @@ def add_scaled(x: Tensor, change: Tensor, scale: LayerScale | None) -> Tensor:
     return x + change if scale is None else torch.addcmul(x, change, scale.gamma)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
+    """Base of all transformer blocks: what training may compute again to save memory."""
+
+
+class Block(TransformerBlock):
     """Pre-norm transformer block: attention and MLP, each scaled per channel and added to the residual stream.
 
     ``init_values`` None: no scale per channel.

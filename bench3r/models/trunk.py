@@ -61,12 +61,6 @@ class Trunk:
         """Put other blocks in place of the trunk's, as many of each."""
         self.frame_blocks, self.global_blocks = nn.ModuleList(frame), nn.ModuleList(global_)
 
-    def spread_positions(self, spread: float) -> None:
-        """Told before every training step how far positions lie apart in global attention: 1 as VGGT's, 0 as published.
-
-        Only a trunk whose published form has no positions there listens.
-        """
-
     def rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
         """Rotary table [2, T, 1, head_dim] of one view, computed once per grid."""
         if self.rope_freq <= 0:

@@ -18,7 +18,7 @@ from bench3r.api.method import METHODS, BuildContext, Method, TrainedMethod
 from bench3r.api.scene import SceneData
 from bench3r.data.procedural.render import make_scene
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
-from bench3r.data.procedural.world import SCENE_TYPE, STYLES
+from bench3r.data.procedural.styles import SCENE_TYPE, STYLES
 from bench3r.files import digest, file_digest, read_json, write_json
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.models.backbones import build_backbone, load_backbone
@@ -32,8 +32,10 @@ from bench3r.run.plan import Plan, TrainEntry
 from bench3r.run.provenance import provenance
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
+from bench3r.training.initialisation import initialise
 from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSource, SceneSource
-from bench3r.training.trainer import Teacher, Trainer, initialise
+from bench3r.training.step import Teacher
+from bench3r.training.trainer import Trainer
 from bench3r.training.transfer import start_from
 
 VIEWS_PER_SCENE = 8
@@ -86,10 +88,11 @@ def train_base(
 ) -> Trainer:
     """Train ``backbone`` at ``scale`` on procedural scenes in ``folder``, or go on where it stopped there.
 
-    A network of pairs sees two views a scene, whatever ``config.view_counts`` asks of the others.
+    A network that declares its ``training_views`` sees so many, whatever ``config.view_counts`` asks of the others.
     """
-    if not NETWORKS.get(backbone).is_backbone:
-        config = config.model_copy(update={"view_counts": (2,)})
+    views = NETWORKS.get(backbone).training_views
+    if views:
+        config = config.model_copy(update={"view_counts": views})
     keep_freed_memory()
     rank, ranks = start_processes()
     torch.manual_seed(config.seed)
@@ -225,7 +228,7 @@ def copy_part(part: Path, out: Path) -> None:
 
 def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
     """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
-    entry, config = plan.training(name), plan.run_config()
+    entry, config = plan.training(name), plan.config
     record = {
         "id": entry.id,
         "key": entry.key,

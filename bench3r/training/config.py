@@ -23,11 +23,10 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: dict[
-        str, TrainData
-    ] = {}  # real datasets by name, scenes in turn; none: procedural scenes
-
-    start: str = "scratch"  # a weights file to go on from, "shipped", or what fits of another: "vggt", "dust3r"
+    # real datasets by name, scenes in turn; none: procedural scenes
+    data: dict[str, TrainData] = {}
+    # a weights file to go on from, "shipped", or the name of a network whose weights partly fit
+    start: str = "scratch"
     steps: int = Field(1000, gt=0)
     lr: float = Field(1e-3, gt=0)
     final_lr: float = Field(1e-5, ge=0)
@@ -36,22 +35,19 @@ class TrainConfig(BaseModel):
     clip: float = Field(1.0, gt=0)
     frames_per_batch: int = Field(12, gt=0)
     view_counts: tuple[int, ...] = (2, 3, 4, 6)
-    width: int | None = (
-        None  # image width; None: the scale's. Smaller images see more scenes in the same time
-    )
+    # image width; None: the scale's. Smaller images see more scenes in the same time
+    width: int | None = None
     heights: tuple[int, ...] = (96, 72)  # image heights drawn from, at most the width
-    dense_share: float = Field(
-        0.5, gt=0, le=1
-    )  # share of the views that get dense losses in a step
+    # share of the views that get dense losses in a step
+    dense_share: float = Field(0.5, gt=0, le=1)
     queries: int = Field(24, gt=0)  # tracked points per scene
-    settle: float = Field(
-        0.0, ge=0, le=1
-    )  # Depth-Anything-3: share of the training over which its global attention
-    # goes from VGGT's positions to its own (one for all patches), so that what it took from VGGT keeps working
+    # share of the training over which a network that started from another's weights changes from
+    # that network's form to its own, if the two differ. The key keeps its old name because shipped
+    # training records hold it
+    settle: float = Field(0.0, ge=0, le=1)
     reuse: int = Field(6, gt=0)  # samples drawn per rendered scene
-    loss_weights: dict[str, float] | None = (
-        None  # None: as published for the backbone; parts not named weigh nothing
-    )
+    # None: as published for the backbone; parts not named weigh nothing
+    loss_weights: dict[str, float] | None = None
     ema: float = Field(0.999, ge=0, lt=1)
     checkpoint_every: int = Field(250, gt=0)
     log_every: int = Field(25, gt=0)
@@ -64,11 +60,9 @@ class TrainConfig(BaseModel):
 
     def weights(self, backbone: str) -> dict[str, float]:
         """The weight of every part of the loss."""
-        return (
-            self.loss_weights
-            if self.loss_weights is not None
-            else dict(NETWORKS.get(backbone).loss_weights)
-        )
+        if self.loss_weights is not None:
+            return self.loss_weights
+        return dict(NETWORKS.get(backbone).loss_weights)
 
 
 class FinetuneConfig(TrainConfig):
@@ -87,6 +81,7 @@ class FinetuneConfig(TrainConfig):
 
     def weights(self, backbone: str) -> dict[str, float]:
         """As for bases, but tracks are left out."""
-        return {
-            k: v for k, v in super().weights(backbone).items() if k != "track" or self.loss_weights
-        }
+        weights = super().weights(backbone)
+        if not self.loss_weights:
+            weights.pop("track", None)
+        return weights

@@ -18,7 +18,7 @@ from bench3r.data import reprojection
 from bench3r.data.frame_lists import load_list, scene_names
 from bench3r.data.procedural.render import Views, make_scene
 from bench3r.data.procedural.seeds import TRAIN_SEEDS
-from bench3r.data.procedural.world import STYLES
+from bench3r.data.procedural.styles import STYLES
 from bench3r.data.resize import resize_frame
 from bench3r.models.geometry import unproject
 from bench3r.models.losses import Batch, normalise

@@ -11,13 +11,13 @@ from bench3r.api.method import METHODS
 from bench3r.measure import flops
 from bench3r.models.backbones import build_backbone
 from bench3r.models.catalogue import NETWORKS
-from bench3r.models.depth_anything_3.network import spread_position_table
+from bench3r.models.depth_anything_3.network import position_spread, spread_position_table
+from bench3r.models.depth_anything_3.start import adapt
 from bench3r.models.layers import rope_table
 from bench3r.models.pi3.network import nearest_rotation
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base
 from bench3r.parity.check import check_file
-from bench3r.training.trainer import position_spread
-from bench3r.training.transfer import match_encoder_scale, start_from
+from bench3r.training.transfer import start_from
 from tests.conftest import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -70,9 +70,9 @@ def test_positions_settle_from_vggts_to_the_published_ones(models):
     images, model = torch.rand(1, 3, 3, 72, 96), models["depth_anything_3"]
     with torch.inference_mode():
         published = model(images).depth
-        model.trunk.spread_positions(0.5)
+        model.trunk.spread = 0.5
         apart = model(images).depth
-        model.trunk.spread_positions(0.0)
+        model.trunk.spread = 0.0
         torch.testing.assert_close(model(images).depth, published)
     assert (apart - published).abs().max() > 0
 
@@ -148,7 +148,7 @@ def test_the_encoder_meets_the_trunk_at_the_scale_of_a_norm():
             return model.trunk.local((images.flatten(0, 1) - model.image_mean) / model.image_std)[0]
 
     before = tokens()
-    factor = match_encoder_scale(model, images)
+    factor = adapt(model, images)
     torch.testing.assert_close(tokens(), factor * before, rtol=1e-3, atol=1e-3)
     assert float(tokens()[:, 1:].std(-1).mean()) == pytest.approx(1, rel=1e-3)
 

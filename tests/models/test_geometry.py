@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from bench3r.models import geometry
 from bench3r.metrics.projection import unproject
+from bench3r.models import geometry
 
 
 def random_cameras(n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

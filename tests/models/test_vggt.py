@@ -12,10 +12,10 @@ from torch import nn
 
 from bench3r.api.errors import Bench3RError
 from bench3r.models.layers import SoftmaxCore, attention_modules
-from bench3r.models.preprocess import load_and_preprocess
 from bench3r.models.trunk import Schedule, TrunkOutput
 from bench3r.models.vggt.config import VGGT_SCALES, VGGTConfig
 from bench3r.models.vggt.network import VGGT
+from bench3r.models.vggt.preprocess import load_and_preprocess
 from bench3r.models.weights import load_strict, read_state_dict, save_safetensors
 from bench3r.parity.check import check_file
 from tests.conftest import GOLDEN

@@ -39,11 +39,12 @@ from bench3r.pairwise.sparse_alignment import (
 )
 from bench3r.parity.check import check_file
 from bench3r.run.config import RunConfig
-from bench3r.run.plan import make_plan
+from bench3r.run.planner import make_plan
 from bench3r.stages.train import train_base
 from bench3r.training.config import TrainConfig
 from bench3r.training.samples import BatchStream, ProceduralSource
-from bench3r.training.trainer import Trainer, initialise
+from bench3r.training.initialisation import initialise
+from bench3r.training.trainer import Trainer
 from bench3r.training.transfer import start_from
 from tests.conftest import ROOT
 

@@ -24,6 +24,7 @@ from bench3r.metrics.pose import relative_pose_errors
 from bench3r.models.backbones import build_backbone, build_predictor
 from bench3r.models.geometry import camera_points, rigid_inverse
 from bench3r.models.losses import Batch, normalise
+from bench3r.models.matching import matching_loss, patch_targets, record_middle
 from bench3r.models.pi3.losses import pi3_losses
 from bench3r.models.pi3.network import nearest_rotation
 from bench3r.models.vggt.config import VGGT_SCALES
@@ -32,9 +33,11 @@ from bench3r.models.vggt.network import VGGT
 from bench3r.models.weights import SHIPPED, read_state_dict, resolve_base
 from bench3r.stages.train import export_trained, finetune, train_base
 from bench3r.training.config import FinetuneConfig, TrainConfig, TrainData
-from bench3r.training.matching import matching_loss, patch_targets, record_middle
+from bench3r.training.initialisation import initialise
+from bench3r.training.optimisation import learning_rate, parameter_groups
 from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSource
-from bench3r.training.trainer import Trainer, TrainStep, initialise, learning_rate, parameter_groups
+from bench3r.training.step import TrainStep
+from bench3r.training.trainer import Trainer
 from tests.conftest import ROOT
 from tests.helpers.worlds import megadepth, scannet
 

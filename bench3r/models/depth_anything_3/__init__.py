@@ -11,5 +11,6 @@ NETWORK = Network(
     loss_weights={"depth": 1.0, "ray": 1.0, "point": 1.0, "camera": 1.0},
     hooks=("schedule", "attention"),
     first_biases={"cam_dec.fc_qvec.bias": (0.0, 0, 0, 1), "cam_dec.fc_fov.0.bias": (1.0, 1)},
+    keeps_default_weights=(".cam_dec.",),  # its signal would be lost on the way
     starts_from=("vggt",),
 )

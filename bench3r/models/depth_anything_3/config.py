@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench3r.models.vggt.config import Section
+from bench3r.models.dpt_config import Section
 
 ReferenceStrategy = Literal["saddle_balanced", "first", "middle"]
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench3r.api.reconstruction import Reconstruction
+from bench3r.models.backbone import Backbone
 from bench3r.models.geometry import camera_rays, encode_pose, rigid_inverse
 from bench3r.models.losses import Batch, camera_loss, dense_loss
+from bench3r.models.trainable import BackboneLoss, Loss
 
 
 def da3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
@@ -51,3 +55,8 @@ def resample(maps: Tensor, grid: tuple[int, ...], nearest: bool = False) -> Tens
         )
         return maps[..., rows[:, None], columns[None]]
     return F.interpolate(maps, grid, mode="bilinear", align_corners=True)
+
+
+def build_loss(model: Backbone, weights: Mapping[str, float]) -> Loss:
+    """The loss that a Depth-Anything-3 is trained with."""
+    return BackboneLoss(model, weights, da3_losses)

@@ -46,10 +46,8 @@ class AlternatingDino(nn.Module, Trunk):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
         self.blocks = nn.ModuleList(self._block(config, i) for i in range(config.depth))
         self.norm = nn.LayerNorm(dim)
-        self.spread = 0.0  # of positions in global attention: 0 as published, 1 as VGGT's; training may go from 1 to 0
-
-    def spread_positions(self, spread: float) -> None:
-        self.spread = spread
+        # of positions in global attention: 0 as published, 1 as in VGGT
+        self.spread = 0.0
 
     @staticmethod
     def _block(config: DinoConfig, index: int) -> Block:
@@ -125,6 +123,14 @@ def spread_position_table(
     """
     patches = 1 + spread * torch.cartesian_prod(torch.arange(height), torch.arange(width))
     return rope_rows(torch.cat([patches.new_zeros(special, 2), patches]), head_dim)
+
+
+def position_spread(progress: float, transition: float) -> float:
+    """How far positions are spread at ``progress`` of a training with this ``transition``.
+
+    1 for its first third, then linearly down to 0.
+    """
+    return 0.0 if progress >= transition else min(1.0, 1.5 * (1 - progress / transition))
 
 
 def choose_reference(classes: Tensor, strategy: str) -> Tensor:
@@ -333,6 +339,14 @@ class DepthAnything3(Backbone):
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
         tokens, layout, _ = self.embed_views(images)
         return tokens, layout
+
+    def follow_training(self, progress: float, transition: float) -> None:
+        """Positions of global attention go from VGGT's to none in the course of ``transition``.
+
+        What was taken from VGGT keeps working meanwhile.
+        """
+        super().follow_training(progress, transition)
+        self.trunk.spread = position_spread(progress, transition)
 
     def embed_views(
         self, images: Tensor, cameras: Tensor | None = None

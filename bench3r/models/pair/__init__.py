@@ -10,6 +10,7 @@ DUST3R = Network(
     scales=DUST3R_SCALES,
     loss_weights={"point": 1.0},
     starts_from=("vggt",),
+    training_views=(2,),
 )
 
 MAST3R = Network(
@@ -18,5 +19,6 @@ MAST3R = Network(
     package=__name__,
     scales=MAST3R_SCALES,
     loss_weights={"point": 1.0, "descriptor": 0.075},
-    starts_from=("dust3r",),
+    starts_from=("dust3r",),  # as published
+    training_views=(2,),
 )

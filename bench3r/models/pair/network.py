@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -23,6 +23,7 @@ from bench3r.models.layers import (
     Mlp,
     TableCache,
     TokenLayout,
+    TransformerBlock,
     apply_rope,
     rope_rows,
 )
@@ -81,7 +82,7 @@ class CrossAttention(nn.Module):
         return self.proj(out.transpose(1, 2).flatten(2))
 
 
-class DecoderBlock(nn.Module):
+class DecoderBlock(TransformerBlock):
     """Self-attention, cross-attention to the other view, MLP; pre-norm, no scale per channel."""
 
     def __init__(self, dim: int, heads: int, mlp_ratio: float) -> None:
@@ -268,6 +269,17 @@ class PairNetwork(nn.Module):
     def name(self) -> str:
         """The name of the weights it takes."""
         return "mast3r" if self.config.descriptors else "dust3r"
+
+    def training_blocks(self) -> list[nn.Module]:
+        """The blocks of the encoder and of both decoders."""
+        return [*self.enc_blocks, *self.dec_blocks, *self.dec_blocks2]
+
+    def modules_without_loss(self, weights: Mapping[str, float]) -> list[nn.Module]:
+        """Every module is trained."""
+        return []
+
+    def follow_training(self, progress: float, transition: float) -> None:
+        """The network is the same from the first step to the last."""
 
     def complete_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of a checkpoint under all names that this network has.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bench3r.models.vggt.config import Section
+from bench3r.models.dpt_config import Section
 
 
 class EncoderConfig(Section):

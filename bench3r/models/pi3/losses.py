@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bench3r.api.reconstruction import Reconstruction
+from bench3r.models.backbone import Backbone
 from bench3r.models.geometry import camera_points, rigid_inverse
 from bench3r.models.losses import Batch
+from bench3r.models.trainable import BackboneLoss, Loss
 
 CONFIDENT_ERROR = 0.05  # relative error of a point below which π³'s confidence should be 1
 TRANSLATION_WEIGHT = 100.0  # of translations beside rotations in π³'s camera loss
@@ -85,3 +88,8 @@ def relative_pose_loss(poses: Tensor, scale: Tensor, batch: Batch) -> Tensor:
         shift, torch.zeros_like(shift), reduction="none", delta=TRANSLATION_DELTA
     ).mean(-1)
     return (angle + TRANSLATION_WEIGHT * distance)[:, pairs].mean()
+
+
+def build_loss(model: Backbone, weights: Mapping[str, float]) -> Loss:
+    """The loss that a π³ is trained with."""
+    return BackboneLoss(model, weights, pi3_losses)

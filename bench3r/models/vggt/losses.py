@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from bench3r.api.reconstruction import Reconstruction
+from bench3r.models.backbone import Backbone
 from bench3r.models.geometry import encode_pose
 from bench3r.models.losses import Batch, camera_loss, cross_entropy, dense_loss
+from bench3r.models.trainable import BackboneLoss, Loss
 
 TRACK_WIDTH = 518.0  # pixels
-# pixels
 
 
 def track_loss(
@@ -47,3 +50,8 @@ def vggt_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, T
     if out.visibility is not None and out.track_conf is not None:
         parts["track"] = track_loss(out.extras["tracks"], out.visibility, out.track_conf, batch)
     return parts
+
+
+def build_loss(model: Backbone, weights: Mapping[str, float]) -> Loss:
+    """The loss that a VGGT is trained with."""
+    return BackboneLoss(model, weights, vggt_losses)

@@ -5,6 +5,8 @@ The official state dict loads with ``strict=True``. See :class:`VGGTConfig` for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -127,6 +129,11 @@ class VGGT(Backbone):
             n: (f"aggregator.{n}",) for n in ("patch_embed", "frame_blocks", "global_blocks")
         }
         return trunk | {n: (n,) for n in ("camera_head", "depth_head", "point_head", "track_head")}
+
+    def modules_without_loss(self, weights: Mapping[str, float]) -> list[nn.Module]:
+        """The track head when tracks weigh nothing."""
+        unused = hasattr(self, "track_head") and not weights.get("track")
+        return [self.track_head] if unused else []
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
         """Images [B, S, 3, H, W] in [0, 1] -> trunk tokens [B, S, special + P, C] and their layout."""
