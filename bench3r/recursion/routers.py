@@ -16,10 +16,17 @@ from torch import Tensor, nn
 
 RouterKind = Literal["linear", "mlp"]
 Activation = Literal["sigmoid", "tanh", "none", "softmax"]
+
+
+def as_is(x: Tensor) -> Tensor:
+    """``x`` [...] itself: no activation."""
+    return x
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "none": nn.Identity(),
+    "none": as_is,
 }
 
 
