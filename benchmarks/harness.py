@@ -26,7 +26,7 @@ start = time.perf_counter()
 from bench3r.run.torch_stub import leave_torch_out  # as `bench3r plan` does
 leave_torch_out()
 from bench3r.run.config import parse_config
-from bench3r.run.plan import make_plan
+from bench3r.run.planner import make_plan
 raw = {"name": "many", "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
        "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")}, "profile": {"frames": [4]}}
 plan = make_plan(parse_config(raw, "many"))
@@ -85,7 +85,7 @@ def tracking() -> bool:
 
 def cloud() -> bool:
     """Chamfer and F-score between two clouds of a million points on a surface."""
-    from bench3r.metrics.clouds import cloud_distances, fscore_of
+    from bench3r.metrics.clouds import fscore, pair_of
 
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(np.linspace(0, 4, 1000), np.linspace(0, 4, 1000)), -1).reshape(
@@ -95,8 +95,7 @@ def cloud() -> bool:
     predicted = truth + rng.normal(0, 0.01, truth.shape)
 
     def score() -> None:
-        forward, back, _, _ = cloud_distances(predicted, truth)
-        fscore_of(forward.distance, back.distance, 0.02)
+        fscore(pair_of(predicted, truth), 0.02)
 
     return say("scoring 1,000,000 points", _seconds(score), CLOUD, "s")
 

@@ -1,1 +1,1 @@
-"""Pure metric functions on numpy arrays."""
+"""Pure metric functions of numpy arrays; nothing here keeps state or knows the rest of Bench3R."""

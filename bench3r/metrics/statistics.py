@@ -1,4 +1,7 @@
-"""Uncertainty and size of differences: bootstrap over scenes, weighted where a protocol says so, paired effect sizes."""
+"""Uncertainty and size of differences over scenes: bootstrap intervals, paired effect sizes.
+
+Scenes are weighted where a protocol says so.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 
 class Interval(NamedTuple):
-    """Mean difference with its confidence interval."""
+    """A mean, or mean difference, with its confidence interval."""
 
     mean: float
     low: float
@@ -16,7 +19,7 @@ class Interval(NamedTuple):
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the difference is clear of zero."""
+        """Whether zero lies outside of the confidence interval."""
         return self.low > 0 or self.high < 0
 
 
@@ -27,10 +30,10 @@ def bootstrap_mean(
     samples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of the mean of ``a`` [N] over scenes; with one scene the interval is empty (nan).
+    """Percentile interval of the mean of ``a`` [N] over scenes; empty (nan) with one scene.
 
-    With ``weights`` [N] (pixels of a scene, say) means are weighted, of the scenes and of every resampling of them. Raises
-    ValueError for weights that are not positive or not as many.
+    With ``weights`` [N] (pixels of a scene, say) means are weighted, of the scenes and of every
+    resampling of them. Raises ValueError for weights that are not positive or not as many.
     """
     w = np.ones(len(a)) if weights is None else weights.astype(np.float64)
     if w.shape != a.shape or not (w > 0).all():
@@ -47,19 +50,20 @@ def bootstrap_mean(
 def paired_bootstrap(
     a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95
 ) -> Interval:
-    """Percentile interval of mean(a - b) over scenes: ``a`` and ``b`` [N] are the same scenes in the same order.
+    """Percentile interval of mean(a - b): ``a`` and ``b`` [N] are the same scenes in order.
 
-    Raises ValueError for different lengths or fewer than two scenes, and as :func:`bootstrap_mean`.
+    Raises ValueError for different lengths or fewer than two scenes, and as
+    :func:`bootstrap_mean`.
     """
     _check_pairs(a, b)
     return bootstrap_mean(a - b, weights, level)
 
 
 def effect_size(a: np.ndarray, b: np.ndarray) -> float:
-    """Paired effect size of ``a`` over ``b`` [N]: mean over standard deviation of the differences (Cohen's d_z), corrected
-    for few scenes (Hedges); nan when all differences are the same.
+    """Paired effect size of ``a`` over ``b`` [N]; nan when all differences are the same.
 
-    Raises ValueError for different lengths or fewer than two scenes.
+    Mean over standard deviation of the differences (Cohen's d_z), corrected for few scenes
+    (Hedges). Raises ValueError for different lengths or fewer than two scenes.
     """
     _check_pairs(a, b)
     difference = a - b

@@ -1,4 +1,7 @@
-"""Point maps by the rules of the CUT3R family (Wang et al. 2025): shift and scale by medians, a central window."""
+"""Point maps by the rules of the CUT3R family: shift and scale by medians, a central window.
+
+Wang et al. 2025.
+"""
 
 from __future__ import annotations
 
@@ -13,34 +16,39 @@ SCALE_RANGE = (1e-3, 1e3)
 
 
 class MedianFrame(NamedTuple):
-    """What normalises a cloud: the median depth taken off, and the median distance from its median point."""
+    """What normalises a cloud."""
 
-    shift: float
-    scale: float
+    shift: float  # the median depth, which is taken off
+    scale: float  # the median distance from the median point
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3] without the median depth; the scale is applied by whoever compares two clouds."""
+        """Points [..., 3] without the median depth.
+
+        The scale is applied by whoever compares two clouds.
+        """
         return points - [0.0, 0.0, self.shift]
 
 
 def median_frame(points: np.ndarray) -> MedianFrame:
-    """The normalisation of ``points`` [N, 3] in the first camera's axes, medians being the lower middle values.
+    """The normalisation of ``points`` [N, 3] in the first camera's axes, by lower middle values.
 
     The median point serves the scale alone; points are not moved to it.
     """
     shift = lower_median(points[:, 2])
     moved = points - [0.0, 0.0, shift]
-    centre = np.array([lower_median(moved[:, c]) for c in range(3)])
+    centre = np.array([lower_median(moved[:, axis]) for axis in range(3)])
     return MedianFrame(shift, lower_median(np.linalg.norm(moved - centre, axis=1)))
 
 
 def window(height: int, width: int, side: int = WINDOW) -> tuple[slice, slice]:
     """Rows and columns that are scored, as the released slicing takes them.
 
-    An image smaller than the window gives a negative start, which Python counts from the far side: only a thin strip is
-    left, and was published so.
+    An image smaller than the window gives a negative start, which Python counts from the far side:
+    only a thin strip is left, and was published so.
     """
-    return tuple(slice(n // 2 - side // 2, n // 2 + side // 2) for n in (height, width))  # type: ignore[return-value]
+    rows = slice(height // 2 - side // 2, height // 2 + side // 2)
+    columns = slice(width // 2 - side // 2, width // 2 + side // 2)
+    return rows, columns
 
 
 def in_window(height: int, width: int, side: int = WINDOW) -> np.ndarray:
@@ -51,21 +59,22 @@ def in_window(height: int, width: int, side: int = WINDOW) -> np.ndarray:
 
 
 class WindowClouds(NamedTuple):
-    """Both clouds in the first camera, shifted, the prediction at the true scale; and what did it."""
+    """Both clouds in the first camera, shifted, the prediction at the true scale."""
 
-    predicted: np.ndarray
-    truth: np.ndarray
+    predicted: np.ndarray  # [N, 3]
+    true: np.ndarray  # [N, 3]
     predicted_frame: MedianFrame
     true_frame: MedianFrame
 
 
-def normalise(predicted: np.ndarray, truth: np.ndarray) -> WindowClouds:
-    """``predicted`` and ``truth`` [N, 3], each in its own first camera, brought together without any rotation.
+def normalise(predicted: np.ndarray, true: np.ndarray) -> WindowClouds:
+    """Bring ``predicted`` and ``true`` [N, 3], each in its own first camera, together.
 
-    Raises ValueError for empty clouds and points that are not finite.
+    Without any rotation. Raises ValueError for empty clouds and points that are not finite.
     """
-    if not len(predicted) or not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
+    if not len(predicted) or not (np.isfinite(predicted).all() and np.isfinite(true).all()):
         raise ValueError("median alignment needs finite points")
-    own, true = median_frame(predicted), median_frame(truth)
-    factor = true.scale / float(np.clip(own.scale, *SCALE_RANGE))
-    return WindowClouds(factor * own.apply(predicted), true.apply(truth), own, true)
+    own = median_frame(predicted)
+    target = median_frame(true)
+    factor = target.scale / float(np.clip(own.scale, *SCALE_RANGE))
+    return WindowClouds(factor * own.apply(predicted), target.apply(true), own, target)

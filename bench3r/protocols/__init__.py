@@ -1,15 +1,16 @@
 """Named, versioned scoring rules. One file is one protocol: its ``PROTOCOL``, and ``score``.
 
-``base.py`` says what a protocol and a metric are, ``scored.py`` what a protocol scores, ``missing.py``
-why a metric can be missing.
+``base.py`` says what a protocol and a metric are, ``scored.py`` what a protocol scores,
+``missing.py`` why a metric can be missing.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from bench3r.api.errors import unknown
 from bench3r.api.registry import Registry, instance_of
-from bench3r.files import digest, file_digest
+from bench3r.files import code_digest
 from bench3r.protocols.base import Metric, Protocol
 
 FOLDER = Path(__file__).parent
@@ -25,10 +26,13 @@ def metric_of(protocol: str, name: str) -> Metric:
 
 
 def protocol_hash(name: str) -> str:
-    """Hash of a protocol's rule: its own file, the shared steps and the metric functions.
+    """Hash of what a protocol does: its own file, the shared steps and the metric functions.
 
     Raises Bench3RError for an unknown protocol.
     """
     shared = [FOLDER / f"{stem}.py" for stem in SHARED]
     metrics = sorted((FOLDER.parent / "metrics").glob("*.py"))
-    return digest([file_digest(p) for p in (PROTOCOLS.file_of(name), *shared, *metrics)])
+    files = PROTOCOLS.files()
+    if name not in files:
+        raise unknown("protocol", name, files)
+    return code_digest([files[name], *shared, *metrics])

@@ -22,7 +22,8 @@ class Metric:
     """A number of a protocol, and how everything that compares or prints it has to read it."""
 
     name: str
-    unit: str  # "unit": the dataset's own unit of length; "median depths": of the ground truth
+    # "unit": the dataset's own unit of length; "median depths": true median depths of the scene
+    unit: str
     better: Better  # which way is better; "" for counts and diagnostics, where neither is
     label: str  # head of a table's column, without unit and arrow
     digits: int = 3  # after the decimal point, in tables

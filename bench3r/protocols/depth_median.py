@@ -1,7 +1,7 @@
-"""Depth after one median scale per scene (our stated definition; the official scale modes differ, see the docs).
+"""Depth after one median scale per scene: our stated definition, the official modes differ.
 
-``mse`` is in units squared; ``mse_norm`` with both depths divided by the true median, which is what tables show as
-depth MSE. Valid pixels are those with true depth.
+``mse`` is in units squared; ``mse_norm`` with both depths divided by the true median, which is what
+tables show as depth MSE. Valid pixels are those with true depth.
 """
 
 from bench3r.metrics.depth import depth_errors, depth_mse, median_ratio
@@ -11,9 +11,15 @@ from bench3r.protocols.scored import Scored
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene."""
-    predicted, truth = scored.predicted_depth, scored.true_depth
-    errors = depth_errors(predicted * median_ratio(predicted, truth), truth)
-    return {**{k: errors[k] for k in ("absrel", "delta1", "rmse")}, **depth_mse(predicted, truth)}
+    predicted = scored.predicted_depth
+    true = scored.true_depth
+    errors = depth_errors(predicted * median_ratio(predicted, true), true)
+    return {
+        "absrel": errors["absrel"],
+        "delta1": errors["delta1"],
+        "rmse": errors["rmse"],
+        **depth_mse(predicted, true),
+    }
 
 
 PROTOCOL = Protocol(

@@ -1,9 +1,11 @@
-"""Depth of a whole sequence as CUT3R and Pi3 score it on Sintel, Bonn and KITTI: one scale (and shift) for all frames.
+"""Depth of a whole sequence with one scale (and shift), as CUT3R and Pi3 score it.
 
-The prediction is resized to the true depth maps by cubic interpolation; pixels count where 0 < truth < the dataset's
-largest depth (Sintel's predictions are clipped there, too). ``scale_``: ten reweighting steps towards least absolute
-error; ``scaleshift_``: a thousand Adam steps of 1e-4, which reach no optimum and depend on the prediction's units;
-``metric_``: nothing. Means over the scenes of a dataset are weighted by ``valid``, the number of pixels, as in the papers.
+On Sintel, Bonn and KITTI. The prediction is resized to the true depth maps by cubic interpolation;
+pixels count where their true depth is above 0 and below the dataset's largest depth (Sintel's
+predictions are clipped there, too). ``scale_``: ten reweighting steps towards least absolute error;
+``scaleshift_``: a thousand Adam steps of 1e-4, which reach no optimum and depend on the
+prediction's units; ``metric_``: nothing. Means over the scenes of a dataset are weighted by
+``valid``, the number of pixels, as in the papers.
 """
 
 import numpy as np
@@ -15,25 +17,29 @@ from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
-    """Metrics of one scene."""
-    truth, farthest = scored.full_depth.astype(np.float64), scored.largest_depth
-    resized = depth.resize_cubic(scored.depth.astype(np.float64), (truth.shape[1], truth.shape[2]))
-    valid = (truth > 0) & (truth < farthest)
+    """Metrics of one scene. Raises NotComputable when no pixel's true depth counts."""
+    true_maps = scored.full_depth.astype(np.float64)
+    farthest = scored.largest_depth
+    size = (true_maps.shape[1], true_maps.shape[2])
+    resized = depth.resize_cubic(scored.depth.astype(np.float64), size)
+    valid = (true_maps > 0) & (true_maps < farthest)
     if not valid.any():
         raise NotComputable(f"no pixel has true depth below {farthest:g}")
-    p, t = resized[valid], truth[valid]
-    found = {
-        "scale": (depth.reweighted_scale(p, t), 0.0),
-        "scaleshift": depth.descended_scale_shift(p, t),
+    predicted = resized[valid]
+    true = true_maps[valid]
+    modes = {
+        "scale": (depth.reweighted_scale(predicted, true), 0.0),
+        "scaleshift": depth.descended_scale_shift(predicted, true),
         "metric": (1.0, 0.0),
     }
     out = {"valid": float(valid.sum())}
-    for mode, (s, shift) in found.items():
-        aligned = s * p + shift
+    for mode, (scale, shift) in modes.items():
+        aligned = scale * predicted + shift
         if scored.dataset is not None and scored.dataset.clips_depth:
             aligned = np.minimum(aligned, farthest)
-        errors = depth.depth_errors(aligned, t)
-        out |= {f"{mode}_{k}": errors[k] for k in ("absrel", "delta1", "rmse")}
+        errors = depth.depth_errors(aligned, true)
+        for name in ("absrel", "delta1", "rmse"):
+            out[f"{mode}_{name}"] = errors[name]
     return out
 
 

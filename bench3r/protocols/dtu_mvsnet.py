@@ -1,15 +1,15 @@
-"""DTU's own evaluation, as MVSNet's users run it: accuracy, completeness and their mean against the structured-light scan.
+"""DTU's own evaluation, as MVSNet's users run it, against the structured-light scan.
 
-Millimetres; only observed voxels count, points nearer than 0.2 mm are thinned (in the order of a shuffle of seed 42, as
-Depth-Anything-3 fixed it), distances above 20 mm are dropped. Predictions without metric scale are first aligned as in
-``pi3_pointmap``; their points are those of pixels with true depth.
+Accuracy, completeness and their mean in millimetres; only observed voxels count, points nearer than
+0.2 mm are thinned (in the order of a shuffle of seed 42, as Depth-Anything-3 fixed it), distances
+above 20 mm are dropped. Predictions without metric scale are first aligned as in ``pi3_pointmap``;
+their points are those of pixels with true depth.
 """
 
 import numpy as np
 
 from bench3r.metrics import dtu
 from bench3r.protocols.base import Metric, Protocol
-from bench3r.protocols.missing import NotComputable
 from bench3r.protocols.scored import Scored
 
 SEED = 42
@@ -17,12 +17,9 @@ SEED = 42
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene; needs the official masks, planes and scans (SampleSet, Points)."""
-    points = scored.aligned_points.copy()
+    points = scored.aligned.predicted.points.copy()
     np.random.default_rng(SEED).shuffle(points, axis=0)
-    try:
-        found = dtu.evaluate(points, scored.surface, scored.observation)
-    except ValueError as error:
-        raise NotComputable(str(error)) from error
+    found = dtu.evaluate(points, scored.surface, scored.observation)
     return {
         "acc": found.acc,
         "comp": found.comp,

@@ -1,8 +1,9 @@
-"""Fidelity: how far a method's output lies from that of its unchanged backbone on the same images.
+"""Fidelity: how far a method's output lies from that of its unchanged backbone.
 
-Needs no truth, so it speaks on any data (Mip-NeRF 360 has none), and of nothing but closeness: a method that improves on its
-backbone is far from it, too. Depth after one median scale; points after Umeyama on all pixels, in median depths of the
-backbone's; relative pose as in ``relpose_pi3`` with the backbone's cameras for the truth.
+Needs no ground truth, so it speaks on any data (Mip-NeRF 360 has none), and of nothing but
+closeness: a method that improves on its backbone is far from it, too. Depth after one median scale;
+points after Umeyama on all pixels, in median depths of the backbone's; relative pose as in
+``relpose_pi3`` with the backbone's cameras in place of the true ones.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from bench3r.metrics.alignment import umeyama
 from bench3r.metrics.depth import median_ratio
 from bench3r.metrics.pose import relative_pose_errors
-from bench3r.metrics.projection import unproject
+from bench3r.metrics.projection import homogeneous, unproject
 from bench3r.protocols.base import Metric, Protocol
 from bench3r.protocols.missing import NotApplicable
 from bench3r.protocols.scored import Scored
@@ -19,31 +20,29 @@ PIXELS = 20_000  # pixels that are compared, the same in every scene of a size
 
 
 def score(scored: Scored) -> dict[str, float]:
-    """Metrics of one scene."""
+    """Metrics of one scene. Raises NotApplicable without a prediction of the backbone."""
     if scored.reference is None:
         raise NotApplicable("the run has no prediction of the unchanged backbone on this scene")
-    depth, w2c, k = (
-        scored.reference[n].astype(np.float64) for n in ("depth", "extrinsics", "intrinsics")
-    )
-    p, q = scored.depth.astype(np.float64).ravel(), depth.ravel()
-    good = (p > 0) & (q > 0)
-    scale, unit = median_ratio(p[good], q[good]), float(np.median(q[good]))
-    own = unproject(scored.depth.astype(np.float64), scored.extrinsics, scored.intrinsics).reshape(
-        -1, 3
-    )
-    dense = unproject(depth, w2c, k).reshape(-1, 3)
+    depth = scored.reference["depth"].astype(np.float64)
+    w2c = scored.reference["extrinsics"].astype(np.float64)
+    intrinsics = scored.reference["intrinsics"].astype(np.float64)
+    own = scored.depth.astype(np.float64).ravel()
+    dense = depth.ravel()
+    good = (own > 0) & (dense > 0)
+    scale = median_ratio(own[good], dense[good])
+    error = np.abs(scale * own[good] - dense[good]) / dense[good]
     pick = np.random.default_rng(0).permutation(np.flatnonzero(good))[:PIXELS]
-    moved = umeyama(own[pick], dense[pick]).apply(own[pick])
+    own_points = scored.predicted_maps.reshape(-1, 3)[pick]
+    dense_points = unproject(depth, w2c, intrinsics).reshape(-1, 3)[pick]
+    moved = umeyama(own_points, dense_points).apply(own_points)
+    distance = np.linalg.norm(moved - dense_points, axis=1)
     out = {
-        "depth_absrel": float((np.abs(scale * p[good] - q[good]) / q[good]).mean()),
-        "points": float(np.linalg.norm(moved - dense[pick], axis=1).mean()) / unit,
+        "depth_absrel": float(error.mean()),
+        "points": float(distance.mean()) / float(np.median(dense[good])),
     }
     if len(w2c) < 2:
         return out
-    bottom = np.broadcast_to([0.0, 0, 0, 1], (len(w2c), 1, 4))
-    rotation, translation = relative_pose_errors(
-        scored.predicted_w2c, np.concatenate([w2c, bottom], 1), "pi3"
-    )
+    rotation, translation = relative_pose_errors(scored.predicted_w2c, homogeneous(w2c))
     return {**out, "rot_deg": float(rotation.mean()), "trans_deg": float(translation.mean())}
 
 

@@ -1,14 +1,16 @@
-"""Lite3R's protocol on BlendedMVS and DTU64: truth in units of max(median depth, largest translation), points as predicted.
+"""Lite3R's protocol on BlendedMVS and DTU64: normalised units, points as predicted.
 
-``rot_official`` and ``trans_official`` average over all views with the reference, whose error is 0 by construction: with
-two views the true error is twice as large, and is what ``rot_deg`` and ``trans`` give. ``fscore_005`` is at 0.05
-normalised units, not centimetres. Two simplifications of the released loader are not repeated: it takes the number of
-depth planes for the largest depth, and draws two random views (here: the run's frame lists).
+The true scene is in units of max(median depth, largest translation). ``rot_official`` and
+``trans_official`` average over all views with the reference, whose error is 0 by construction: with
+two views the true error is twice as large, and is what ``rot_deg`` and ``trans`` give.
+``fscore_005`` is at 0.05 normalised units, not centimetres. Two simplifications of the released
+loader are not repeated: it takes the number of depth planes for the largest depth, and draws two
+random views (here: the run's frame lists).
 """
 
 import numpy as np
 
-from bench3r.metrics.clouds import cloud_distances, fscore_of
+from bench3r.metrics.clouds import fscore, pair_of
 from bench3r.metrics.depth import depth_errors
 from bench3r.metrics.normalised import (
     least_squares_scale,
@@ -22,57 +24,77 @@ from bench3r.protocols.base import Metric, Protocol
 from bench3r.protocols.missing import NotComputable
 from bench3r.protocols.scored import Scored
 
-POINTS = 50_000
+POINTS = 50_000  # that are drawn from larger clouds
+THRESHOLD = 0.05  # normalised units
 
 
 def score(scored: Scored) -> dict[str, float]:
-    """Metrics of one scene; those of depth and points are NaN where the dataset has no depth."""
+    """Metrics of one scene; those of depth and points are missing where the dataset has no depth.
+
+    Raises NotComputable for fewer than two views.
+    """
     if len(scored.true_w2c) < 2:
         raise NotComputable("Lite3R's protocol needs at least 2 views")
-    truth, predicted = (relative_to_first(w) for w in (scored.true_w2c, scored.predicted_w2c))
-    unit = scene_unit(scored, truth)
-    truth[:, :3, 3] /= unit
-    rotation, translation = rotation_errors(predicted, truth), translation_errors(predicted, truth)
+    true = relative_to_first(scored.true_w2c)
+    predicted = relative_to_first(scored.predicted_w2c)
+    unit = scene_unit(scored, true)
+    true[:, :3, 3] /= unit
+    rotation = rotation_errors(predicted, true)
+    translation = translation_errors(predicted, true)
     out = {
-        "rot_deg": rotation[1:].mean(),
-        "trans": translation[1:].mean(),
-        "rot_official": rotation.mean(),
-        "trans_official": translation.mean(),
+        "rot_deg": float(rotation[1:].mean()),
+        "trans": float(translation[1:].mean()),
+        "rot_official": float(rotation.mean()),
+        "trans_official": float(translation.mean()),
     }
-    return {k: float(v) for k, v in {**out, **geometry(scored, predicted, truth, unit)}.items()}
+    if scored.scene.depth is None:
+        return out
+    return {**out, **depth_metrics(scored, unit), **point_metrics(scored, predicted, true, unit)}
 
 
-def scene_unit(scored: Scored, truth: np.ndarray) -> float:
-    """max(median depth, largest translation from view 0) of the true scene."""
-    longest = float(np.linalg.norm(truth[:, :3, 3], axis=1).max())
+def scene_unit(scored: Scored, true: np.ndarray) -> float:
+    """max(median depth, largest translation from view 0) of the true scene.
+
+    ``true``: world-to-camera poses [S, 4, 4] relative to view 0.
+    """
+    longest = float(np.linalg.norm(true[:, :3, 3], axis=1).max())
     if scored.scene.depth is None:
         return longest
     return max(float(np.median(scored.true_depth)), longest)
 
 
-def geometry(
-    scored: Scored, predicted: np.ndarray, truth: np.ndarray, unit: float
+def depth_metrics(scored: Scored, unit: float) -> dict[str, float]:
+    """Depth errors after a least-squares scale."""
+    predicted = scored.predicted_depth
+    true = scored.true_depth / unit
+    errors = depth_errors(predicted * least_squares_scale(predicted, true), true)
+    return {"absrel": errors["absrel"], "delta1": errors["delta1"]}
+
+
+def point_metrics(
+    scored: Scored, predicted: np.ndarray, true: np.ndarray, unit: float
 ) -> dict[str, float]:
-    """Depth after a least-squares scale; points as predicted, all pixels, both in camera 0."""
-    names = ("chamfer_sq", "fscore_005", "absrel", "delta1")
-    if scored.scene.depth is None:
-        return dict.fromkeys(names, float("nan"))
-    depth, valid = scored.scene.depth.astype(np.float64) / unit, scored.valid
-    p, t = scored.predicted_depth, scored.true_depth / unit
-    errors = depth_errors(p * least_squares_scale(p, t), t)
-    a = unproject(scored.depth.astype(np.float64), predicted[:, :3], scored.intrinsics).reshape(
-        -1, 3
-    )
-    b = unproject(depth, truth[:, :3], scored.scene.intrinsics)[valid]
+    """Points as predicted, all pixels, both in camera 0.
+
+    ``predicted``, ``true``: world-to-camera poses [S, 4, 4] relative to view 0.
+    """
+    own_maps = unproject(scored.depth.astype(np.float64), predicted[:, :3], scored.intrinsics)
+    true_maps = unproject(scored.true_maps / unit, true[:, :3], scored.scene.intrinsics)
     rng = np.random.default_rng(0)
-    a, b = (x[rng.choice(len(x), POINTS, replace=False)] if len(x) > POINTS else x for x in (a, b))
-    forward, back, _, _ = cloud_distances(a, b)
+    own_points = _drawn(own_maps.reshape(-1, 3), rng)
+    true_points = _drawn(true_maps[scored.valid], rng)
+    pair = pair_of(own_points, true_points, scored.workers)
     return {
-        "chamfer_sq": squared_chamfer(forward.distance, back.distance),
-        "absrel": errors["absrel"],
-        "fscore_005": fscore_of(forward.distance, back.distance, 0.05)["fscore"],
-        "delta1": errors["delta1"],
+        "chamfer_sq": squared_chamfer(pair.accuracy.distance, pair.completeness.distance),
+        "fscore_005": fscore(pair, THRESHOLD)["fscore"],
     }
+
+
+def _drawn(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """At most ``POINTS`` of the points [N, 3]."""
+    if len(points) <= POINTS:
+        return points
+    return points[rng.choice(len(points), POINTS, replace=False)]
 
 
 PROTOCOL = Protocol(

@@ -1,7 +1,7 @@
 """Visual localisation: poses of held-out views relative to the mapped ones.
 
-Held out are the views that the method says it only looked up (``held_out`` of its record), else the last view of the
-scene, so that methods that see all views together are scored on the same question.
+Held out are the views that the method says it only looked up (``held_out`` of its record), else the
+last view of the scene, so that methods that see all views together are scored on the same question.
 """
 
 import numpy as np
@@ -13,13 +13,17 @@ from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
-    """Mean errors over pairs of a mapped and a held-out view; share of pairs within 15 degrees in both."""
+    """Mean errors over pairs of a mapped and a held-out view; share of pairs within 15 degrees.
+
+    Raises NotComputable when all views are held out.
+    """
     count = len(scored.true_w2c)
-    held = set(scored.held_out or [count - 1])
-    if len(held) >= count:
+    held = scored.held_out or [count - 1]
+    if len(set(held)) >= count:
         raise NotComputable("no view is left to be localised against")
-    rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c, "pi3")
-    across = np.array([(i in held) != (j in held) for i, j in pairs(count)])
+    rotation, translation = relative_pose_errors(scored.predicted_w2c, scored.true_w2c)
+    is_held = np.isin(pairs(count), held)  # [P, 2]
+    across = is_held[:, 0] != is_held[:, 1]
     worst = np.maximum(rotation, translation)[across]
     return {
         "rot_deg": float(rotation[across].mean()),

@@ -1,7 +1,8 @@
-"""Point-map metrics as in Pi3's evaluation: Umeyama on all valid pixels, ICP, accuracy, completeness, normals.
+"""Point-map metrics as in Pi3's evaluation: Umeyama on all valid pixels, ICP, distances, normals.
 
-Chamfer is the half-sum (acc + comp) / 2 of unsquared distances, in the dataset's unit, as VGG-T3 reports it.
-``chamfer_norm`` divides by the true median depth, so that scenes of different units can be averaged.
+Chamfer is the half-sum (acc + comp) / 2 of unsquared distances, in the dataset's unit, as VGG-T3
+reports it. ``chamfer_norm`` divides by the true median depth, so that scenes of different units can
+be averaged.
 """
 
 import numpy as np
@@ -13,10 +14,14 @@ from bench3r.protocols.scored import Scored
 
 def score(scored: Scored) -> dict[str, float]:
     """Metrics of one scene."""
-    distances = accuracy_completeness(scored.aligned_points, scored.true_points)
-    consistency = normal_consistency(scored.aligned_points, scored.true_points)
-    out = {**distances, **{k: consistency[k] for k in ("nc_mean", "nc_median")}}
-    return {**out, "chamfer_norm": out["chamfer"] / float(np.median(scored.true_depth))}
+    distances = accuracy_completeness(scored.aligned)
+    consistency = normal_consistency(scored.aligned)
+    return {
+        **distances,
+        "nc_mean": consistency["nc_mean"],
+        "nc_median": consistency["nc_median"],
+        "chamfer_norm": distances["chamfer"] / float(np.median(scored.true_depth)),
+    }
 
 
 PROTOCOL = Protocol(

@@ -1,7 +1,8 @@
-"""Depth error in simple and in complex regions, detail kept, steps at patch borders: SpatialMoR's Table III, measurable.
+"""Depth error in simple and in complex regions, detail kept, steps at patch borders.
 
-A patch's complexity is how far the true surface is from a plane (see ``metrics/patches.py``); the simpler half of a
-scene's patches is "simple", the other half "complex". Depths have one median scale per scene.
+SpatialMoR's Table III, measurable. A patch's complexity is how far the true surface is from a plane
+(see ``metrics/patches.py``); the simpler half of a scene's patches is "simple", the other half
+"complex". Depths have one median scale per scene.
 """
 
 import numpy as np
@@ -14,44 +15,49 @@ from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
-    """Metrics of one scene."""
-    assert scored.valid.any()
-    truth = np.asarray(scored.scene.depth, np.float64)
-    predicted = scored.depth.astype(np.float64) * median_ratio(
-        scored.predicted_depth, scored.true_depth
-    )
-    complexity = plane_residual(truth, scored.patch)
+    """Metrics of one scene. Raises NotComputable when no patch has enough valid depth."""
+    true = scored.true_maps
+    scale = median_ratio(scored.predicted_depth, scored.true_depth)
+    predicted = scored.depth.astype(np.float64) * scale
+    complexity = plane_residual(true, scored.patch)
     if not np.isfinite(complexity).any():
         raise NotComputable("no patch has enough valid depth")
-    complex_ = complexity > np.nanmedian(complexity)
-    simple = np.isfinite(complexity) & ~complex_
-    size = (truth.shape[1], truth.shape[2])
-    at_simple, at_complex = (
-        spread_patches(m, scored.patch, size) & scored.valid for m in (simple, complex_)
-    )
-    error = np.abs(predicted - truth) / np.where(truth > 0, truth, 1)
-    borders = np.concatenate([b.ravel() for b in border_errors(predicted, truth, scored.patch)])
+    is_complex = complexity > np.nanmedian(complexity)
+    is_simple = np.isfinite(complexity) & ~is_complex
+    size = (true.shape[1], true.shape[2])
+    at_simple = spread_patches(is_simple, scored.patch, size) & scored.valid
+    at_complex = spread_patches(is_complex, scored.patch, size) & scored.valid
+    error = np.abs(predicted - true) / np.where(true > 0, true, 1)
+    down, across = border_errors(predicted, true, scored.patch)
+    borders = np.concatenate([down.ravel(), across.ravel()])
+    roughness = plane_residual(predicted, scored.patch)[is_simple]
     return {
-        "absrel_simple": float(error[at_simple].mean()) if at_simple.any() else float("nan"),
-        "absrel_complex": float(error[at_complex].mean()) if at_complex.any() else float("nan"),
-        "roughness_simple": float(np.nanmean(plane_residual(predicted, scored.patch)[simple])),
-        "detail_complex": detail(predicted, truth, at_complex),
+        "absrel_simple": _mean(error[at_simple]),
+        "absrel_complex": _mean(error[at_complex]),
+        "roughness_simple": float(np.nanmean(roughness)),
+        "detail_complex": detail(predicted, true, at_complex),
         "border_error": float(np.nanmean(borders)),
     }
 
 
-def detail(predicted: np.ndarray, truth: np.ndarray, where: np.ndarray) -> float:
-    """Share of the true log-depth gradients that the prediction has: slope of its gradients on the true ones."""
-    both, own = 0.0, 0.0
-    for (p, p_ok), (t, t_ok), axis in zip(
-        log_gradients(predicted), log_gradients(truth), (1, 2), strict=True
-    ):
-        inside = where.take(range(1, where.shape[axis]), axis) & where.take(
-            range(where.shape[axis] - 1), axis
-        )
-        good = p_ok & t_ok & inside
-        both += float((p[good] * t[good]).sum())
-        own += float((t[good] ** 2).sum())
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def detail(predicted: np.ndarray, true: np.ndarray, where: np.ndarray) -> float:
+    """Share of the true log-depth gradients that the prediction has, in the mask ``where``.
+
+    The slope of its gradients on the true ones. All [S, H, W]; NaN without true gradients.
+    """
+    both = 0.0
+    own = 0.0
+    below = where[:, 1:] & where[:, :-1]
+    beside = where[:, :, 1:] & where[:, :, :-1]
+    steps = zip(log_gradients(predicted), log_gradients(true), (below, beside), strict=True)
+    for p, t, inside in steps:
+        good = p.valid & t.valid & inside
+        both += float((p.step[good] * t.step[good]).sum())
+        own += float((t.step[good] ** 2).sum())
     return both / own if own > 0 else float("nan")
 
 

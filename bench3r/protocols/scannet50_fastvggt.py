@@ -1,34 +1,34 @@
 """FastVGGT's ScanNet-50 rules, bit for bit, for comparison with its tables alone.
 
-Points of confidence 3 and more go to the world of the true first posed frame; bounding boxes set scale and position, so
-an outlier can decide everything; Chamfer is the SUM of both means, clipped at 0.5 m. Its trajectory takes
-world-to-camera matrices for poses and puts the first pose on the first true one, so ATE speaks of no camera centres.
+Points of confidence 3 and more go to the world of the true first posed frame; bounding boxes set
+scale and position, so an outlier can decide everything; Chamfer is the SUM of both means, clipped
+at 0.5 m. Its trajectory takes world-to-camera matrices for poses and puts the first pose on the
+first true one, so ATE speaks of no camera centres.
 """
-
-import numpy as np
 
 from bench3r.metrics import scannet50
 from bench3r.metrics.alignment import move
-from bench3r.metrics.projection import unproject
 from bench3r.protocols.base import Metric, Protocol
 from bench3r.protocols.missing import NotApplicable, NotComputable
 from bench3r.protocols.scored import Scored
 
 
 def score(scored: Scored) -> dict[str, float]:
-    """Metrics of one scene; needs its scanned surface, in metres, and three views."""
+    """Metrics of one scene; needs its scanned surface, in metres, and three views.
+
+    Raises NotApplicable for other units, NotComputable without (enough) confidence.
+    """
     if scored.scene.unit != "m":
         raise NotApplicable("the rules are in metres")
     if scored.depth_conf is None:
         raise NotComputable("the prediction holds no confidence (keep.depth_conf)")
     sure = scored.depth_conf >= scannet50.LEAST_CONFIDENCE
     if not sure.any():
-        raise NotComputable(
-            f"no point has a confidence of {scannet50.LEAST_CONFIDENCE:g}, as the rules ask"
-        )
+        least = f"{scannet50.LEAST_CONFIDENCE:g}"
+        raise NotComputable(f"no point has a confidence of {least}, as the rules ask")
     first = scored.first_pose
-    local = unproject(scored.depth.astype(np.float64), scored.extrinsics, scored.intrinsics)[sure]
-    found = scannet50.box_chamfer(move(first, local), scored.surface)
+    points = move(first, scored.predicted_maps[sure])
+    found = scannet50.box_chamfer(points, scored.surface, scored.workers)
     out = {"chamfer_sum": found.chamfer, "bbox_scale": found.scale}
     if len(scored.true_w2c) < 3:
         return out

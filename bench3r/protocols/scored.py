@@ -1,4 +1,4 @@
-"""What a protocol scores: a saved prediction beside the ground truth, and the steps that several protocols share."""
+"""What a protocol scores: a saved prediction beside the ground truth, and shared steps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from bench3r.api.dataset import Dataset
 from bench3r.api.scene import SceneData
 from bench3r.data.resize import target_size
 from bench3r.metrics.alignment import Similarity, icp, move, umeyama
+from bench3r.metrics.clouds import Cloud, CloudPair
 from bench3r.metrics.dtu import Observation
-from bench3r.metrics.projection import unproject
+from bench3r.metrics.projection import homogeneous, unproject
 from bench3r.protocols.missing import NotApplicable, NotComputable
 
 LARGEST_DEPTH = 80.0  # metres; the released evaluation's bound where a dataset states none
@@ -20,115 +21,139 @@ LARGEST_DEPTH = 80.0  # metres; the released evaluation's bound where a dataset 
 
 @dataclass
 class Scored:
-    """A saved prediction beside the truth. All float64, the prediction in its own frame and scale."""
+    """A saved prediction, in its own frame and scale, beside the ground truth. All float64.
+
+    What several protocols need is computed once, when it is first asked for.
+    """
 
     scene: SceneData
-    depth: np.ndarray  # [S, H, W]
+    depth: np.ndarray  # [S, H, W] z-depth
     extrinsics: np.ndarray  # [S, 3, 4] world to camera
     intrinsics: np.ndarray  # [S, 3, 3]
-    world_points: np.ndarray | None = (
-        None  # [S, H, W, 3], when a head predicted them and they were kept
-    )
+    # [S, H, W, 3], when a head predicted them and they were kept
+    world_points: np.ndarray | None = None
     points_from: str = "depth_camera"
-    recursion_depth: np.ndarray | None = (
-        None  # [S, h, w] recursions of every patch, of methods that have them
-    )
+    # [S, h, w] recursions of every patch, of methods that have them
+    recursion_depth: np.ndarray | None = None
     patch: int = 8  # side of a patch in pixels
     held_out: list[int] | None = None  # views that were only localised, of methods that do that
     depth_conf: np.ndarray | None = None  # [S, H, W], when it was kept
-    reference: dict[str, np.ndarray] | None = (
-        None  # what the unchanged backbone predicted, where the run has it
-    )
-    dataset: Dataset | None = (
-        None  # for what scenes do not carry: scanned surfaces, full-size depth
-    )
+    # what the unchanged backbone predicted, where the run has it
+    reference: dict[str, np.ndarray] | None = None
+    # for what scenes do not carry: scanned surfaces, full-size depth
+    dataset: Dataset | None = None
+    workers: int = 1  # threads of searches in point clouds
+
+    @cached_property
+    def true_maps(self) -> np.ndarray:
+        """True z-depth [S, H, W], 0 where unknown. Raises NotComputable when there is none."""
+        if self.scene.depth is None:
+            raise NotComputable("the dataset has no depth")
+        if not (self.scene.depth > 0).any():
+            raise NotComputable("no pixel of the scene has true depth")
+        return self.scene.depth.astype(np.float64)
 
     @cached_property
     def valid(self) -> np.ndarray:
-        """Pixels with true depth [S, H, W]. Raises NotComputable when the dataset has none."""
-        if self.scene.depth is None:
-            raise NotComputable("the dataset has no depth")
-        valid = self.scene.depth > 0
-        if not valid.any():
-            raise NotComputable("no pixel of the scene has true depth")
-        return valid
+        """Mask [S, H, W] of the pixels with true depth. Raises NotComputable without any."""
+        return self.true_maps > 0
 
     @cached_property
     def true_depth(self) -> np.ndarray:
-        """True depth of the valid pixels [N]."""
-        valid = self.valid
-        assert self.scene.depth is not None
-        return self.scene.depth[valid].astype(np.float64)
+        """True z-depth of the valid pixels [N]. Raises NotComputable when there are none."""
+        return self.true_maps[self.valid]
 
     @cached_property
     def predicted_depth(self) -> np.ndarray:
-        """Predicted depth at the same pixels [N]."""
+        """Predicted z-depth at the same pixels [N]. Raises NotComputable without true depth."""
         return self.depth[self.valid].astype(np.float64)
 
     @cached_property
     def true_points(self) -> np.ndarray:
-        """True world points of the valid pixels [N, 3]."""
-        valid = self.valid
-        assert self.scene.depth is not None
+        """True world points of the valid pixels [N, 3].
+
+        Raises NotComputable without true depth, NotApplicable without intrinsics or poses.
+        """
+        depth = self.true_maps
         if not np.isfinite(self.scene.intrinsics).all():
             raise NotApplicable("the dataset has no intrinsics")
-        w2c = self.true_w2c[:, :3]
-        return unproject(self.scene.depth.astype(np.float64), w2c, self.scene.intrinsics)[valid]
+        return unproject(depth, self.true_w2c[:, :3], self.scene.intrinsics)[self.valid]
+
+    @cached_property
+    def true_cloud(self) -> Cloud:
+        """The true points, to be searched. Raises as :attr:`true_points`."""
+        return Cloud(self.true_points, self.workers)
+
+    @property
+    def predicted_maps(self) -> np.ndarray:
+        """Predicted world points of all pixels [S, H, W, 3], from depth and camera."""
+        return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)
 
     @cached_property
     def predicted_points(self) -> np.ndarray:
-        """Predicted world points at the same pixels [N, 3]: from depth and camera, or from the point head."""
-        if self.points_from == "point_head":
-            if self.world_points is None:
-                raise NotComputable("the prediction holds no point map (set keep.world_points)")
-            return self.world_points[self.valid].astype(np.float64)
-        return unproject(self.depth.astype(np.float64), self.extrinsics, self.intrinsics)[
-            self.valid
-        ]
+        """Predicted world points of the valid pixels [N, 3]: from depth and camera, or the head.
+
+        Raises NotComputable without true depth, and when the point map was not kept.
+        """
+        if self.points_from != "point_head":
+            return self.predicted_maps[self.valid]
+        if self.world_points is None:
+            raise NotComputable("the prediction holds no point map (set keep.world_points)")
+        return self.world_points[self.valid].astype(np.float64)
 
     @cached_property
     def similarity(self) -> Similarity:
-        """Umeyama's similarity from the prediction to the truth over corresponding pixels. Raises NotComputable."""
+        """Umeyama's similarity from the prediction to the ground truth, by pixels.
+
+        Raises NotComputable when the points are too few or cannot be aligned.
+        """
+        predicted = self.predicted_points
+        true = self.true_points
         try:
-            return umeyama(self.predicted_points, self.true_points)
-        except NotComputable:
-            raise
+            return umeyama(predicted, true)
         except ValueError as error:
             raise NotComputable(str(error)) from error
 
     @cached_property
-    def aligned_points(self) -> np.ndarray:
-        """Predicted points after Umeyama on corresponding pixels and rigid ICP [N, 3] (Pi3's protocol, steps 3 and 4)."""
+    def aligned(self) -> CloudPair:
+        """Predicted points, aligned, beside the true ones (Pi3's protocol, steps 3 and 4).
+
+        Umeyama on corresponding pixels, then rigid ICP. Raises NotComputable when the points
+        cannot be aligned.
+        """
         similar = self.similarity.apply(self.predicted_points)
         try:
-            return move(icp(similar, self.true_points, self.scene.icp_distance).transform, similar)
+            refined = icp(similar, self.true_cloud, self.scene.icp_distance)
         except ValueError as error:
             raise NotComputable(str(error)) from error
+        return CloudPair(Cloud(move(refined.transform, similar), self.workers), self.true_cloud)
 
     @cached_property
     def surface(self) -> np.ndarray:
-        """Points [N, 3] of the scanned surface. Raises NotComputable when the dataset has none."""
+        """Points [N, 3] of the scanned surface. Raises NotApplicable when there is none."""
         points = self.dataset.surface(self.scene.name) if self.dataset else None
         if points is None:
             raise NotApplicable("the dataset has no scanned surface")
         return points.astype(np.float64)
 
     def sparse_points(self, view: int) -> np.ndarray | None:
-        """Points of a reconstruction in view number ``view``: x, y in pixels of the prediction, z-depth; None without."""
-        found = (
-            self.dataset.sparse_points(self.scene.name, self.scene.frames[view])
-            if self.dataset
-            else None
-        )
-        if found is None or self.dataset is None:
+        """Points [N, 3] of a reconstruction in view number ``view``; None without.
+
+        x, y in pixels of the prediction, and z-depth.
+        """
+        if self.dataset is None:
+            return None
+        frame = self.scene.frames[view]
+        found = self.dataset.sparse_points(self.scene.name, frame)
+        if found is None:
             return None
         height, width = self.depth.shape[1:]
-        own = self.dataset.read(self.scene.name, self.scene.frames[view]).image.shape
-        whole = target_size(own[0], own[1], width, self.patch)[0]  # before tall images are cropped
+        own_height, own_width = self.dataset.read(self.scene.name, frame).image.shape[:2]
+        # before tall images are cropped
+        whole = target_size(own_height, own_width, width, self.patch)[0]
         pixels = found[:, :2] * [width, whole] - 0.5
-        return np.column_stack(
-            [pixels[:, 0], pixels[:, 1] - max(0, (whole - height) // 2), found[:, 2]]
-        )
+        cropped = max(0, (whole - height) // 2)
+        return np.column_stack([pixels[:, 0], pixels[:, 1] - cropped, found[:, 2]])
 
     @cached_property
     def observation(self) -> Observation:
@@ -143,45 +168,51 @@ class Scored:
         """Camera to world [4, 4] of the scene's first frame with a pose, chosen or not."""
         if self.dataset is None:
             return self.scene.c2w[0]
-        return self.dataset.read(
-            self.scene.name, self.dataset.frames(self.scene.name)[0]
-        ).c2w.astype(np.float64)
+        first = self.dataset.frames(self.scene.name)[0]
+        return self.dataset.read(self.scene.name, first).c2w.astype(np.float64)
 
     @cached_property
     def full_depth(self) -> np.ndarray:
-        """True depth [S, H, W] at the dataset's own size; at the model's where that one shows a part of the image only."""
-        valid, scene = self.valid, self.scene
-        assert scene.depth is not None
+        """True z-depth [S, H, W] at the dataset's own size.
+
+        At the model's size where that one shows a part of the image only. Raises NotComputable
+        when there is none.
+        """
+        at_model_size = self.true_maps
         if self.dataset is None:
-            return scene.depth
-        maps = [self.dataset.read(scene.name, f).depth for f in scene.frames]
-        height, width = valid.shape[1:]
-        whole = all(
-            d is not None and target_size(d.shape[0], d.shape[1], width, self.patch)[0] == height
-            for d in maps
-        )
-        return np.stack([d for d in maps if d is not None]) if whole else scene.depth
+            return at_model_size
+        height, width = at_model_size.shape[1:]
+        maps = []
+        for frame in self.scene.frames:
+            depth = self.dataset.read(self.scene.name, frame).depth
+            if depth is None:
+                return at_model_size
+            own_height, own_width = depth.shape
+            if target_size(own_height, own_width, width, self.patch)[0] != height:
+                return at_model_size
+            maps.append(depth)
+        return np.stack(maps)
 
     @property
     def true_c2w(self) -> np.ndarray:
-        """True camera-to-world poses [S, 4, 4]. Raises NotApplicable when the dataset has none."""
+        """True camera-to-world poses [S, 4, 4]. Raises NotApplicable when there are none."""
         if not np.isfinite(self.scene.c2w).all():
             raise NotApplicable("the dataset has no poses")
         return self.scene.c2w
 
     @property
     def largest_depth(self) -> float:
-        """True depth from which pixels of a sequence no longer count."""
-        bound = self.dataset.largest_depth if self.dataset else None
-        return bound if bound is not None else LARGEST_DEPTH if self.scene.unit == "m" else np.inf
+        """True z-depth from which pixels of a sequence no longer count."""
+        if self.dataset is not None and self.dataset.largest_depth is not None:
+            return self.dataset.largest_depth
+        return LARGEST_DEPTH if self.scene.unit == "m" else np.inf
 
     @cached_property
     def predicted_w2c(self) -> np.ndarray:
         """Predicted world-to-camera poses [S, 4, 4]."""
-        bottom = np.broadcast_to([0.0, 0, 0, 1], (len(self.extrinsics), 1, 4))
-        return np.concatenate([self.extrinsics, bottom], 1)
+        return homogeneous(self.extrinsics)
 
     @cached_property
     def true_w2c(self) -> np.ndarray:
-        """True world-to-camera poses [S, 4, 4]. Raises NotApplicable when the dataset has none."""
+        """True world-to-camera poses [S, 4, 4]. Raises NotApplicable when there are none."""
         return np.linalg.inv(self.true_c2w)

@@ -1,4 +1,7 @@
-"""Camera trajectory after Sim(3) alignment of the centres: ATE, RPE between consecutive frames (evo's definitions)."""
+"""Camera trajectory after Sim(3) alignment of the centres: ATE and RPE by evo's definitions.
+
+RPE is between consecutive frames.
+"""
 
 import numpy as np
 

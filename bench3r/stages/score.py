@@ -1,121 +1,151 @@
-"""Score: metrics of saved predictions under every protocol. CPU only; a new protocol never re-runs a model."""
+"""Score: metrics of saved predictions under every protocol.
+
+CPU only; a new protocol never re-runs a model.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from rich.progress import track
 
 from bench3r.api.errors import Bench3RError
-from bench3r.data.load import load_scene
-from bench3r.data.prepared import open_prepared
-from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
-from bench3r.metrics import clouds
+from bench3r.data.load import SceneLoader
+from bench3r.data.prepared import Prepared, read_prepared
+from bench3r.files import append_jsonl, read_npz, write_jsonl
 from bench3r.models.catalogue import NO_BACKBONE, input_size
-from bench3r.protocols import load_protocol, protocol_hash
-from bench3r.protocols.base import Scored, score
+from bench3r.protocols import PROTOCOLS, protocol_hash
+from bench3r.protocols.base import Protocol, Scores
+from bench3r.protocols.scored import Scored
 from bench3r.run import paths
 from bench3r.run.plan import Cell, Plan
-from bench3r.run.records import ScoreRecord, score_key
+from bench3r.run.records import PredictRecord, ScoreRecord, Status, read_records, score_key
+
+NOTHING = Scores({}, {})
 
 
 class Scorer:
-    """Scores one cell."""
+    """Scores one cell. ``workers``: threads of searches in point clouds."""
 
-    def __init__(self, plan: Plan, cell: Cell, prepared: dict[str, Any], folder: Path) -> None:
-        self.config, self.cell, self.folder = plan.run_config(), cell, folder
-        self.rules, self.prepared, self.references = (
-            plan.score_key,
-            prepared,
-            references(plan, cell),
-        )
-        self.dataset = open_prepared(prepared)
-        self.items = {i["id"]: i for i in prepared["lists"][str(cell.frames)]}
+    def __init__(
+        self, plan: Plan, cell: Cell, prepared: Prepared, predictions: Path, workers: int = 1
+    ) -> None:
+        self.plan = plan
+        self.cell = cell
+        self.predictions = predictions
+        self.workers = workers
+        self.protocols = [PROTOCOLS.get(p) for p in plan.config.protocols_for(cell.dataset_name)]
+        self.references = references(plan, cell)
+        _, width, self.patch = input_size(plan.config.sees(cell.backbone), cell.scale)
+        self.loader = SceneLoader(prepared, width, self.patch, predicted=True)
+        self.items = {item.id: item for item in prepared.items(cell.frames)}
 
-    def rows(self, predicted: dict[str, Any]) -> list[ScoreRecord]:
-        """One record per protocol for a predicted scene; a failed prediction hands its status on."""
-        key = score_key(predicted, self.rules, self.references.get(predicted["scene"]))
-        common = {"cell": self.cell.id, "key": key, "scene": predicted["scene"]}
-        rules = [(p, load_protocol(p)) for p in self.config.protocols_for(self.cell.dataset_name)]
-        named = [
-            {"protocol": p, "protocol_version": m.VERSION, "protocol_hash": protocol_hash(p)}
-            for p, m in rules
-        ]
-        if predicted["status"] != "ok":
-            state = {"status": predicted["status"], "reason": predicted["reason"]}
-            return [ScoreRecord(**common, **n, **state) for n in named]
+    def key(self, predicted: PredictRecord) -> str:
+        """The hash of all that the scores of a predicted scene depend on."""
+        return score_key(predicted, self.plan.score_key, self.references.get(predicted.scene))
+
+    def rows(self, predicted: PredictRecord) -> list[ScoreRecord]:
+        """One record per protocol of a scene; a failed prediction hands its status on."""
+        if predicted.status != "ok":
+            return self._failed(predicted, predicted.status, predicted.reason)
         try:
             scored = self.load(predicted)
         except Bench3RError as error:
-            return [ScoreRecord(**common, **n, status="error", reason=str(error)) for n in named]
-        out = []
-        for n, (_, module) in zip(named, rules, strict=True):
-            metrics, missing = score(module, scored)
-            out.append(ScoreRecord(**common, **n, status="ok", metrics=metrics, missing=missing))
-        clouds.forget()
-        return out
+            return self._failed(predicted, "error", str(error))
+        return [self._record(predicted, p, scores=p.evaluate(scored)) for p in self.protocols]
 
-    def load(self, predicted: dict[str, Any]) -> Scored:
-        """The saved prediction beside the truth."""
-        item = self.items[predicted["scene"]]
-        _, width, patch = input_size(self.config.sees(self.cell.backbone), self.cell.scale)
-        scene = load_scene(self.dataset, item["scene"], item["frames"], width, patch)
-        arrays = read_npz(self.folder / predicted["prediction"])
+    def load(self, predicted: PredictRecord) -> Scored:
+        """The saved prediction beside the ground truth.
+
+        Raises Bench3RError when the scene or the prediction cannot be read.
+        """
+        scene = self.loader.load(self.items[predicted.scene])
+        arrays = read_npz(self.predictions / str(predicted.prediction))
+        has_head = self.cell.backbone != NO_BACKBONE
         return Scored(
-            scene,
-            arrays["depth"],
-            arrays["extrinsics"],
-            arrays["intrinsics"],
-            arrays.get("world_points"),
-            self.config.points if self.cell.backbone != NO_BACKBONE else "depth_camera",
-            arrays.get("recursion_depth"),
-            patch,
-            predicted["extras"].get("held_out"),
-            arrays.get("depth_conf"),
-            self._reference(predicted["scene"]),
-            self.dataset,
+            scene=scene,
+            depth=arrays["depth"],
+            extrinsics=arrays["extrinsics"],
+            intrinsics=arrays["intrinsics"],
+            world_points=arrays.get("world_points"),
+            points_from=self.plan.config.points if has_head else "depth_camera",
+            recursion_depth=arrays.get("recursion_depth"),
+            patch=self.patch,
+            held_out=_held_out(predicted),
+            depth_conf=arrays.get("depth_conf"),
+            reference=self._reference(predicted.scene),
+            dataset=self.loader.dataset,
+            workers=self.workers,
         )
 
-    def _reference(self, scene: str) -> dict[str, Any] | None:
+    def _reference(self, scene: str) -> dict[str, np.ndarray] | None:
         """What the unchanged backbone predicted of ``scene``."""
         row = self.references.get(scene)
-        if row is None or row["status"] != "ok":
+        if row is None or row.status != "ok":
             return None
-        return read_npz(
-            paths.predicted(self.config.name, str(self.cell.reference)).with_suffix("")
-            / row["prediction"]
+        folder = paths.predicted(self.plan.name, str(self.cell.reference)).with_suffix("")
+        return read_npz(folder / str(row.prediction))
+
+    def _failed(self, predicted: PredictRecord, status: Status, reason: str) -> list[ScoreRecord]:
+        return [self._record(predicted, p, status=status, reason=reason) for p in self.protocols]
+
+    def _record(
+        self,
+        predicted: PredictRecord,
+        protocol: Protocol,
+        *,
+        status: Status = "ok",
+        reason: str = "",
+        scores: Scores = NOTHING,
+    ) -> ScoreRecord:
+        return ScoreRecord(
+            cell=self.cell.id,
+            key=self.key(predicted),
+            scene=predicted.scene,
+            status=status,
+            reason=reason,
+            protocol=protocol.name,
+            protocol_version=protocol.version,
+            protocol_hash=protocol_hash(protocol.name),
+            metrics=scores.metrics,
+            missing=scores.missing,
         )
 
 
-def references(plan: Plan, cell: Cell) -> dict[str, dict[str, Any]]:
+def _held_out(predicted: PredictRecord) -> list[int] | None:
+    """The views that the method says it only looked up."""
+    found = predicted.extras.get("held_out")
+    if not isinstance(found, list):
+        return None
+    return [view for view in found if isinstance(view, int)]
+
+
+def references(plan: Plan, cell: Cell) -> dict[str, PredictRecord]:
     """Predict records of the unchanged backbone by scene, where ``cell`` is compared with it."""
     if cell.reference is None:
         return {}
-    return {
-        r["scene"]: r for r in read_jsonl(paths.predicted(str(plan.config["name"]), cell.reference))
-    }
+    path = paths.predicted(plan.name, cell.reference)
+    return {r.scene: r for r in read_records(path, PredictRecord)}
 
 
 def score_cell(
-    plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Path
-) -> list[dict[str, Any]]:
-    """Score every scene of ``cell``; scenes that were scored before under the same rules are kept."""
-    scorer = Scorer(plan, cell, read_json(prepared), predicted.with_suffix(""))
+    plan: Plan, cell: Cell, predicted: Path, prepared: Path, out: Path, workers: int = 1
+) -> list[ScoreRecord]:
+    """Score every scene of ``cell``; scenes that were scored before by the same rules are kept."""
+    scorer = Scorer(plan, cell, read_prepared(prepared), predicted.with_suffix(""), workers)
     progress = out.with_suffix(".partial.jsonl")
-    done = {(r["scene"], r["protocol"], r["key"]): r for r in read_jsonl(progress)}
-    rows = []
-    for row in track(read_jsonl(predicted), f"score {cell.id[:50]}", transient=True):
-        wanted = [
-            (row["scene"], p, score_key(row, plan.score_key, scorer.references.get(row["scene"])))
-            for p in plan.run_config().protocols_for(cell.dataset_name)
-        ]
+    done = {(r.scene, r.protocol, r.key): r for r in read_records(progress, ScoreRecord)}
+    rows: list[ScoreRecord] = []
+    found = read_records(predicted, PredictRecord)
+    for row in track(found, f"score {cell.id[:50]}", transient=True):
+        key = scorer.key(row)
+        wanted = [(row.scene, protocol.name, key) for protocol in scorer.protocols]
         if not all(w in done for w in wanted):
             for record in scorer.rows(row):
-                dumped = record.model_dump(mode="json")
-                append_jsonl(progress, dumped)
-                done[(record.scene, record.protocol, record.key)] = dumped
+                append_jsonl(progress, record.model_dump(mode="json"))
+                done[(record.scene, record.protocol, record.key)] = record
         rows += [done[w] for w in wanted]
-    write_jsonl(out, rows)
+    write_jsonl(out, (r.model_dump(mode="json") for r in rows))
     progress.unlink(missing_ok=True)
     return rows
