@@ -26,7 +26,6 @@ from bench3r.measure.trackers import Timer
 from bench3r.models.backbones import load_backbone
 from bench3r.models.catalogue import input_size
 from bench3r.recursion.depth import lipschitz
-from bench3r.report.reported import SPATIALMOR_TABLE_5
 
 BOUND = 0.8  # time saved per FLOP saved
 CASES = [
@@ -50,7 +49,8 @@ def smooth_depths(shape: tuple[int, ...], deepest: int) -> torch.Tensor:
     """Depth maps [B, S, h, w] with Table V's shares, cut off at ``deepest``, without steps of two."""
     rng = np.random.default_rng(0)
     field = gaussian_filter(rng.normal(size=shape), (0, 0, 2, 2))
-    shares = np.cumsum(SPATIALMOR_TABLE_5["indoor"])[:-1]
+    reported = METHODS.get("spatial_mor").reported[0].depth_shares["indoor"]
+    shares = np.cumsum(reported)[:-1]
     depth = 1 + np.searchsorted(np.quantile(field, shares), field)
     return lipschitz(torch.from_numpy(depth.clip(max=deepest)))
 

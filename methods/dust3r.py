@@ -10,6 +10,7 @@ from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.predictions import PairPredictions
 from bench3r.pairwise.predictor import (
     PAIRWISE_FACTS,
+    PAIRWISE_TABLE,
     PairwiseOptions,
     PairwisePredictor,
     network_cost,
@@ -38,6 +39,7 @@ class Dust3r(Method):
     backbones = ("dust3r",)
     source = "Wang et al., DUSt3R: Geometric 3D Vision Made Easy, 2024"
     facts = PAIRWISE_FACTS
+    sections = (PAIRWISE_TABLE,)
 
     class Options(PairwiseOptions):
         iterations: int = Field(300, ge=0, description="of global alignment")

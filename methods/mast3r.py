@@ -13,6 +13,7 @@ from bench3r.pairwise.matching import pair_matches
 from bench3r.pairwise.predictions import PairPredictions
 from bench3r.pairwise.predictor import (
     PAIRWISE_FACTS,
+    PAIRWISE_TABLE,
     PairwiseOptions,
     PairwisePredictor,
     network_cost,
@@ -51,6 +52,7 @@ class Mast3r(Method):
     backbones = ("mast3r",)
     source = "Leroy et al., Grounding Image Matching in 3D with MASt3R, 2024; Duisterhof et al., MASt3R-SfM, 2024"
     facts = PAIRWISE_FACTS
+    sections = (PAIRWISE_TABLE,)
 
     class Options(PairwiseOptions):
         alignment: Literal["sparse", "global"] = Field(

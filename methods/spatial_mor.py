@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.api.presentation import Fact
+from bench3r.api.presentation import ComponentTable, Fact, OptionTable, Reported
 from bench3r.models.catalogue import input_size, trunk_pairs
 from bench3r.models.trunk import Trunk, TrunkInput
 from bench3r.recursion.cost import assumed_depths, deeper_shares, recursive_parts
@@ -340,6 +340,63 @@ class Remember(nn.Module):
         return x
 
 
+COMPONENTS = ComponentTable(
+    file="table1",
+    title="Components",
+    components={
+        "spatial segmentation (patch embed)": ("patch_embed",),
+        "recursion router": ("router", "routers"),
+        "norms before recursions": ("recursion_norms",),
+        "recursive block, frame attention": ("frame_blocks",),
+        "recursive block, global attention": ("global_blocks",),
+        "camera head": ("camera_head",),
+        "depth head": ("depth_head",),
+        "point head": ("point_head",),
+    },
+    notes=(
+        "The unchanged trunk has a pair of blocks of its own where SpatialMoR applies the shared "
+        "ones again.",
+    ),
+)
+MAXIMUM_DEPTH = OptionTable(
+    option="max_depth",
+    file="table4",
+    title="Maximum recursion depth",
+    joins_main=True,
+    # Chamfer distance, GFLOPs, and "speedup vs VGGT", which is the reduction of FLOPs
+    reported={
+        2: {"CD": 1.73, "FLOPs": 157.5, "saving": 0.25},
+        3: {"CD": 1.69, "FLOPs": 172.2, "saving": 0.18},
+        4: {"CD": 1.68, "FLOPs": 178.5, "saving": 0.15},
+    },
+)
+REPORTED = Reported(
+    paper="SpatialMoR",
+    source="SpatialMoR-VGGT, Table II (A100 80GB; dataset, frames, resolution and units not stated)",
+    tables={
+        "table1": "Table I",
+        "table2": "Table II",
+        "table3": "Table III, there in words only",
+        "table4": "Table IV",
+        "table5": "Table V",
+    },
+    rows={
+        "dust3r": {"CD": 1.78, "F1": 0.65, "dMSE": 0.018, "Time": 8.7, "FLOPs": 185},
+        "mast3r": {"CD": 1.75, "F1": 0.66, "dMSE": 0.017, "Time": 7.2, "FLOPs": 178},
+        "vggt": {"CD": 1.72, "F1": 0.68, "dMSE": 0.015, "Time": 0.9, "FLOPs": 210},
+        "early_exit": {"CD": 1.74, "F1": 0.66, "dMSE": 0.016, "Time": 0.75, "FLOPs": 175},
+        "mor": {"CD": 1.71, "F1": 0.69, "dMSE": 0.015, "Time": 0.82, "FLOPs": 195},
+        "spatial_mor": {"CD": 1.69, "F1": 0.70, "dMSE": 0.014, "Time": 0.72, "FLOPs": 168},
+    },
+    depth_shares={
+        "indoor": (0.382, 0.327, 0.214, 0.077),
+        "controlled": (0.451, 0.303, 0.186, 0.060),
+        "real-world": (0.328, 0.315, 0.252, 0.105),
+    },
+    depth_source="SpatialMoR, Table V, for real ScanNet, DTU and Mip-NeRF 360",
+)
+
+
 class SpatialMoR(TrainedMethod):
     """Spatially routed recursion: smooth recursion depths, blended keys and values."""
 
@@ -355,6 +412,8 @@ class SpatialMoR(TrainedMethod):
         Fact("raised_share", "patches whose depth the smallest smooth map raised", "share"),
         Fact("merged_share", "patches that merging plain blocks removed", "share"),
     )
+    sections = (COMPONENTS, MAXIMUM_DEPTH)
+    reported = (REPORTED,)
 
     def check(self, backbone: str, scale: str) -> None:
         """Refuse a trunk that the recursions do not divide, and more regions than patches.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
-from bench3r.api.presentation import Fact
+from bench3r.api.presentation import Fact, FactColumn, LayerValues, OptionTable
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.metrics.pose import pairs, relative_pose_errors
@@ -225,6 +225,32 @@ def localise(model: Any, reference: Tensor, images: Tensor) -> TrunkOutput:
     return TrunkOutput({i: t.float() for i, t in out.taps.items()})
 
 
+LOCALISATION = OptionTable(
+    option="localise",
+    file="localisation",
+    title="Visual localisation: views that were not mapped",
+    columns=("localisation/rot_deg", "localisation/trans_deg", "localisation/within_15"),
+    facts=(
+        FactColumn("rotation to joint (deg)", "joint_rotation_deg", form=".1f"),
+        FactColumn("translation to joint (deg)", "joint_translation_deg", form=".1f"),
+    ),
+    costs=False,
+    notes=(
+        "Errors of pairs of a mapped and a held-out view. Methods without a memory see all views "
+        "together; their held-out view is the last. to joint: distance from where the same model "
+        "puts the view when it sees all of them.",
+    ),
+)
+DISTILLATION = LayerValues(
+    file="distillation",
+    title="Distillation error per layer",
+    notes=(
+        "Mean squared difference of the attention output to the dense model's over the mean square "
+        "of the latter, on the last training batch.",
+    ),
+)
+
+
 class VGGT3(TrainedMethod):
     """Test-time-trained memories in place of global attention."""
 
@@ -239,6 +265,7 @@ class VGGT3(TrainedMethod):
         Fact("joint_rotation_deg", "rotation of those views from a joint pass over all", "deg"),
         Fact("joint_translation_deg", "direction of those views from a joint pass over all", "deg"),
     )
+    sections = (LOCALISATION, DISTILLATION)
 
     def check(self, backbone: str, scale: str) -> None:
         if self.options.localise and backbone == "depth_anything_3":

@@ -26,6 +26,7 @@ from bench3r.api.presentation import OptionTable
 from bench3r.files import read_jsonl
 from bench3r.models.catalogue import reference_backbone
 from bench3r.run.plan import Plan
+from bench3r.run.records import Probe
 
 OptionValue = bool | int | float | str | list[object] | None
 Options = dict[str, OptionValue]
@@ -69,7 +70,7 @@ TRAININGS += ["layers", "shipped", "device"]
 
 
 class CostRow(BaseModel):
-    """What the profile stage says of a setting at a frame count; what was not measured is NaN or empty."""
+    """The cost of a setting at a frame count; what was not measured is NaN or empty."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -98,6 +99,8 @@ class CostRow(BaseModel):
     phase_seconds: dict[str, list[float]] = {}
     phase_peak_bytes: dict[str, float] = {}
     ceiling: dict[str, float] = {}  # best rates measured in the same process
+    largest: int | None = None  # maximum frame count, of a search
+    probes: list[Probe] = []  # what the search tried
 
     @model_validator(mode="before")
     @classmethod
@@ -106,6 +109,11 @@ class CostRow(BaseModel):
         if not isinstance(row, Mapping):
             return row
         return {str(k): v for k, v in row.items() if not _is_missing(v)}
+
+    @property
+    def setting(self) -> Setting:
+        """What was measured; the kind of its method is not recorded with costs."""
+        return Setting(self.method, self.label, "", self.options, self.backbone)
 
     @property
     def ok(self) -> bool:
@@ -164,7 +172,7 @@ def methods() -> dict[str, type[Method]]:
 
 def declarations(kind: type[S]) -> list[tuple[str, S]]:
     """Every section of ``kind`` that a method declares, with the method's name."""
-    found = []
+    found: list[tuple[str, S]] = []
     for name, method in methods().items():
         for section in method.sections:
             if isinstance(section, kind):
@@ -205,7 +213,7 @@ class Evidence:
     @property
     def ablations(self) -> list[str]:
         """Names of the comparisons that the run asks for beside the main one."""
-        return list(self.plan.run_config().ablations)
+        return list(self.plan.config.ablations)
 
     def rows_of(self, name: str) -> pd.DataFrame:
         """Scores of the cells in the comparison ``name``.
@@ -294,7 +302,7 @@ class Evidence:
         return float(values.mean()) if len(values) else math.nan
 
     def flops_of(self, setting: Setting, scenes: pd.Index) -> float:
-        """Mean FLOPs that ``setting`` spent on ``scenes``, counted on each; NaN when not counted."""
+        """Mean FLOPs of ``setting`` on ``scenes``, counted on each; NaN when not counted."""
         rows = self.facts_of(setting)
         rows = rows[rows.set_index(SCENE).index.isin(scenes)]
         return float(pd.to_numeric(rows["flops"]).mean()) if len(rows) else math.nan
@@ -334,7 +342,7 @@ class RunEvidence:
 
 def caption(plan: Plan, table: pd.DataFrame) -> str:
     """What the numbers stand on: scale, weights, data, device, protocols, date."""
-    config = plan.run_config()
+    config = plan.config
     data = []
     for name, rows in table.groupby("dataset", sort=False):
         procedural = rows["procedural"].eq(True).any()

@@ -1,0 +1,223 @@
+"""Settings against columns: means with intervals, ranks, ties, costs and how many scenes finished."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench3r.models.catalogue import reference_of
+from bench3r.report.columns import Column
+from bench3r.report.evidence import SETTING, CostRow, Evidence, Setting, settings_of
+from bench3r.report.names import name_of, names_of
+from bench3r.report.summary import (
+    Difference,
+    against_reference,
+    common_scenes,
+    counts,
+    interval,
+    of_scenes,
+    ranks,
+    tied_with,
+    weights_of,
+)
+from bench3r.report.tables import MISSING, Table, number
+
+TIED = "†"  # in the tie group of the best
+LIKE_BACKBONE = "≈"  # the difference to the unchanged backbone has a 95 % CI that includes zero
+RAW = (
+    "mean",
+    "low",
+    "high",
+    "tied_with_best",
+    "delta_vs_backbone",
+    "delta_low",
+    "delta_high",
+    "effect_size",
+)
+COSTS = ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes")
+DIFFERENCES = (
+    "Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is "
+    "no difference. d: the difference over the standard deviation of the scenes' differences "
+    "(Cohen's d_z, corrected for few scenes): how regular it is, not how large."
+)
+
+
+class Cell(NamedTuple):
+    """An entry of a table: as shown, and its raw numbers by name."""
+
+    text: str
+    numbers: dict[str, float]
+
+
+NOTHING = Cell(MISSING, {})
+
+
+def quality_cells(
+    values: pd.DataFrame, column: Column, settings: list[Setting], weights: pd.Series | None
+) -> dict[Setting, Cell]:
+    """One column for every setting, from ``values`` of the common scenes (scenes by settings)."""
+    stats = {s: interval(values[s], weights) for s in settings if s in values.columns}
+    means = {s: found.mean for s, found in stats.items() if found and not s.is_control}
+    best, second = ranks(means, column.better)
+    tied = tied_with(values, best, list(means), weights)
+    cells: dict[Setting, Cell] = {}
+    for setting in settings:
+        found = stats.get(setting)
+        if found is None:
+            cells[setting] = NOTHING
+            continue
+        text = f"{found.mean:.{column.digits}f}"
+        if setting == best:
+            text = f"**{text}**"
+        elif setting == second:
+            text = f"_{text}_"
+        if np.isfinite(found.low):
+            text += f" [{found.low:.{column.digits}f}, {found.high:.{column.digits}f}]"
+        if len(tied) > 1 and setting in tied:
+            text += TIED
+        numbers = {
+            "mean": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "tied_with_best": setting in tied,
+        }
+        delta = against_reference(values, setting, weights)
+        if delta is not None:
+            numbers |= _against_backbone(delta)
+            text += "" if delta.interval.excludes_zero else f" {LIKE_BACKBONE}"
+        cells[setting] = Cell(text, numbers)
+    return cells
+
+
+def _against_backbone(delta: Difference) -> dict[str, float]:
+    return {
+        "delta_vs_backbone": delta.interval.mean,
+        "delta_low": delta.interval.low,
+        "delta_high": delta.interval.high,
+        "effect_size": delta.effect,
+    }
+
+
+def time_cell(cost: CostRow | None) -> Cell:
+    """Median latency with its quartiles, and what else the profile stage measured."""
+    if cost is None:
+        return NOTHING
+    if not cost.ok:
+        return Cell(cost.status, {})
+    low, middle, high = np.quantile(cost.seconds, [0.25, 0.5, 0.75])
+    mark = " (suspect)" if cost.suspect else ""
+    numbers = {
+        "time_s": float(middle),
+        "time_q1_s": float(low),
+        "time_q3_s": float(high),
+        "flops": cost.flops,
+        "parameters": cost.parameters,
+        "peak_rss_bytes": cost.peak_rss_bytes,
+    }
+    return Cell(f"{middle:.3g} [{low:.3g}, {high:.3g}]{mark}", numbers)
+
+
+def flops_text(spent: float, cost: CostRow | None) -> str:
+    """GFLOPs ``spent`` on the compared scenes; without them those of the profile stage."""
+    if math.isfinite(spent):
+        return f"{spent / 1e9:.2f}"
+    if cost is None:
+        return MISSING
+    return number(cost.flops / 1e9, ".2f") if cost.ok else cost.status
+
+
+def cost_notes(e: Evidence) -> list[str]:
+    """On what input and device time and FLOPs were measured."""
+    measured = e.measured()
+    if not measured:
+        return ["Time and FLOPs were not measured at this number of frames."]
+    sizes = sorted({f"{c.image_size[0]} x {c.image_size[1]}" for c in measured if c.image_size})
+    return [
+        f"Time and FLOPs: one forward pass on {e.frames} images of {' or '.join(sizes)} pixels, "
+        f"{measured[0].device}."
+    ]
+
+
+def comparison(
+    e: Evidence,
+    rows: pd.DataFrame,
+    columns: tuple[Column, ...],
+    *,
+    name: str,
+    title: str,
+    costs: bool = False,
+) -> Table:
+    """The settings of ``rows`` against ``columns``, over the scenes that all of them finished."""
+    settings = settings_of(rows)
+    common = common_scenes(rows)
+    shown = pd.DataFrame({"method": names_of(rows)})
+    raw = pd.DataFrame(settings, columns=SETTING)
+    for column in columns:
+        values = of_scenes(rows, column, common)
+        cells = quality_cells(values, column, settings, weights_of(rows, column))
+        shown[column.title] = [cells[s].text for s in settings]
+        for part in RAW:
+            raw[f"{column.key}/{part}"] = [cells[s].numbers.get(part) for s in settings]
+    if costs:
+        _add_costs(e, shown, raw, settings, common)
+    tally = [counts(rows, s) for s in settings]
+    shown["n/N"] = [f"{n}/{planned}" for n, planned in tally]
+    raw["n"] = [n for n, _ in tally]
+    raw["N"] = [planned for _, planned in tally]
+    raw["compared"] = len(common)
+    notes = cost_notes(e) if costs else []
+    return Table(f"{name}{e.suffix}", title, e.about, shown, raw, notes)
+
+
+def _add_costs(
+    e: Evidence,
+    shown: pd.DataFrame,
+    raw: pd.DataFrame,
+    settings: list[Setting],
+    common: pd.Index,
+) -> None:
+    """Time, FLOPs and the saved share of them, as columns of ``shown`` and ``raw``."""
+    costs = [e.cost_of(s) for s in settings]
+    spent = [e.flops_of(s, common) for s in settings]
+    pairs = list(zip(settings, spent, strict=True))
+    unchanged = {s.method: flops for s, flops in pairs if s.kind == "backbone"}
+    saved = [1 - flops / unchanged.get(reference_of(s.backbone), math.nan) for s, flops in pairs]
+    times = [time_cell(cost) for cost in costs]
+    shown["Time (s)"] = [cell.text for cell in times]
+    shown["FLOPs (G)"] = [flops_text(f, c) for f, c in zip(spent, costs, strict=True)]
+    shown["saved"] = [number(share, ".1%") for share in saved]
+    raw["flops_per_scene"] = spent
+    raw["flop_saving"] = saved
+    for part in COSTS:
+        raw[part] = [cell.numbers.get(part) for cell in times]
+
+
+def differences(
+    e: Evidence, rows: pd.DataFrame, columns: tuple[Column, ...], *, name: str, title: str
+) -> Table:
+    """Paired differences to the unchanged backbone over the same scenes, with 95 % intervals."""
+    common = common_scenes(rows)
+    settings = [s for s in settings_of(rows) if s.kind not in ("backbone", "control")]
+    shown = pd.DataFrame({"method": [name_of(s, rows) for s in settings]})
+    raw = pd.DataFrame(settings, columns=SETTING)
+    for column in columns:
+        values = of_scenes(rows, column, common)
+        weights = weights_of(rows, column)
+        found = [against_reference(values, s, weights) for s in settings]
+        shown[f"Δ {column.title}"] = [_difference_text(f, column.digits) for f in found]
+        raw[f"{column.key}/delta_mean"] = [f.interval.mean if f else None for f in found]
+        raw[f"{column.key}/delta_low"] = [f.interval.low if f else None for f in found]
+        raw[f"{column.key}/delta_high"] = [f.interval.high if f else None for f in found]
+        raw[f"{column.key}/effect_size"] = [f.effect if f else None for f in found]
+    return Table(f"{name}{e.suffix}", title, e.about, shown, raw, [DIFFERENCES])
+
+
+def _difference_text(found: Difference | None, digits: int) -> str:
+    if found is None:
+        return MISSING
+    d = found.interval
+    text = f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
+    return f"{text}, d {found.effect:+.1f}" if np.isfinite(found.effect) else text

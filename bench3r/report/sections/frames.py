@@ -1,0 +1,75 @@
+"""Methods that declare it, and unchanged backbones, over the frame counts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bench3r.api.presentation import FramesTable
+from bench3r.report.columns import QUALITY
+from bench3r.report.evidence import Evidence, RunEvidence, Setting, declarations, settings_of
+from bench3r.report.names import name_of
+from bench3r.report.section import Section
+from bench3r.report.summary import common_scenes, wide
+from bench3r.report.tables import Table, number
+
+COSTS = (  # raw column, head, unit in raw units, format
+    ("time_s", "Time (s)", 1, ".3g"),
+    ("peak_bytes", "peak memory (GB)", 1e9, ".3g"),
+    ("flops", "FLOPs (G)", 1e9, ".4g"),
+)
+NOTE = "Means over the scenes that all rows of the same frame count finished."
+
+
+def frames_tables(run: RunEvidence) -> Iterator[Table]:
+    """A table for each declaration, where the run has several frame counts."""
+    if len(run.by_frames) < 2:
+        return
+    for method, section in declarations(FramesTable):
+        table = frames_table(run, method, section)
+        if table is not None:
+            yield table
+
+
+def frames_table(run: RunEvidence, method: str, section: FramesTable) -> Table | None:
+    """Time, memory, FLOPs and quality of ``method`` and of backbones; None without rows."""
+    listed = [row for e in run.by_frames for row in _rows(e, method)]
+    if not listed:
+        return None
+    raw = pd.DataFrame(listed)
+    shown = raw[["method", "frames"]].copy()
+    for column, head, unit, form in COSTS:
+        shown[head] = [number(value / unit, form) for value in raw[column]]
+    for quality in QUALITY:
+        if quality.title in raw:
+            shown[quality.title] = [number(v, f".{quality.digits}f") for v in raw[quality.title]]
+    return Table(section.file, section.title, run.first.about, shown, raw, [NOTE])
+
+
+def _rows(e: Evidence, method: str) -> Iterator[dict[str, object]]:
+    """One raw row for each setting at one frame count."""
+    dense = e.table["kind"].eq("backbone")
+    rows = e.table[dense | (e.table["method"].eq(method) & e.table["kind"].eq("plugin"))]
+    if rows.empty:
+        return
+    common = common_scenes(rows)
+    for setting in settings_of(rows):
+        yield _row(e, setting, rows, common)
+
+
+def _row(e: Evidence, setting: Setting, rows: pd.DataFrame, common: pd.Index) -> dict[str, object]:
+    row: dict[str, object] = {"method": name_of(setting, rows), "frames": e.frames}
+    row |= {name: value for name, value in setting._asdict().items() if name != "method"}
+    cost = e.profile_of(setting)
+    row["time_s"] = cost.median_seconds if cost else float("nan")
+    row["peak_bytes"] = cost.peak_bytes if cost else float("nan")
+    row["flops"] = cost.flops if cost else float("nan")
+    for column in QUALITY:
+        values = wide(rows, column)
+        if setting in values.columns:
+            row[column.title] = float(values[setting][values.index.isin(common)].mean())
+    return row
+
+
+SECTION = Section("frames", 180, run_tables=frames_tables)

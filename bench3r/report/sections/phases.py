@@ -1,0 +1,120 @@
+"""Methods that time parts of their work: what each part costs, beside a pass of the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bench3r.api.presentation import PhaseTable, Reported
+from bench3r.models.catalogue import label_of_network, reference_backbone
+from bench3r.report.evidence import CostRow, Evidence, Setting, declarations, settings_of
+from bench3r.report.fact_columns import fact_texts, fact_values
+from bench3r.report.names import name_of
+from bench3r.report.reported import all_reported, reported_row
+from bench3r.report.section import Section
+from bench3r.report.tables import MISSING, Table, number
+
+
+def phase_tables(e: Evidence) -> Iterator[Table]:
+    """A table for each declaration, with all methods that share it."""
+    users: dict[str, list[str]] = {}
+    sections: dict[str, PhaseTable] = {}
+    for method, section in declarations(PhaseTable):
+        users.setdefault(section.file, []).append(method)
+        sections[section.file] = section
+    for file, section in sections.items():
+        table = phase_table(e, section, users[file])
+        if table is not None:
+            yield table
+
+
+def phase_table(e: Evidence, section: PhaseTable, users: list[str]) -> Table | None:
+    """Every main setting of the methods ``users`` that timed its phases; None without any."""
+    rows = e.rows_of("main")
+    shown: list[dict[str, str]] = []
+    raw: list[dict[str, object]] = []
+    sources: list[str] = []
+    for setting in settings_of(rows):
+        cost = e.profile_of(setting)
+        if setting.method not in users or cost is None or not cost.phase_seconds:
+            continue
+        raw.append(_numbers(e, section, setting, cost))
+        shown.append({"method": name_of(setting, rows), **_texts(e, section, setting, cost)})
+        for reported in all_reported():
+            if setting.method in reported.rows:
+                shown.append(_reported(section, setting, reported))
+                sources.append(reported.source)
+    if not raw:
+        return None
+    notes = list(section.notes)
+    for source in dict.fromkeys(sources):
+        notes.append(
+            f"Values in (parentheses) are reported, not measured by us: {source}; "
+            "ratios are of its own numbers."
+        )
+    table = pd.DataFrame(shown).fillna(MISSING)
+    return Table(
+        f"{section.file}{e.suffix}", section.title, e.about, table, pd.DataFrame(raw), notes
+    )
+
+
+def _ratios(e: Evidence, cost: CostRow) -> tuple[float, float]:
+    """Time and FLOPs over those of the reference backbone; NaN where that was not measured."""
+    dense = e.cost_of_method(reference_backbone())
+    if dense is None:
+        return math.nan, math.nan
+    return cost.median_seconds / dense.median_seconds, cost.flops / dense.flops
+
+
+def _numbers(
+    e: Evidence, section: PhaseTable, setting: Setting, cost: CostRow
+) -> dict[str, object]:
+    """One setting's raw numbers."""
+    time_ratio, flops_ratio = _ratios(e, cost)
+    row: dict[str, object] = {"method": setting.method, "options": setting.options}
+    row |= fact_values(e, setting, section.before)
+    for phase in section.phases:
+        row[f"{phase}_s"] = float(np.median(cost.phase_seconds[phase]))
+        row[f"{phase}_peak_bytes"] = cost.phase_peak_bytes[phase]
+    row |= {"total_s": cost.median_seconds, "flops": cost.flops}
+    row |= {"time_ratio": time_ratio, "flops_ratio": flops_ratio}
+    row |= fact_values(e, setting, section.after)
+    row["scenes"] = len(e.facts_of(setting))
+    return row
+
+
+def _texts(e: Evidence, section: PhaseTable, setting: Setting, cost: CostRow) -> dict[str, str]:
+    """One setting as a reader sees it."""
+    time_ratio, flops_ratio = _ratios(e, cost)
+    reference = label_of_network(reference_backbone())
+    row = fact_texts(e, setting, section.before)
+    for phase in section.phases:
+        row[f"{phase} (s)"] = f"{np.median(cost.phase_seconds[phase]):.3g}"
+    row["total (s)"] = f"{cost.median_seconds:.3g}"
+    row[f"FLOPs of the {section.counted} (G)"] = f"{cost.flops / 1e9:.2f}"
+    peaks = [f"{cost.phase_peak_bytes[phase] / 1e6:.0f}" for phase in section.phases]
+    row[f"peak memory, {' / '.join(section.phases)} (MB)"] = " / ".join(peaks)
+    row[f"time / {reference}"] = number(time_ratio, ".2f")
+    row[f"FLOPs / {reference}"] = number(flops_ratio, ".2f")
+    return row | fact_texts(e, setting, section.after)
+
+
+def _reported(section: PhaseTable, setting: Setting, reported: Reported) -> dict[str, str]:
+    """The row of the paper's own numbers."""
+    reference = reference_backbone()
+    label = label_of_network(reference)
+    paper = reported.rows[setting.method]
+    row = reported_row(setting.label, reported)
+    row["total (s)"] = f"({paper['Time']:g})"
+    row[f"FLOPs of the {section.counted} (G)"] = f"({paper['FLOPs']:g})"
+    if reference in reported.rows:
+        dense = reported.rows[reference]
+        row[f"time / {label}"] = f"({paper['Time'] / dense['Time']:.1f})"
+        row[f"FLOPs / {label}"] = f"({paper['FLOPs'] / dense['FLOPs']:.2f})"
+    return row
+
+
+SECTION = Section("phases", 30, frame_tables=phase_tables)

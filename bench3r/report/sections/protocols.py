@@ -1,0 +1,128 @@
+"""How much the protocol alone moves a number: the same predictions under every rule that applies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bench3r.report.evidence import Evidence
+from bench3r.report.families import Measured, measured
+from bench3r.report.figures.drawing import looks_of, save
+from bench3r.report.section import Canvas, Figure, Section
+from bench3r.report.tables import Table
+
+NAME = "protocols"
+NOTES = [
+    "The same predictions, scored by the rules of different papers. Moves by: largest over smallest "
+    "value of a method. Agreement: Kendall's τ between the rankings of all methods by two rules, "
+    "1 = the same order; the lowest of any.",
+    "A number without its protocol can be off by these factors; compare only what was scored by one "
+    "rule.",
+]
+
+
+def protocol_tables(e: Evidence) -> Iterator[Table]:
+    """The summary, then every family with all its rules."""
+    found = list(measured(e))
+    if not found:
+        return
+    raw = pd.DataFrame([_numbers(m) for m in found])
+    shown = pd.DataFrame([_texts(m) for m in found])
+    title = "What the protocol alone changes"
+    yield Table(f"{NAME}{e.suffix}", title, e.about, shown, raw, list(NOTES))
+    for m in found:
+        yield family_table(e, m)
+
+
+def _numbers(m: Measured) -> dict[str, object]:
+    moved = m.moved()
+    return {
+        "dataset": m.dataset,
+        "quantity": m.family.name,
+        "rules": m.means.shape[1],
+        "scenes": m.scenes,
+        "moved_median": moved.median(),
+        "moved_largest": moved.max(),
+        "lowest_tau": m.agreement(),
+        "best_methods": len(m.best()),
+    }
+
+
+def _texts(m: Measured) -> dict[str, object]:
+    moved = m.moved()
+    best = m.best()
+    named = list(best)
+    if len(best) > 1:
+        named = [f"{method} ({', '.join(rules)})" for method, rules in best.items()]
+    return {
+        "dataset": m.dataset,
+        "quantity": m.family.title,
+        "rules": m.means.shape[1],
+        "scenes": m.scenes,
+        "moves by (median; most)": f"{moved.median():.2f} x; {moved.max():.2f} x",
+        "least agreement (τ)": f"{m.agreement():.2f}",
+        "best method": "; ".join(named),
+    }
+
+
+def family_table(e: Evidence, m: Measured) -> Table:
+    """One quantity: methods against rules, the best under each marked."""
+    shown = pd.DataFrame({"method": m.means.index})
+    for rule in m.means:
+        best = m.best_under(rule)
+        texts = []
+        for method, mean in m.means[rule].items():
+            texts.append(f"**{mean:.4g}**" if method == best else f"{mean:.4g}")
+        shown[rule] = texts
+    raw = m.means.rename_axis("method").reset_index()
+    title = (
+        f"{m.family.title} on {m.dataset} under {m.means.shape[1]} protocols "
+        f"({m.family.unit}, {m.family.better} is better)"
+    )
+    notes = [f"Means over {m.scenes} scenes that every method finished.", m.family.differ]
+    name = f"{NAME}_{m.family.name}_{m.dataset}{e.suffix}"
+    return Table(name, title, e.about, shown, raw, notes)
+
+
+def protocol_figures(canvas: Canvas) -> Iterator[Figure]:
+    """One panel per quantity, on the dataset that most rules apply to."""
+    chosen: dict[str, Measured] = {}
+    for m in measured(canvas.run.first):
+        known = chosen.get(m.family.name)
+        if known is None or m.means.shape[1] > known.means.shape[1]:
+            chosen[m.family.name] = m
+    if chosen:
+        drawn = draw_families(list(chosen.values()), canvas.folder)
+        yield Figure("What the protocol alone changes.", drawn)
+
+
+def draw_families(found: list[Measured], folder: Path) -> Path:
+    """Every method a line over the rules of each quantity."""
+    size = (3.8 * len(found), 3.6)
+    drawing, axes = plt.subplots(1, len(found), figsize=size, squeeze=False)
+    names = dict.fromkeys(str(name) for m in found for name in m.means.index)
+    looks = looks_of(list(names))
+    for axis, m in zip(axes[0], found, strict=True):
+        _panel(axis, m, looks)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    axes[0, -1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
+    drawing.tight_layout()
+    return save(drawing, folder, "protocol_sensitivity")
+
+
+def _panel(axis: Axes, m: Measured, looks: dict[str, tuple[object, str]]) -> None:
+    places = range(m.means.shape[1])
+    for name, values in m.means.iterrows():
+        colour, marker = looks[str(name)]
+        style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1}
+        axis.plot(places, values, label=name, **style)
+    axis.set_xticks(places, m.means.columns, rotation=30, ha="right", fontsize=7)
+    title = f"{m.family.title}\n{m.dataset}, {m.family.better} is better"
+    axis.set(title=title, ylabel=m.family.unit)
+
+
+SECTION = Section("protocols", 160, frame_tables=protocol_tables, figures=protocol_figures)
