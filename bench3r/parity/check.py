@@ -1,154 +1,165 @@
-"""Parity with official code: rebuild what a golden file describes, compare every array, obey its gates.
-
-A golden file is FILE.json (what is computed, with which parameters, and the gates) and FILE.npz (the arrays).
-"""
+"""Parity with official code: compute what a golden file describes and compare every array."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from torch import Tensor
 
-from bench3r.api.errors import Bench3RError, describe
-from bench3r.files import read_json, read_npz
+from bench3r.api.errors import Bench3RError, unknown
+from bench3r.api.method import METHODS
+from bench3r.api.registry import LIBRARY, Registry, instance_of
+from bench3r.parity.golden import INPUT, Check, Golden, Tolerance, Value, read_golden
 
-REQUIRED: dict[str, tuple[str, ...]] = {
-    "model": ("outputs", "config", "tensors"),
-    "method": ("parameters",),
-    "protocol": ("protocol",),
-}
-ALIGNERS: dict[str, tuple[str, ...]] = {
-    "dust3r-global-aligner": ("outputs", "edges")
-}  # models without a network
-
-
-class Gate(BaseModel):
-    """What one pattern of array names has to fulfil; more keys, such as reasons, may stand beside these."""
-
-    arrays: str
-    metric: Literal["close", "equal", "relnorm", "log_close", "ignore"]
-    atol: float = 0.0
-    rtol: float = 0.0
-    tol: float = 0.0
-    allow_fraction: float = 0.0
-
-
-class Case(BaseModel):
-    """The head of a golden file."""
-
-    kind: Literal["model", "method", "protocol"]
-    gates: list[Gate]
+CHECKS: Registry[Check] = Registry(
+    "parity check",
+    LIBRARY / "parity" / "checks",
+    "bench3r.parity.checks",
+    instance_of(Check),
+)
+# what a damaged description makes code raise that was written for a sound one
+BROKEN = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+)
 
 
-def outputs(
-    case: dict[str, Any], arrays: dict[str, np.ndarray], where: str
-) -> dict[str, np.ndarray]:
-    """The arrays of any kind of case. Raises Bench3RError for kinds and models that are not implemented."""
-    if case["kind"] == "method":
-        from bench3r.parity.methods import method_outputs
+class Row(NamedTuple):
+    """The verdict on one array."""
 
-        return method_outputs(case, arrays, where)
-    if case["kind"] == "protocol":
-        from bench3r.parity.metrics import metric_outputs
-
-        return metric_outputs(case, arrays, where)
-    from bench3r.parity.models import model_outputs
-
-    return model_outputs(case, arrays, where)
+    array: str
+    error: str
+    tolerance: str
+    verdict: str
 
 
-def gate_for(name: str, gates: list[dict[str, Any]], where: str) -> dict[str, Any]:
-    """The first gate whose pattern fits ``name``."""
-    for gate in gates:
-        if fnmatchcase(name, gate["arrays"]):
-            return gate
-    raise Bench3RError(f"{where}: no gate for array {name!r}")
+def check_of(golden: Golden) -> Check:
+    """How the arrays of ``golden`` are computed.
+
+    Raises Bench3RError where nothing here computes them.
+    """
+    case = golden.case
+    checks = [c for c in CHECKS.all().values() if c.kind == case.kind]
+    known = {word: check for check in checks for word in check.golden}
+    if case.kind == "method":
+        for word, check in known.items():
+            if f"{case.name}_".startswith(f"{word}_"):
+                return check
+        raise unknown("operation", case.name, known, str(golden.path))
+    if case.kind == "model":
+        if case.model not in known:
+            raise unknown("model", case.model, known, str(golden.path))
+        return known[case.model]
+    number = re.match(r"\s*(\d+)\s*:", case.protocol)
+    if number is None or number[1] not in known:
+        last = max(int(word) for word in known)
+        raise Bench3RError(
+            f"{golden.path}: protocol {case.protocol!r} is unknown: "
+            f"expected a number from 1 to {last}"
+        )
+    return known[number[1]]
 
 
-def judge(ours: np.ndarray, truth: np.ndarray, gate: dict[str, Any]) -> tuple[float, bool]:
-    """The error that ``gate`` speaks about and whether it passes."""
-    metric = gate["metric"]
-    if ours.shape != truth.shape:
+def outputs(golden: Golden) -> dict[str, np.ndarray]:
+    """The arrays [...] of ``golden``, computed by this implementation.
+
+    Raises Bench3RError for cases that nothing here computes and for descriptions that lack a key.
+    """
+    check = check_of(golden)
+    missing = [key for key in check.needs if key not in golden.case.model_fields_set]
+    if missing:
+        raise Bench3RError(f"{golden.path}: golden file without {', '.join(missing)}")
+    if check.method:
+        module = METHODS.module(METHODS.file_of(check.method))
+        golden = replace(golden, operations=module)
+    try:
+        found = check.outputs(golden)
+    except BROKEN as error:
+        raise Bench3RError(
+            f"{golden.path}: cannot be recomputed from its description "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return {name: _as_array(value) for name, value in found.items() if value is not None}
+
+
+def _as_array(value: Value) -> np.ndarray:
+    return value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def tolerance_of(array: str, tolerances: Sequence[Tolerance], where: str) -> Tolerance:
+    """The first tolerance whose pattern fits the name ``array``.
+
+    Raises Bench3RError without one.
+    """
+    for tolerance in tolerances:
+        if fnmatchcase(array, tolerance.arrays):
+            return tolerance
+    raise Bench3RError(f"{where}: no tolerance for array {array!r}")
+
+
+def judge(ours: np.ndarray, official: np.ndarray, tolerance: Tolerance) -> tuple[float, bool]:
+    """The error of ``ours`` against ``official``, both [...], and whether it is tolerated."""
+    if ours.shape != official.shape:
         return float("inf"), False
-    if metric == "equal":
-        return float((ours != truth).sum() / max(1, truth.size)), bool(np.array_equal(ours, truth))
-    a, b = ours.astype(np.float64), truth.astype(np.float64)
-    if metric == "relnorm":
+    if tolerance.metric == "ignore":
+        return float(np.abs(ours.astype(np.float64) - official).max()), True
+    if tolerance.metric == "equal":
+        differing = float((ours != official).sum() / max(1, official.size))
+        return differing, bool(np.array_equal(ours, official))
+    a = ours.astype(np.float64)
+    b = official.astype(np.float64)
+    if tolerance.metric == "relnorm":
         error = float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), 1e-300))
-        return error, error <= gate.get("tol", 0.0)
-    if metric == "log_close":
+        return error, error <= tolerance.tol
+    if tolerance.metric == "log_close":
         error = float(np.abs(np.log(a) - np.log(b)).max())
-        return error, error <= gate.get("atol", 0.0)
-    assert metric == "close"
+        return error, error <= tolerance.atol
+    return _closeness(a, b, tolerance)
+
+
+def _closeness(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> tuple[float, bool]:
+    """Largest difference, and whether few enough elements differ by too much; NaN equals NaN."""
     if not b.size:
         return 0.0, True
     same_nan = np.isnan(a) == np.isnan(b)
     difference = np.where(np.isnan(b), 0, np.abs(a - b))
-    missed = ~same_nan | ~(
-        difference <= gate.get("atol", 0.0) + gate.get("rtol", 0.0) * np.abs(np.nan_to_num(b))
-    )
-    return float(np.nanmax(difference, initial=0)), bool(
-        missed.mean() <= gate.get("allow_fraction", 0.0)
-    )
+    allowed = tolerance.atol + tolerance.rtol * np.abs(np.nan_to_num(b))
+    missed = ~same_nan | ~(difference <= allowed)
+    largest = float(np.nanmax(difference, initial=0))
+    return largest, bool(missed.mean() <= tolerance.allow_fraction)
 
 
-def gate_text(gate: dict[str, Any]) -> str:
-    """A gate in words."""
-    limits = {k: gate[k] for k in ("atol", "rtol", "tol", "allow_fraction") if k in gate}
-    return " ".join([gate["metric"], *(f"{k} {v:g}" for k, v in limits.items())])
-
-
-def read_case(path: Path) -> dict[str, Any]:
-    """The description in the golden file ``path``. Raises Bench3RError naming the key that is missing or wrong."""
-    case = read_json(path)
-    try:
-        head = Case.model_validate(case)
-    except ValidationError as error:
-        raise describe(error, str(path)) from error
-    required = ALIGNERS.get(str(case.get("model")), REQUIRED[head.kind])
-    missing = [k for k in required if k not in case]
-    if missing:
-        raise Bench3RError(f"{path}: golden file without {', '.join(missing)}")
-    return {**case, "gates": [g.model_dump(exclude_unset=True) for g in head.gates]}
-
-
-def check_file(path: Path) -> tuple[list[list[str]], bool]:
-    """Rows (array, error, gate, verdict) for every array of the golden file ``path`` and whether all passed.
+def check_file(path: Path) -> tuple[list[Row], bool]:
+    """The verdict on every array of the golden file ``path`` and whether all passed.
 
     Raises Bench3RError for a file that does not describe itself fully.
     """
-    case, truth = read_case(path), read_npz(path.with_suffix(".npz"))
-    try:
-        ours = outputs(case, truth, str(path))
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        IndexError,
-        AttributeError,
-        RuntimeError,
-        ArithmeticError,
-    ) as broken:
-        raise Bench3RError(
-            f"{path}: cannot be recomputed from its description ({type(broken).__name__}: {broken})"
-        ) from broken
-    rows, passed = [], True
-    for name in (n for n in truth if not n.startswith("in_")):
-        gate = gate_for(name, case["gates"], str(path))
-        if name not in ours:
-            good, error = gate["metric"] == "ignore", float("nan")
-        elif gate["metric"] == "ignore":
-            good, error = True, _largest(ours[name], truth[name])
-        else:
-            error, good = judge(ours[name], truth[name], gate)
-        passed &= good
-        verdict = "not gated" if gate["metric"] == "ignore" else "pass" if good else "FAIL"
-        rows.append([name, f"{error:.2e}", gate_text(gate), verdict])
+    golden = read_golden(path)
+    ours = outputs(golden)
+    rows: list[Row] = []
+    passed = True
+    for name, official in golden.arrays.items():
+        if name.startswith(INPUT):
+            continue
+        tolerance = tolerance_of(name, golden.case.tolerances, str(path))
+        error = float("nan")
+        good = False
+        if name in ours:
+            error, good = judge(ours[name], official, tolerance)
+        verdict = "pass" if good else "FAIL"
+        if tolerance.metric == "ignore":
+            verdict = "not judged"
+        passed &= verdict != "FAIL"
+        rows.append(Row(name, f"{error:.2e}", tolerance.text(), verdict))
     return rows, passed
-
-
-def _largest(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a.astype(np.float64) - b).max()) if a.shape == b.shape else float("inf")

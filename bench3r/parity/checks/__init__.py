@@ -1,0 +1,1 @@
+"""One file = one kind of golden file, named by the operation that it checks."""

@@ -1,0 +1,34 @@
+"""Protocol 1: point maps after a similarity, before and after ICP."""
+
+from __future__ import annotations
+
+from bench3r.metrics.alignment import umeyama
+from bench3r.metrics.clouds import pair_of
+from bench3r.parity.checks._clouds import distances, prefixed, refined
+from bench3r.parity.golden import Check, Golden, Outputs, Value
+
+
+def outputs(golden: Golden) -> Outputs:
+    """All arrays of a case."""
+    given = golden.numbers()
+    valid = given["valid"].astype(bool)
+    predicted = given["pred_pts"][valid]
+    official = given["gt_pts"][valid]
+    s = umeyama(predicted, official)
+    similar = s.apply(predicted)
+    after = refined(similar, official, float(given["icp_max_dist"]))
+    before = distances(pair_of(similar, official))
+    out: dict[str, Value] = {
+        "umeyama_scale": s.scale,
+        "umeyama_R": s.rotation,
+        "umeyama_t": s.translation,
+        **prefixed("noicp_", before),
+        **after,
+        "cd_half_sum": (float(after["acc_mean"]) + float(after["comp_mean"])) / 2,
+    }
+    return prefixed("out_", out)
+
+
+CHECK = Check(
+    name="point_maps", kind="protocol", golden=("1",), outputs=outputs, needs=("protocol",)
+)

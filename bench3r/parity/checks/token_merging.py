@@ -1,0 +1,102 @@
+"""Token merging before global attention: who is merged into whom, and the output of every token."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel
+from torch import Tensor
+
+from bench3r.attention.merging import MergePlan, bipartite_plan
+from bench3r.models.layers import TokenLayout, rope_rows
+from bench3r.parity.checks._attention import attention_of
+from bench3r.parity.golden import Check, Golden, Outputs
+
+
+class Parameters(BaseModel):
+    """Parameters of a case: N tokens, r of which are merged."""
+
+    frames: int
+    grid_h: int
+    grid_w: int
+    tokens_per_frame: int
+    N: int
+    heads: int
+    r: int
+    protection: bool
+    sx: int
+    rope_frequency: float
+
+    def layout(self) -> TokenLayout:
+        """Special tokens and patches of the frames."""
+        special = self.tokens_per_frame - self.grid_h * self.grid_w
+        return TokenLayout(1, self.frames, special, self.grid_h, self.grid_w)
+
+
+def outputs(golden: Golden) -> Outputs:
+    """All arrays of a case; the random choice of destinations is taken from the file."""
+    p = golden.parameters(Parameters)
+    module = golden.operations
+    inputs = golden.tensors()
+    x = inputs["x"]
+    options = module.Options(protect=0.1 if p.protection else 0.0, cell=p.sx)
+    destination = module.destinations(p.layout(), inputs["cell_choice"], options)
+    if not torch.equal(destination, inputs["dst_mask"]):  # shows up as a failed mid_dst_indices
+        return {}
+    alone = module.protected(p.N, options.protect, x.device)
+    plan = bipartite_plan(x[0], destination, p.r, alone)
+    attention = attention_of(inputs, p.heads)
+    rope = rope_rows(inputs["pos"][0], x.shape[-1] // p.heads, p.rope_frequency)
+    out: dict[str, Tensor] = {}
+    merged: dict[str, Tensor] = {}
+    for name, t in zip("qkv", attention.project(x, rope), strict=True):
+        rows = plan.merge(t[0])
+        merged[name] = rows[None]
+        out[f"mid_{name}"] = t.transpose(1, 2).flatten(2)
+        out[f"mid_{name}_by_token"] = plan.unmerge(rows).transpose(0, 1).flatten(1)[None]
+    y = plan.unmerge(F.scaled_dot_product_attention(merged["q"], merged["k"], merged["v"])[0])
+    out["out_y"] = attention.proj(y.transpose(0, 1).flatten(1)[None])
+    return out | _decisions(plan, destination, alone)
+
+
+def _decisions(plan: MergePlan, destination: Tensor, alone: Tensor) -> dict[str, Tensor]:
+    gone, representative = merged_into(plan, destination, alone)
+    sizes = torch.bincount(representative, minlength=plan.length)
+    return {
+        "mid_dst_indices": destination.nonzero().squeeze(1),
+        "mid_protected_indices": alone,
+        "mid_src_merged_mask": gone,
+        "mid_representative": representative,
+        "mid_merged_length": torch.tensor(plan.merged_length),
+        "mid_group_size": torch.where(destination, sizes, 0),
+    }
+
+
+def merged_into(plan: MergePlan, destination: Tensor, protected: Tensor) -> tuple[Tensor, Tensor]:
+    """Which sources were merged [N], and the token that each stands for afterwards [N].
+
+    A token that was not merged stands for itself. ``destination`` [N] bool; ``protected`` [P]
+    indices.
+    """
+    alone = torch.zeros_like(destination)
+    alone[protected] = True
+    shared = plan.merged_length - len(protected)  # rows that can have several members
+    owner = torch.empty(plan.merged_length, dtype=torch.long)
+    for kind in (~destination & ~alone, destination):  # the destination of a row is written last
+        chosen = kind[plan.members] & (plan.rows < shared)
+        owner[plan.rows[chosen]] = plan.members[chosen]
+    owner[shared:] = protected
+    representative = owner[plan.read]
+    index = torch.arange(plan.length)
+    gone = (representative != index) & ~destination
+    return gone, torch.where(destination, index, representative)
+
+
+CHECK = Check(
+    name="token_merging",
+    kind="method",
+    golden=("fastvggt",),
+    outputs=outputs,
+    method="fastvggt",
+    needs=("parameters",),
+)

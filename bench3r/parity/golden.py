@@ -1,0 +1,154 @@
+"""A golden file: NAME.json says what official code computed, NAME.npz holds the arrays of it.
+
+The JSON names its kind, what was computed, with which parameters, and the tolerance of every array;
+the arrays whose names start with ``in_`` are inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, JsonValue, ValidationError
+from torch import Tensor
+
+from bench3r.api.errors import Bench3RError, describe
+from bench3r.files import read_json, read_npz
+
+Kind = Literal["model", "method", "protocol"]
+Value = Tensor | np.ndarray | np.generic | float
+Outputs = Mapping[str, Value | None]  # None: the case has no such array
+INPUT = "in_"  # how the names of inputs start
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+class Tolerance(BaseModel):
+    """What the arrays of one name pattern have to fulfil; reasons may stand beside these keys."""
+
+    arrays: str
+    metric: Literal["close", "equal", "relnorm", "log_close", "ignore"]
+    atol: float = 0.0
+    rtol: float = 0.0
+    tol: float = 0.0
+    allow_fraction: float = 0.0
+
+    def text(self) -> str:
+        """The tolerance in words, with the limits that the file gives."""
+        words: list[str] = [self.metric]
+        for name in ("atol", "rtol", "tol", "allow_fraction"):
+            if name in self.model_fields_set:
+                words.append(f"{name} {getattr(self, name):g}")
+        return " ".join(words)
+
+
+class GoldenCase(BaseModel):
+    """The description in NAME.json.
+
+    Keys that only explain, such as the official source, may stand beside these.
+    """
+
+    kind: Kind
+    tolerances: list[Tolerance] = Field(alias="gates")
+    name: str = ""  # of a method's case: its operation, then the variant
+    model: str = ""
+    protocol: str = ""  # its number, a colon, what it scores
+    parameters: dict[str, JsonValue] = {}  # of the operation
+    config: dict[str, JsonValue] = {}  # of the network
+    input: dict[str, JsonValue] = {}  # sizes of the images
+    pairs: list[tuple[int, int]] = []  # of images that a pair network sees
+    edges: list[tuple[int, int]] = []  # of the graph that an alignment works on
+    iterations: int = 300
+    tensors: dict[str, list[int]] = {}  # name and shape of every parameter
+    outputs: dict[str, list[int]] = {}  # name and shape of every array
+
+
+class Inputs(dict[str, T]):
+    """Inputs of a case by name; a missing one is an error that names file and array."""
+
+    def __init__(self, path: Path, prefix: str = INPUT) -> None:
+        super().__init__()
+        self.path = path
+        self.prefix = prefix
+
+    def __missing__(self, name: str) -> T:
+        raise Bench3RError(f"{self.path}: the file lacks the array {self.prefix}{name}")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A golden file that was read."""
+
+    path: Path
+    case: GoldenCase
+    arrays: dict[str, np.ndarray]
+    operations: Any = None  # of a method's case: the plug-in module whose operations are checked
+
+    def tensors(self) -> Inputs[Tensor]:
+        """Copies of the inputs, of the file's shapes [...], under their names without ``in_``."""
+        found: Inputs[Tensor] = Inputs(self.path)
+        for name, value in self.arrays.items():
+            if name.startswith(INPUT):
+                found[name.removeprefix(INPUT)] = torch.from_numpy(np.array(value))
+        return found
+
+    def numbers(self) -> Inputs[np.ndarray]:
+        """The inputs [...] under their names without ``in_``, floats in double precision."""
+        found: Inputs[np.ndarray] = Inputs(self.path)
+        for name, value in self.arrays.items():
+            if name.startswith(INPUT):
+                is_float = value.dtype.kind == "f"
+                found[name.removeprefix(INPUT)] = value.astype(np.float64) if is_float else value
+        return found
+
+    def predictions(self) -> Inputs[np.ndarray]:
+        """All arrays [...], for cases whose inputs stand among the outputs."""
+        found: Inputs[np.ndarray] = Inputs(self.path, prefix="")
+        found.update(self.arrays)
+        return found
+
+    def read(self, part: Literal["parameters", "config", "input"], model: type[M]) -> M:
+        """The ``part`` of the description as a ``model``.
+
+        Raises Bench3RError naming file and key.
+        """
+        try:
+            return model.model_validate(getattr(self.case, part))
+        except ValidationError as error:
+            raise describe(error, f"{self.path}: {part}") from error
+
+    def parameters(self, model: type[M]) -> M:
+        """The parameters as a ``model``. Raises Bench3RError naming file and key."""
+        return self.read("parameters", model)
+
+
+@dataclass(frozen=True)
+class Check:
+    """How the arrays of one kind of golden file are computed again.
+
+    One file below ``checks/`` holds one.
+    """
+
+    name: str
+    kind: Kind
+    golden: tuple[str, ...]  # the models, protocol numbers or first words of names that it is for
+    outputs: Callable[[Golden], Outputs]  # of all arrays under their names in the file
+    method: str = ""  # the file of methods/ whose operations are checked
+    needs: tuple[str, ...] = ()  # keys without which there is no such case
+
+
+def read_golden(path: Path) -> Golden:
+    """The golden file at ``path``, its arrays beside it.
+
+    Raises Bench3RError naming the file and the key that is missing or wrong.
+    """
+    raw = read_json(path)
+    try:
+        case = GoldenCase.model_validate(raw)
+    except ValidationError as error:
+        raise describe(error, str(path)) from error
+    return Golden(path, case, read_npz(path.with_suffix(".npz")))
