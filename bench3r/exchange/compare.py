@@ -1,152 +1,159 @@
-"""Two finished runs side by side: what got better, what got worse, what lies within noise. Nothing is mixed.
+"""Two finished runs side by side: what got better, what got worse, what lies within noise.
 
-Scores are paired scene by scene, and only where the same rules (hash of the protocol) were applied to the same frames
-(hash of the frame lists); everything else is listed as not comparable, with the reason.
+Scores are paired scene by scene, and only where the same rules (hash of the protocol) were applied
+to the same frames (hash of the frame lists); everything else is listed as not comparable, with the
+reason. Nothing is mixed.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import re
-import zipfile
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from bench3r.api.errors import Bench3RError
-from bench3r.exchange.bundle import RECORDS, verify
-from bench3r.metrics.statistics import paired_bootstrap
-from bench3r.report.tables import Table, label_of
+from bench3r.exchange.source import COMPARED, SAME
+from bench3r.metrics.statistics import Interval, paired_bootstrap
+from bench3r.protocols import metric_of
+from bench3r.report.names import label_of
+from bench3r.report.tables import Table
 
-SETTING = [
-    "method",
-    "label",
-    "options",
-    "backbone",
-    "scale",
-    "dataset",
-    "frames",
-    "protocol",
-    "metric",
-]
-SAME = ["protocol_hash", "lists_sha256"]  # what must agree for two scores to be compared
-HIGHER = re.compile(r"(^|_)(auc|rra|rta|fscore|f1|delta\d|nc|precision|recall)(\d|_|$)")
-LOWER = re.compile(
-    r"(^|_)(chamfer|cd|acc|comp|overall|absrel|sqrel|rmse|logrmse|mse|dmse|rot|trans|ate|are|rpe|deg|centre)(_|$)"
-)
+CHANGED = ("better", "worse", "differs")
 
 
-def read_records(source: Path) -> pd.DataFrame:
-    """The tidy table of a result folder, of a parquet or CSV file, or of a bundle, whose hashes are checked first.
+@dataclass(frozen=True)
+class Change:
+    """One metric of one setting in both runs; ``difference``: second minus first, over scenes."""
 
-    Raises Bench3RError when there is none.
-    """
-    if source.is_dir():
-        source = source / RECORDS
-    if not source.is_file():
-        raise Bench3RError(
-            f"{source}: no records; expected a folder of results, a records file or a bundle"
-        )
-    whole: Any = source
-    if zipfile.is_zipfile(source):
-        verify(source)
-        with zipfile.ZipFile(source) as bundle:
-            if RECORDS not in bundle.namelist():
-                raise Bench3RError(f"{source}: the bundle holds no {RECORDS}")
-            whole = io.BytesIO(bundle.read(RECORDS))
+    method: str
+    label: str
+    options: str
+    backbone: str
+    scale: str
+    dataset: str
+    frames: int
+    protocol: str
+    metric: str
+    scenes: int
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    verdict: str
+
+
+def better_of(protocol: str, metric: str) -> Literal["higher", "lower", ""]:
+    """The direction that the protocol declares; empty for what is neither or is not known here."""
     try:
-        table = pd.read_csv(whole) if source.suffix == ".csv" else pd.read_parquet(whole)
-    except (ValueError, OSError) as error:  # pandas and pyarrow raise kinds of these
-        raise Bench3RError(f"{source}: no table of records ({error})") from error
-    missing = [c for c in (*SETTING, *SAME, "scene", "value") if c not in table]
-    if missing:
-        raise Bench3RError(f"{source}: the table lacks {', '.join(missing)}; collect the run again")
-    return table
-
-
-def lower_is_better(metric: str) -> bool | None:
-    """Whether less is better (errors, distances) or more is (shares, scores); None for what is neither."""
-    if HIGHER.search(metric):
-        return False
-    return True if LOWER.search(metric) else None
+        return metric_of(protocol, metric).better
+    except Bench3RError:
+        return ""  # a table of another version, or of somebody else's protocol
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> Table:
-    """Paired differences (second minus first) of every setting and metric that both runs have."""
-    rows, apart = [], []
-    left, right = (t[t["value"].notna()].groupby(SETTING, sort=False) for t in (first, second))
-    for key in [k for k in left.groups if k in right.groups]:
-        a, b = (g.get_group(key).drop_duplicates("scene").set_index("scene") for g in (left, right))
-        scenes = a.index.intersection(b.index)
-        named = dict(zip(SETTING, key, strict=True))
-        if not len(scenes):
-            apart.append({**named, "reason": "no scene in common"})
+    """Paired differences (second minus first) of every setting and metric that both runs have.
+
+    Raises Bench3RError when no setting and metric can be compared.
+    """
+    changes: list[Change] = []
+    refused: list[str] = []
+    left = first[first["value"].notna()].groupby(COMPARED, sort=False)
+    right = second[second["value"].notna()].groupby(COMPARED, sort=False)
+    both = right.groups
+    for key in left.groups:
+        if key not in both:
             continue
-        wrong = [c for c in SAME if not (a.loc[scenes, c] == b.loc[scenes, c]).all()]
-        if wrong:
-            reason = {"protocol_hash": "other scoring rules", "lists_sha256": "other frames"}[
-                wrong[0]
-            ]
-            apart.append({**named, "reason": reason})
-            continue
-        x, y = (t.loc[scenes, "value"].to_numpy(float) for t in (a, b))
-        delta = paired_bootstrap(y, x) if len(scenes) > 1 else None
-        difference = float((y - x).mean())
-        clear = delta is not None and delta.excludes_zero
-        way = lower_is_better(str(named["metric"]))
-        changed = "differs" if way is None else "better" if (difference < 0) == way else "worse"
-        verdict = "same" if np.array_equal(x, y) else changed if clear else "within noise"
-        rows.append(
-            {
-                **named,
-                "scenes": len(scenes),
-                "first": x.mean(),
-                "second": y.mean(),
-                "difference": difference,
-                "low": delta.low if delta else np.nan,
-                "high": delta.high if delta else np.nan,
-                "verdict": verdict,
-            }
-        )
-    if not rows:
-        reasons = sorted({r["reason"] for r in apart})
-        why = f": {', '.join(reasons)}" if reasons else ": they share no setting and metric"
-        raise Bench3RError(f"{names[0]} and {names[1]} cannot be compared{why}")
-    raw = pd.DataFrame(rows)
+        old = _by_scene(left.get_group(key))
+        new = _by_scene(right.get_group(key))
+        scenes = old.index.intersection(new.index)
+        why = _refusal(old.loc[scenes], new.loc[scenes])
+        if why:
+            refused.append(why)
+        else:
+            changes.append(_change(old.loc[scenes], new.loc[scenes]))
+    if not changes:
+        reasons = ", ".join(sorted(set(refused))) or "they share no setting and metric"
+        raise Bench3RError(f"{names[0]} and {names[1]} cannot be compared: {reasons}")
+    raw = pd.DataFrame([asdict(c) for c in changes])
     return Table(
-        "compare",
-        f"{names[1]} against {names[0]}",
-        _about(first, second, names),
-        _shown(raw),
-        raw,
-        _notes(raw, apart),
+        name="compare",
+        title=f"{names[1]} against {names[0]}",
+        caption=f"{_origin(names[0], first)}; {_origin(names[1], second)}.",
+        shown=_shown(raw),
+        raw=raw,
+        notes=_notes(raw, refused),
     )
+
+
+def _by_scene(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop_duplicates("scene").set_index("scene")
+
+
+def _refusal(old: pd.DataFrame, new: pd.DataFrame) -> str:
+    """Why scores of common scenes cannot be compared; empty when they can."""
+    if old.empty:
+        return "no scene in common"
+    for column, reason in SAME.items():
+        if not (old[column] == new[column]).all():
+            return reason
+    return ""
+
+
+def _change(old: pd.DataFrame, new: pd.DataFrame) -> Change:
+    """What changed in one metric of one setting, over the scenes (rows) that both runs have."""
+    before = old["value"].to_numpy(float)
+    after = new["value"].to_numpy(float)
+    interval = paired_bootstrap(after, before) if len(before) > 1 else None
+    difference = float((after - before).mean())
+    row = old.iloc[0]
+    better = better_of(str(row["protocol"]), str(row["metric"]))
+    same = np.array_equal(before, after)
+    return Change(
+        **{name: row[name] for name in COMPARED},
+        scenes=len(before),
+        first=float(before.mean()),
+        second=float(after.mean()),
+        difference=difference,
+        low=interval.low if interval else np.nan,
+        high=interval.high if interval else np.nan,
+        verdict="same" if same else _verdict(difference, interval, better),
+    )
+
+
+def _verdict(difference: float, interval: Interval | None, better: str) -> str:
+    """In words what a difference means; within noise when its 95 % CI includes zero."""
+    if interval is None or not interval.excludes_zero:
+        return "within noise"
+    if not better:
+        return "differs"
+    return "better" if (difference < 0) == (better == "lower") else "worse"
 
 
 def _shown(raw: pd.DataFrame) -> pd.DataFrame:
-    """What a reader looks at: differences that are clear, worst first; of unchanged rows only the number is given."""
-    kept = raw[raw["verdict"].isin(["better", "worse", "differs"])].sort_values(
-        "verdict", ascending=False, kind="stable"
-    )
-    options = {m: [_options(o) for o in g.unique()] for m, g in raw.groupby("method")["options"]}
+    """What a reader looks at: the changes, worst first; of all other rows a note has the count."""
+    kept = raw[raw["verdict"].isin(CHANGED)]
+    kept = kept.sort_values("verdict", ascending=False, kind="stable")
+    options = raw.groupby("method")["options"].unique().to_dict()
+    names = []
+    differences = []
+    for row in kept.itertuples():
+        every = [_options(text) for text in options[row.method]]
+        names.append(label_of(row.method, row.label, _options(row.options), every))
+        differences.append(f"{row.difference:+.3g} [{row.low:+.3g}, {row.high:+.3g}]")
     return pd.DataFrame(
         {
-            "method": [
-                label_of(r.method, r.label, _options(r.options), options[r.method])
-                for r in kept.itertuples()
-            ],
-            "dataset": kept["dataset"],
-            "metric": kept["protocol"] + "/" + kept["metric"],
-            "first": [f"{v:.4g}" for v in kept["first"]],
-            "second": [f"{v:.4g}" for v in kept["second"]],
-            "difference": [
-                f"{r.difference:+.3g} [{r.low:+.3g}, {r.high:+.3g}]" for r in kept.itertuples()
-            ],
-            "scenes": kept["scenes"],
-            "verdict": kept["verdict"],
+            "method": names,
+            "dataset": kept["dataset"].to_numpy(),
+            "metric": (kept["protocol"] + "/" + kept["metric"]).to_numpy(),
+            "first": kept["first"].map("{:.4g}".format).to_numpy(),
+            "second": kept["second"].map("{:.4g}".format).to_numpy(),
+            "difference": differences,
+            "scenes": kept["scenes"].to_numpy(),
+            "verdict": kept["verdict"].to_numpy(),
         }
     )
 
@@ -155,24 +162,23 @@ def _options(text: str) -> dict[str, object]:
     return dict(json.loads(text))
 
 
-def _about(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> str:
-    parts = []
-    for name, table in zip(names, (first, second), strict=True):
-        devices, commits = (
-            ", ".join(sorted(map(str, table[c].dropna().unique()))) for c in ("device", "git")
-        )
-        parts.append(f"{name}: {devices or 'unknown device'}, commit {commits[:60] or 'unknown'}")
-    return "; ".join(parts) + "."
+def _origin(name: str, table: pd.DataFrame) -> str:
+    """Name, device and commit of a run."""
+    devices = ", ".join(sorted(map(str, table["device"].dropna().unique())))
+    commits = ", ".join(sorted(map(str, table["git"].dropna().unique())))
+    return f"{name}: {devices or 'unknown device'}, commit {commits[:60] or 'unknown'}"
 
 
-def _notes(raw: pd.DataFrame, apart: list[dict[str, object]]) -> list[str]:
+def _notes(raw: pd.DataFrame, refused: list[str]) -> list[str]:
     counted = raw["verdict"].value_counts()
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in counted.items())
     notes = [
-        f"Settings and metrics in both: {', '.join(f'{n} {v}' for v, n in counted.items())}. Shown are those that changed: "
-        "the 95 % interval of the paired difference over scenes is clear of zero.",
-        "Which way is better follows from the metric's name (errors down, shares up).",
+        f"Settings and metrics in both: {listed}. Shown are those that changed: the 95 % CI of the "
+        "paired difference over scenes excludes zero.",
+        "Which way is better is what the protocol of each metric declares.",
     ]
-    if apart:
-        reasons = pd.Series([str(r["reason"]) for r in apart]).value_counts()
-        notes.append("Not compared: " + ", ".join(f"{n} for {r}" for r, n in reasons.items()) + ".")
+    if refused:
+        reasons = pd.Series(refused).value_counts()
+        listed = ", ".join(f"{count} for {reason}" for reason, count in reasons.items())
+        notes.append(f"Not compared: {listed}.")
     return notes

@@ -1,38 +1,38 @@
-"""Results of several runs, machines and people in one table; never mixed where rules or frames differ.
+"""Results of several runs, machines and people in one table.
 
-Every source is a result folder, a records file with its profiles beside it, or a bundle. Rows of different sources stand in
-one table only when they were scored by the same rules (hashes of the protocols) on the same frames (hash of the frame lists)
-at the same scale; means are over the scenes that all rows of a table finished. Costs carry their device and are not ranked.
+Every source is a result folder, a records file with its profiles beside it, or a bundle. Rows of
+different sources stand in one table only when they were scored by the same rules (hashes of the
+protocols) on the same frames (hash of the frame lists) at the same scale; means are over the scenes
+that all rows of a table finished. Costs carry their device and are not ranked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 from bench3r.api.errors import Bench3RError
 from bench3r.exchange.bundle import RECORDS
-from bench3r.exchange.compare import read_records
-from bench3r.files import read_jsonl, write_json, write_text
-from bench3r.report.summary import (
-    SETTING,
-    Column,
-    common_scenes,
-    counts,
-    settings,
-    weights_of,
-    wide,
-)
-from bench3r.report.tables import DETAIL, QUALITY, Table, cost_cells, name_of, quality_cells
+from bench3r.exchange.source import read_costs, read_table
+from bench3r.files import write_json, write_text
+from bench3r.report.columns import DETAIL, QUALITY, Column
+from bench3r.report.comparison import quality_cells, time_cell
+from bench3r.report.evidence import SETTING, CostRow, Setting, settings_of
+from bench3r.report.names import name_of
+from bench3r.report.summary import common_scenes, counts, of_scenes, weights_of, wide
+from bench3r.report.tables import Table
 
-PROFILES = "profiles.jsonl"
 COLUMNS = (*QUALITY, *DETAIL)
+PARTS = ("mean", "low", "high", "tied_with_best")  # of a column, in raw rows
+NOTE = (
+    "†: tied with the best. All rows were scored by the same rules on the same frames. Times are "
+    "of the device beside them and are not compared."
+)
 
 
 @dataclass
@@ -42,189 +42,214 @@ class Source:
     name: str
     path: Path
     table: pd.DataFrame
-    profiles: pd.DataFrame
+    costs: list[CostRow]
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, str | list[str]]:
         """Where its numbers come from, for the manifest."""
-        facts = {
-            c: sorted(map(str, self.table[c].dropna().unique()))
-            for c in ("device", "git", "scale")
-            if c in self.table
-        }
         file = self.path / RECORDS if self.path.is_dir() else self.path
-        return {
+        facts: dict[str, str | list[str]] = {
             "name": self.name,
             "file": file.name,
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            **facts,
         }
+        for column in ("device", "git", "scale"):
+            if column in self.table:
+                facts[column] = sorted(map(str, self.table[column].dropna().unique()))
+        return facts
+
+    def cost_of(self, setting: Setting, frames: int) -> CostRow | None:
+        """What the profile stage says of ``setting``; None where nothing was planned."""
+        wanted = (setting.method, setting.backbone, setting.options, frames)
+        for cost in self.costs:
+            if (cost.method, cost.backbone, cost.options, cost.frames) == wanted:
+                return cost
+        return None
+
+    def device_of(self, setting: Setting) -> str:
+        """Where the method of ``setting`` ran."""
+        own = self.table[self.table["method"].eq(setting.method)]
+        return ", ".join(sorted(map(str, own["device"].dropna().unique()))) or "unknown"
+
+
+class Rules(NamedTuple):
+    """What rows must share to stand in one table."""
+
+    dataset: str
+    frames: str
+    scale: str
+    lists: str  # hash of the frame lists
+    protocols: str  # names and hashes of the scoring rules, as JSON
+
+
+class Row(NamedTuple):
+    """A row of a merged table."""
+
+    setting: Setting  # its method is METHOD@SOURCE: another than that of another source
+    name: str
+    source: str
+    time: str
+    device: str
 
 
 def read_sources(paths: list[Path]) -> list[Source]:
-    """The runs at ``paths``, named after their files or folders. Raises Bench3RError for fewer than two."""
+    """The runs at ``paths``, named after their files or folders.
+
+    Raises Bench3RError for fewer than two, and for files that hold no records.
+    """
     if len(paths) < 2:
         raise Bench3RError(f"merge: expected at least two sources, got {len(paths)}")
     out: list[Source] = []
     for path in paths:
-        table = read_records(path)  # verifies a bundle
+        table = read_table(path)  # verifies a bundle
         name = path.resolve().stem if path.is_file() else path.resolve().name
-        taken = {s.name for s in out}
-        name = next(
-            n for n in (name, *(f"{name}-{i}" for i in range(2, len(paths) + 2))) if n not in taken
-        )
-        out.append(Source(name, path, table, _profiles(path)))
+        name = _free_name(name, {source.name for source in out})
+        out.append(Source(name, path, table, read_costs(path)))
     return out
 
 
-def _profiles(path: Path) -> pd.DataFrame:
-    if path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as bundle:
-            text = bundle.read(PROFILES).decode() if PROFILES in bundle.namelist() else ""
-        return pd.DataFrame([json.loads(line) for line in text.splitlines() if line])
-    beside = (path if path.is_dir() else path.parent) / PROFILES
-    return pd.DataFrame(read_jsonl(beside))
+def _free_name(name: str, taken: set[str]) -> str:
+    number = 1
+    free = name
+    while free in taken:
+        number += 1
+        free = f"{name}-{number}"
+    return free
 
 
-def rules_of(table: pd.DataFrame) -> pd.Series:
-    """What rows of ``table`` must share to stand in one table: data, frames, scale and the rules of each protocol."""
+def rules_of(table: pd.DataFrame) -> list[Rules]:
+    """The rules that rows of ``table`` stand on: data, frames, scale and those of each protocol."""
     wanted = table[table["protocol"].isin({c.protocol for c in COLUMNS})]
-    key = ["dataset", "frames", "scale", "lists_sha256"]
-    hashes = wanted.groupby(key)[["protocol", "protocol_hash"]].apply(
-        lambda g: json.dumps(
-            sorted(map(list, g.drop_duplicates().dropna().itertuples(index=False, name=None)))
-        )
-    )
-    return hashes
+    out = []
+    for key, rows in wanted.groupby(["dataset", "frames", "scale", "lists_sha256"]):
+        dataset, frames, scale, lists = map(str, key)
+        hashes = rows[["protocol", "protocol_hash"]].drop_duplicates().dropna()
+        protocols = sorted(map(list, hashes.itertuples(index=False, name=None)))
+        out.append(Rules(dataset, frames, scale, lists, json.dumps(protocols)))
+    return out
 
 
 def merge(sources: list[Source]) -> list[Table]:
-    """One table per group of sources that can be compared, and one that says what could not be.
+    """One table per group of sources that can be compared, and one of what could not be.
 
     Raises Bench3RError when no two sources share data, frames, scale and rules.
     """
-    groups: dict[tuple[str, ...], list[Source]] = {}
+    groups: dict[Rules, list[Source]] = {}
     for source in sources:
-        for key, rules in rules_of(source.table).items():
-            groups.setdefault((*map(str, key), str(rules)), []).append(source)  # type: ignore[arg-type]
-    shared = {k: s for k, s in groups.items() if len(s) > 1}
-    if not shared:
-        raise Bench3RError(
-            "merge: no two sources share data, frames, scale and scoring rules; nothing can stand in one table"
-        )
-    tables = [_table(key, group, number) for number, (key, group) in enumerate(shared.items(), 1)]
-    alone = [
-        {
-            "source": group[0].name,
-            "dataset": key[0],
-            "frames": key[1],
-            "scale": key[2],
-            "frame lists": key[3][:12],
-        }
-        for key, group in groups.items()
-        if len(group) == 1
-    ]
+        for rules in rules_of(source.table):
+            groups.setdefault(rules, []).append(source)
+    tables: list[Table] = []
+    alone: list[dict[str, str]] = []
+    for rules, group in groups.items():
+        if len(group) > 1:
+            tables.append(_table(rules, group, len(tables) + 1))
+        else:
+            alone.append(_alone(rules, group[0]))
+    if not tables:
+        shared = "data, frames, scale and scoring rules"
+        raise Bench3RError(f"merge: no two sources share {shared}; nothing can stand in one table")
     if alone:
         rows = pd.DataFrame(alone)
-        tables.append(
-            Table(
-                "not_merged",
-                "Not merged",
-                "Other frames, another scale or other scoring rules than any other source has.",
-                rows,
-                rows,
-            )
-        )
+        why = "Other frames, another scale or other scoring rules than any other source has."
+        tables.append(Table("not_merged", "Not merged", why, rows, rows))
     return tables
 
 
-def _table(key: tuple[str, ...], group: list[Source], number: int) -> Table:
-    dataset, frames, scale, lists, _ = key
-    parts, names, costs = [], {}, {}
+def _alone(rules: Rules, source: Source) -> dict[str, str]:
+    return {
+        "source": source.name,
+        "dataset": rules.dataset,
+        "frames": rules.frames,
+        "scale": rules.scale,
+        "frame lists": rules.lists[:12],
+    }
+
+
+def _table(rules: Rules, group: list[Source], number: int) -> Table:
+    """The sources of ``group``, which all stand on the same ``rules``."""
+    parts: list[pd.DataFrame] = []
+    rows: list[Row] = []
     for source in group:
-        own = source.table
-        same = own["dataset"].astype(str).eq(dataset) & own["frames"].astype(str).eq(frames)
-        own = own[same & own["scale"].eq(scale) & own["lists_sha256"].eq(lists)]
-        for _, row in settings(own).iterrows():
-            marked = row.copy()
-            marked["method"] = (
-                f"{row['method']}@{source.name}"  # another row than the same method of another source
-            )
-            setting = tuple(marked[SETTING])
-            names[setting] = (name_of(row, own), source.name)
-            costs[setting] = _cost(source, row, int(frames))
-        parts.append(own.assign(method=own["method"] + f"@{source.name}"))
-    rows_of_all = pd.concat(parts, ignore_index=True)
-    rows, common = settings(rows_of_all), common_scenes(rows_of_all)
-    keys = [tuple(r) for r in rows[SETTING].to_numpy()]
-    shown = pd.DataFrame(
-        {"method": [names[k][0] for k in keys], "source": [names[k][1] for k in keys]}
-    )
-    raw = rows.assign(source=shown["source"])
-    for column in (c for c in COLUMNS if wide(rows_of_all, c).notna().any(axis=None)):
-        _add_column(shown, raw, rows_of_all, column, rows, common)
-    shown["Time (s)"] = [costs[k][0] for k in keys]
-    shown["device"] = raw["device"] = [costs[k][1] for k in keys]
-    tally = [counts(rows_of_all, k) for k in keys]
-    shown["n/N"] = [f"{n}/{total}" for n, total in tally]
-    listed = ", ".join(s.name for s in group)
-    about = (
-        f"{dataset}, {frames} frames, scale `{scale}`, frame lists {lists[:12]}; sources: {listed}."
-    )
-    notes = [
-        f"Means over the {len(common)} scenes that every row finished; †: tied with the best. All rows were scored by "
-        "the same rules on the same frames. Times are of the device beside them and are not compared."
-    ]
+        part = _part(source, rules)
+        rows += _rows(source, part, int(rules.frames))
+        parts.append(part.assign(method=part["method"] + f"@{source.name}"))
+    table = pd.concat(parts, ignore_index=True)
+    common = common_scenes(table)
+    settings = [row.setting for row in rows]
+    shown = pd.DataFrame({"method": [r.name for r in rows], "source": [r.source for r in rows]})
+    raw = pd.DataFrame(settings, columns=SETTING).assign(source=shown["source"])
+    for column in COLUMNS:
+        _add_column(column, table, settings, shown, raw)
+    shown["Time (s)"] = [row.time for row in rows]
+    shown["device"] = [row.device for row in rows]
+    raw["device"] = shown["device"]
+    tally = [counts(table, s) for s in settings]
+    shown["n/N"] = [f"{n}/{planned}" for n, planned in tally]
+    names = ", ".join(source.name for source in group)
+    about = f"{rules.dataset}, {rules.frames} frames, scale `{rules.scale}`"
     return Table(
-        f"merged_{number}_{dataset}",
-        f"Merged: {dataset}, {frames} frames, {scale}",
-        about,
-        shown,
-        raw,
-        notes,
+        name=f"merged_{number}_{rules.dataset}",
+        title=f"Merged: {rules.dataset}, {rules.frames} frames, {rules.scale}",
+        caption=f"{about}, frame lists {rules.lists[:12]}; sources: {names}.",
+        shown=shown,
+        raw=raw,
+        notes=[f"Means over the {len(common)} scenes that every row finished; {NOTE}"],
     )
 
 
 def _add_column(
+    column: Column,
+    table: pd.DataFrame,
+    settings: list[Setting],
     shown: pd.DataFrame,
     raw: pd.DataFrame,
-    table: pd.DataFrame,
-    column: Column,
-    rows: pd.DataFrame,
-    common: pd.Index,
 ) -> None:
-    values, keys = wide(table, column), [tuple(r) for r in rows[SETTING].to_numpy()]
-    cells, numbers = quality_cells(
-        values[values.index.isin(common)], column, rows, weights_of(table, column)
-    )
-    shown[column.title] = [cells[k] for k in keys]
-    for part in ("mean", "low", "high", "tied_with_best"):
-        raw[f"{column.protocol}/{column.metric}/{part}"] = [numbers[k].get(part) for k in keys]
+    """Add ``column`` to the shown and the raw rows, where ``table`` has values of it."""
+    if not wide(table, column).notna().any(axis=None):
+        return
+    values = of_scenes(table, column, common_scenes(table))
+    cells = quality_cells(values, column, settings, weights_of(table, column))
+    shown[column.title] = [cells[s].text for s in settings]
+    for name in PARTS:
+        raw[f"{column.key}/{name}"] = [cells[s].numbers.get(name) for s in settings]
 
 
-def _cost(source: Source, setting: pd.Series, frames: int) -> tuple[str, str]:
-    """Time of a setting in its source and the device that it was measured on."""
-    found = cost_cells(source.profiles, setting, frames)
-    own = source.table[source.table["method"].eq(setting["method"])]
-    device = ", ".join(sorted(map(str, own["device"].dropna().unique()))) or "unknown"
-    return str(found.get("time_text", "–")), device
+def _part(source: Source, rules: Rules) -> pd.DataFrame:
+    """The records of ``source`` that stand on ``rules``."""
+    own = source.table
+    same = own["dataset"].astype(str).eq(rules.dataset) & own["scale"].eq(rules.scale)
+    same &= own["frames"].astype(str).eq(rules.frames) & own["lists_sha256"].eq(rules.lists)
+    return own[same]
+
+
+def _rows(source: Source, part: pd.DataFrame, frames: int) -> list[Row]:
+    """One row for each setting of a source, from its records ``part`` in this table."""
+    out = []
+    for setting in settings_of(part):
+        out.append(
+            Row(
+                setting=setting._replace(method=f"{setting.method}@{source.name}"),
+                name=name_of(setting, part),
+                source=source.name,
+                time=time_cell(source.cost_of(setting, frames)).text,
+                device=source.device_of(setting),
+            )
+        )
+    return out
 
 
 def write_merged(sources: list[Source], out: Path) -> list[Table]:
-    """Write merged.md, its tables, all records with their source, and where they come from, into the folder ``out``.
+    """Write merged.md, its tables, all records with their source, and the sources, into ``out``.
 
-    Raises Bench3RError when ``out`` holds something already.
+    Raises Bench3RError when ``out`` holds something already, and when nothing can be merged.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Bench3RError(f"{out}: exists and is not an empty folder; nothing is overwritten")
     tables = merge(sources)
     for table in tables:
         table.write(out / "tables")
-    write_json(out / "sources.json", [s.about() for s in sources])
-    pd.concat([s.table.assign(source=s.name) for s in sources], ignore_index=True).to_parquet(
-        out / RECORDS
-    )
-    write_text(
-        out / "merged.md",
-        "\n".join(["# Results of several runs\n", *(t.markdown() for t in tables)]),
-    )
+    write_json(out / "sources.json", [source.about() for source in sources])
+    every = [source.table.assign(source=source.name) for source in sources]
+    pd.concat(every, ignore_index=True).to_parquet(out / RECORDS)
+    parts = ["# Results of several runs\n", *(table.markdown() for table in tables)]
+    write_text(out / "merged.md", "\n".join(parts))
     return tables
