@@ -1,0 +1,87 @@
+"""Claims and contradictions as they stand in claims.yaml."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, cached_property
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from bench3r.report.claims.rules import ClaimRule, ContradictionRule, Number
+
+FILE = Path(__file__).with_name("claims.yaml")
+
+
+class Claim(BaseModel):
+    """What a paper says, in our own words, with its number and where it stands."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    paper: str
+    statement: str
+    quantity: str
+    value: Number | str | list[Number | str | None]
+    unit: str
+    conditions: str
+    source_table: str
+    evidence: str
+    note: str = ""
+    rule: ClaimRule
+
+    @property
+    def reported(self) -> str:
+        """The number as a reader sees it."""
+        several = self.value if isinstance(self.value, list) else [self.value]
+        text = ", ".join(map(str, several))
+        return text if self.unit in ("-", "1") else f"{text} {self.unit}"
+
+
+class Contradiction(BaseModel):
+    """Where a paper contradicts itself or another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    paper: str
+    topic: str
+    statement: str
+    rule: ContradictionRule
+
+
+class Ledger(BaseModel):
+    """All of the file.
+
+    ``metrics``: what is measured here ("protocol/metric") for a quantity of the papers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: dict[str, str]
+    claims: list[Claim]
+    contradictions: list[Contradiction]
+
+    @cached_property
+    def by_id(self) -> dict[str, Claim]:
+        """Claims by their id."""
+        return {claim.id: claim for claim in self.claims}
+
+    def number(self, term: Number | str) -> float:
+        """A number, or that of a claim: "ID" or "ID[place]". Raises KeyError for an unknown one."""
+        if not isinstance(term, str):
+            return float(term)
+        match = re.fullmatch(r"(.+?)(?:\[(\d+)\])?", term)
+        if match is None:
+            raise KeyError(term)
+        value = self.by_id[match[1]].value
+        found = value[int(match[2])] if isinstance(value, list) else value
+        assert found is not None
+        return float(found)
+
+
+@cache
+def ledger() -> Ledger:
+    """The ledger that ships with Bench3R."""
+    return Ledger.model_validate(yaml.safe_load(FILE.read_text()))
