@@ -1,120 +1,171 @@
-"""Table of FLOPs at published size over frame counts: the one result at that size that needs no GPU and no weights."""
+"""FLOPs at published size over frame counts: what needs no GPU and no weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import METHODS, Method, cost_of
-from bench3r.models.catalogue import backbones, label_of_network, unchanged_cost
+from bench3r.models.catalogue import backbones, label_of_network, reference_backbone, unchanged_cost
 from bench3r.report.tables import Table
 
 PUBLISHED_FRAMES = (1, 2, 8, 32, 100, 300, 1000, 3000, 10000)
+PUBLISHED_SCALE = "full"
+ORDER = ("backbone", "plugin", "model")  # of the rows, by kind of method
 
 
-def published_rows(
-    scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES
-) -> list[dict[str, Any]]:
-    """FLOPs of every method with its defaults, on every backbone: one row per method, backbone and frame count.
+@dataclass(frozen=True)
+class Count:
+    """The FLOPs of a method on a backbone at a frame count, or the reason why there are none."""
 
-    ``times_fewer`` is the unchanged backbone's count over the method's. Where there is no count, ``reason`` says why.
+    method: str
+    label: str
+    kind: str
+    backbone: str
+    scale: str
+    frames: int
+    image_size: str = ""
+    flops: float = float("nan")
+    times_fewer: float = float("nan")  # the unchanged backbone's count over this one
+    assumed: str = ""  # what is given instead of decided by content
+    reason: str = ""
+    parts: dict[str, float] = field(default_factory=dict)  # FLOPs by part of the model
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Method and backbone: what has a row of its own."""
+        return self.method, self.backbone
+
+    @property
+    def on(self) -> str:
+        """`` on BACKBONE`` of methods that run on several."""
+        return f" on {label_of_network(self.backbone)}" if self.kind == "plugin" else ""
+
+    def row(self) -> dict[str, object]:
+        """All of it by column, FLOPs of parts as "flops/PART"."""
+        row: dict[str, object] = {k: v for k, v in vars(self).items() if k != "parts"}
+        for part, flops in self.parts.items():
+            row[f"flops/{part}"] = flops
+        return row
+
+
+def published_counts(
+    scale: str = PUBLISHED_SCALE, frames: Sequence[int] = PUBLISHED_FRAMES
+) -> list[Count]:
+    """FLOPs of every method with its defaults, on every backbone that it can run on.
+
     Raises Bench3RError for a scale that no backbone has, and for frames below 1.
     """
     if not frames or min(frames) < 1:
         raise Bench3RError(f"frames: every frame count must be at least 1, got {list(frames)}")
-    scales = [network.scales for network in backbones().values()]
-    if not any(scale in known for known in scales):
-        known_scales = sorted({s for known in scales for s in known})
-        raise Bench3RError(
-            f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known_scales)})"
-        )
-    rows = []
+    known = sorted({s for network in backbones().values() for s in network.scales})
+    if scale not in known:
+        text = f"no backbone has a configuration for scale {scale!r} (there are {', '.join(known)})"
+        raise Bench3RError(text)
+    out = []
     for name, cls in METHODS.usable()[0].items():
-        for backbone in () if cls.kind == "control" else cls.backbones or tuple(backbones()):
-            rows += [_row(name, cls(), backbone, scale, count) for count in frames]
-    return sorted(rows, key=lambda r: (r["kind"] != "backbone", r["kind"] == "model"))
+        if cls.kind == "control":
+            continue
+        for backbone in cls.backbones or _all_backbones():
+            out += [_count(name, cls(), backbone, scale, n) for n in frames]
+    return sorted(out, key=lambda count: ORDER.index(count.kind))
 
 
-def _row(name: str, method: Method, backbone: str, scale: str, frames: int) -> dict[str, Any]:
+def _all_backbones() -> list[str]:
+    """All of them, the one that whole models are compared with first."""
+    return sorted(backbones(), key=lambda name: name != reference_backbone())
+
+
+def _count(name: str, method: Method, backbone: str, scale: str, frames: int) -> Count:
     """One count, or why there is none."""
-    row = {
-        "method": name,
-        "label": method.label,
-        "kind": method.kind,
-        "backbone": backbone,
-        "scale": scale,
-        "frames": frames,
-    }
     try:
         method.check(backbone, scale)
         dense = unchanged_cost(backbone, scale, frames)
         found = cost_of(method, dense)
-    except (
-        Bench3RError
-    ) as error:  # options that do not fit this backbone, one image for a pairwise model
-        return {**row, "reason": str(error)}
-    plain = (unchanged_cost("vggt", scale, frames) if method.kind == "model" else dense).total
-    return {
-        **row,
-        "image_size": f"{dense.size[0]} x {dense.size[1]}",
-        "flops": 2 * found.macs,
-        "times_fewer": plain / found.macs,
-        "assumed": found.assumed,
-        "reason": "",
-        **{f"flops/{part}": 2 * macs for part, macs in found.parts.items()},
-    }
-
-
-def published_table(scale: str = "full", frames: Sequence[int] = PUBLISHED_FRAMES) -> Table:
-    """The counts as a table: methods on backbones against frame counts, in TFLOPs with the factor to the backbone."""
-    raw = pd.DataFrame(published_rows(scale, frames))
-    shown = []
-    for (_, backbone), rows in raw.groupby(["method", "backbone"], sort=False):
-        first = rows.iloc[0]
-        on = f" on {label_of_network(str(backbone))}" if first["kind"] == "plugin" else ""
-        by_frames = rows.set_index("frames")
-        cells = {f"{n:,} frames": _cell(by_frames.loc[n]) for n in frames}
-        shown.append({"method": f"{first['label']}{on}", **cells})
-    assumed = raw[raw["assumed"].fillna("") != ""].drop_duplicates(["method", "frames"])
-    refused = raw[raw["flops"].isna()].drop_duplicates(["method", "backbone", "reason"])
-    notes = [
-        "TFLOPs (2 x multiply-adds) of one forward pass with default options; in brackets how many times fewer than the "
-        "unchanged backbone (of pairwise models: than VGGT) at the same number of frames. Counted in closed form, no "
-        "weights and no device: a FLOP count is no speed-up.",
-        f"Images: {', '.join(sorted(raw['image_size'].dropna().unique()))} pixels.",
-        *(
-            f"{rows.iloc[0]['label']}: {_assumption(rows)}."
-            for _, rows in assumed.groupby("method", sort=False)
-        ),
-        *(
-            f"{r['label']} on {label_of_network(r['backbone'])} has no count: {r['reason']}."
-            for _, r in refused.iterrows()
-        ),
-    ]
-    caption = f"Computed by Bench3R at scale `{scale}`, from the sizes of the models alone."
-    return Table(
-        f"published_flops_{scale}",
-        f"FLOPs at {scale} scale over frames",
-        caption,
-        pd.DataFrame(shown),
-        raw,
-        notes,
+        compared = dense
+        if method.kind == "model":
+            compared = unchanged_cost(reference_backbone(), scale, frames)
+    except Bench3RError as error:  # options that do not fit, one image for a pairwise model
+        return Count(
+            name, method.label, method.kind, backbone, scale, frames=frames, reason=str(error)
+        )
+    return Count(
+        name,
+        method.label,
+        method.kind,
+        backbone,
+        scale,
+        frames=frames,
+        image_size=f"{dense.size[0]} x {dense.size[1]}",
+        flops=2 * found.macs,
+        times_fewer=compared.total / found.macs,
+        assumed=found.assumed,
+        parts={part: 2 * macs for part, macs in found.parts.items()},
     )
 
 
-def _assumption(rows: pd.DataFrame) -> str:
-    """What a method's counts stand on; where it changes with the frames, what it is at the most frames."""
-    texts = list(rows["assumed"])
-    last = rows.iloc[-1]
-    return texts[0] if len(set(texts)) == 1 else f"{texts[-1]} at {last['frames']:,} frames"
+def published_table(
+    scale: str = PUBLISHED_SCALE, frames: Sequence[int] = PUBLISHED_FRAMES
+) -> Table:
+    """The counts as a table: methods on backbones against frame counts, in TFLOPs.
+
+    Raises Bench3RError as :func:`published_counts` does.
+    """
+    counts = published_counts(scale, frames)
+    shown: dict[tuple[str, str], dict[str, str]] = {}
+    for count in counts:
+        row = shown.setdefault(count.key, {"method": f"{count.label}{count.on}"})
+        row[f"{count.frames:,} frames"] = _cell(count)
+    return Table(
+        name=f"published_flops_{scale}",
+        title=f"FLOPs at {scale} scale over frames",
+        caption=f"Computed by Bench3R at scale `{scale}`, from the sizes of the models alone.",
+        shown=pd.DataFrame(shown.values()),
+        raw=pd.DataFrame([count.row() for count in counts]),
+        notes=_notes(counts),
+    )
 
 
-def _cell(row: pd.Series) -> str:
-    if pd.isna(row["flops"]):
+def _cell(count: Count) -> str:
+    if count.reason:
         return "–"
-    value = row["flops"] / 1e12
+    value = count.flops / 1e12
     text = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    return text if row["kind"] == "backbone" else f"{text} ({row['times_fewer']:.2f})"
+    return text if count.kind == "backbone" else f"{text} ({count.times_fewer:.2f})"
+
+
+def _notes(counts: list[Count]) -> list[str]:
+    reference = label_of_network(reference_backbone())
+    sizes = sorted({c.image_size for c in counts if c.image_size})
+    notes = [
+        "TFLOPs (2 x multiply-adds) of one forward pass with default options; in brackets how many "
+        f"times fewer than the unchanged backbone (of pairwise models: than {reference}) at the "
+        "same number of frames. Counted in closed form, no weights and no device: a FLOP count is "
+        "no speed-up.",
+        f"Images: {', '.join(sizes)} pixels.",
+    ]
+    assumed: dict[str, dict[int, Count]] = {}  # by method and frames, of its first backbone
+    refused: dict[tuple[str, str, str], Count] = {}
+    for count in counts:
+        if count.assumed:
+            assumed.setdefault(count.method, {}).setdefault(count.frames, count)
+        if count.reason:
+            refused.setdefault((*count.key, count.reason), count)
+    for by_frames in assumed.values():
+        own = list(by_frames.values())
+        notes.append(f"{own[0].label}: {_assumption(own)}.")
+    for one in refused.values():
+        network = label_of_network(one.backbone)
+        notes.append(f"{one.label} on {network} has no count: {one.reason}.")
+    return notes
+
+
+def _assumption(counts: list[Count]) -> str:
+    """What a method's counts stand on; where it changes with the frames, that of the last."""
+    last = counts[-1]
+    if all(count.assumed == last.assumed for count in counts):
+        return last.assumed
+    return f"{last.assumed} at {last.frames:,} frames"

@@ -1,0 +1,1 @@
+"""Figures as PNG and PDF, in colours that colour-blind readers tell apart. One file = one kind."""
