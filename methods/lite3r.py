@@ -1,14 +1,14 @@
-"""Lite3R: every attention becomes sparse-linear, only a small projection is learned (from the dense model), and weights are
-stored in eight bits.
+"""Lite3R: every attention becomes sparse-linear, and weights are stored in FP8.
 
-A = softmax over the best key blocks + Proj(linear attention); Proj is one head_dim x head_dim matrix per layer, shared by
-its heads. Each factor of the paper is a variant with a row of its own, because its effects add up from different causes.
+A = softmax over the best key blocks + Proj(linear attention); Proj is one head_dim x head_dim
+matrix per layer, shared by its heads, and all that is learned (from the dense model). Each factor
+of the paper is a variant with a row of its own, because its effects add up from different causes.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.api.presentation import Fact
+from bench3r.api.presentation import Fact, FactValue, LayerValues, OptionTable
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import (
     block_sparse_attention,
@@ -31,9 +31,7 @@ from bench3r.training.distillation import cosine_weight
 
 Level = Literal["block", "token", "three_way", "sla"]
 Variant = Literal["bf16_dense", "fp8_weight_only", "sla_block", "sla_linear_only", "sla_block_fp8"]
-
-
-SLA_EPS = 1e-5
+SLA_EPS = 1e-5  # of the linear attention of SLA's release
 
 
 class Options(MethodOptions):
@@ -83,16 +81,27 @@ class Options(MethodOptions):
 
 
 def top_keys(q: Tensor, k: Tensor, keep_ratio: float) -> Tensor:
-    """Which keys each query keeps by score, [N, h, Lq, Lk]: the released token level, which computes every score first."""
+    """Which keys each query keeps by score, bool [N, h, Lq, Lk], of ``q``, ``k`` [N, h, L, d].
+
+    The released token level, which computes every score first.
+    """
     count = max(1, int(keep_ratio * int(k.shape[2])))
     return top_blocks(q @ k.mT, count)
 
 
-def three_way(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor]:
-    """Pooled attention [N, h, Bq, Bk] and its classes: 1 critical, 0 marginal, -1 negligible."""
+def pooled_scores(q: Tensor, k: Tensor, options: Options) -> Tensor:
+    """Scaled scores [N, h, Bq, Bk] between pooled blocks of ``q``, ``k`` [N, h, L, d]."""
     released = options.padding == "released"
-    pooled = [pool_blocks(x, options.block, released) for x in (q, k)]
-    probability = (pooled[0] @ pooled[1].mT * q.shape[-1] ** -0.5).softmax(-1)
+    queries = pool_blocks(q, options.block, released)
+    keys = pool_blocks(k, options.block, released)
+    return queries @ keys.mT * q.shape[-1] ** -0.5
+
+
+def three_way(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+    """Pooled attention and its classes: 1 critical, 0 marginal, -1 negligible; each [N, h, Bq,
+    Bk].
+    """
+    probability = pooled_scores(q, k, options).softmax(-1)
     blocks = int(probability.shape[-1])
     classes = torch.zeros_like(probability, dtype=torch.int8)
     lowest = top_blocks(-probability, max(1, int(options.low * blocks)))
@@ -101,35 +110,43 @@ def three_way(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     return probability, classes
 
 
-def sla_blocks(
-    q: Tensor, k: Tensor, keep_ratio: float, q_block: int, k_block: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """SLA's released selection: pooled queries, pooled centred keys, their scores and the blocks kept [N, h, Bq, Bk].
+class SlaSelection(NamedTuple):
+    """Key blocks that query blocks attend to by the rule of SLA's release."""
+
+    queries: Tensor  # [N, h, Bq, d] pooled
+    keys: Tensor  # [N, h, Bk, d] pooled, centred
+    scores: Tensor  # [N, h, Bq, Bk]
+    keep: Tensor  # bool [N, h, Bq, Bk]
+
+
+def sla_blocks(q: Tensor, k: Tensor, keep_ratio: float, q_block: int, k_block: int) -> SlaSelection:
+    """SLA's released selection for ``q``, ``k`` [N, h, L, d].
 
     Upstream keeps int(ratio * blocks), which may be none; here at least one.
     """
-    pooled_q, pooled_k = pool_blocks(q, q_block), pool_blocks(k - k.mean(2, keepdim=True), k_block)
-    scores = pooled_q @ pooled_k.mT
-    return (
-        pooled_q,
-        pooled_k,
-        scores,
-        top_blocks(scores, max(1, int(keep_ratio * int(scores.shape[-1])))),
-    )
+    queries = pool_blocks(q, q_block)
+    keys = pool_blocks(k - k.mean(2, keepdim=True), k_block)
+    scores = queries @ keys.mT
+    count = max(1, int(keep_ratio * int(scores.shape[-1])))
+    return SlaSelection(queries, keys, scores, top_blocks(scores, count))
+
+
+def whole_blocks(x: Tensor, block: int) -> Tensor:
+    """``x`` [N, h, L, d] with zeros after its end, so that L is a multiple of ``block``."""
+    return F.pad(x, (0, 0, 0, -x.shape[2] % block))
 
 
 def marginal_linear(
     q: Tensor, k: Tensor, v: Tensor, classes: Tensor, block: int, eps: float = 1e-6
 ) -> Tensor:
-    """Linear attention of features ``q`` over the marginal key blocks (class 0) of each query block.
+    """Linear attention [N, h, L, d] over the marginal key blocks of each query block.
 
-    Memories are summed per key block once; zero-padded features (phi(0) = 1) take part as in the released code when the
-    caller pads before taking features.
+    ``q``, ``k``, ``v`` [N, h, L, d] are features and values, ``classes`` [N, h, Bq, Bk] are 0 where
+    marginal. Memories are summed once per key block. Zero-padded features (phi(0) = 1) take part as
+    in the released code when the caller pads before taking features.
     """
     length = q.shape[2]
-    q, k, v = (
-        F.pad(x, (0, 0, 0, -x.shape[2] % block)).unflatten(2, (-1, block)) for x in (q, k, v)
-    )
+    q, k, v = (whole_blocks(x, block).unflatten(2, (-1, block)) for x in (q, k, v))
     marginal = (classes == 0).to(q.dtype)
     memory = torch.einsum("nhij,nhjde->nhide", marginal, k.mT @ v)
     mass = torch.einsum("nhij,nhjd->nhid", marginal, k.sum(3))
@@ -138,11 +155,15 @@ def marginal_linear(
 
 
 class SparseLinearCore(Core):
-    """Sparse softmax attention plus a projected linear attention; ``linear_only`` leaves the softmax branch out."""
+    """Sparse softmax attention plus a projected linear attention.
+
+    ``linear_only`` leaves the softmax branch out.
+    """
 
     def __init__(self, head_dim: int, options: Options, linear_only: bool) -> None:
         super().__init__()
-        self.options, self.linear_only = options, linear_only
+        self.options = options
+        self.linear_only = linear_only
         self.proj_lin = nn.Linear(head_dim, head_dim, bias=options.level == "sla")
         nn.init.normal_(self.proj_lin.weight, std=1e-3)
         if options.level == "sla":
@@ -155,49 +176,92 @@ class SparseLinearCore(Core):
         return linear if sparse is None else sparse + linear
 
     def branches(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Softmax branch (None when left out) and linear branch before its projection, [N, h, L, d]."""
-        o = self.options
-        if o.level == "three_way" and not self.linear_only:
+        """Softmax branch and linear branch before its projection, each [N, h, L, d].
+
+        ``q``, ``k``, ``v`` [N, h, L, d]; the softmax branch is None when it is left out.
+        """
+        level = self.options.level
+        if self.linear_only or level in ("block", "token"):
+            linear = linear_attention(elu_features(q), elu_features(k), v)
+            return None if self.linear_only else self._softmax(q, k, v), linear
+        if level == "three_way":
             return self._three_way(q, k, v)
-        if o.level == "sla" and not self.linear_only:
-            keep = sla_blocks(q, k, o.keep_ratio, o.block, o.block)[-1]
-            linear = linear_attention(q.softmax(-1), k.softmax(-1), v, SLA_EPS)
-            return block_sparse_attention(q, k, v, keep, o.block, o.block), linear
-        linear = linear_attention(elu_features(q), elu_features(k), v)
-        if self.linear_only:
-            return None, linear
-        if o.level == "token":
-            return F.scaled_dot_product_attention(
-                q, k, v, attn_mask=top_keys(q, k, o.keep_ratio)
-            ), linear
-        released, blocks = o.padding == "released", math.ceil(int(k.shape[2]) / o.block)
-        if not released and max(1, round(o.keep_ratio * blocks)) == blocks:  # nothing to choose
-            return F.scaled_dot_product_attention(q, k, v), linear
+        block = self.options.block
+        keep = sla_blocks(q, k, self.options.keep_ratio, block, block).keep
+        linear = linear_attention(q.softmax(-1), k.softmax(-1), v, SLA_EPS)
+        return block_sparse_attention(q, k, v, keep, block, block), linear
+
+    def _softmax(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The softmax branch of the levels that keep single keys or the best blocks."""
+        options = self.options
+        if options.level == "token":
+            mask = top_keys(q, k, options.keep_ratio)
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        released = options.padding == "released"
+        blocks = math.ceil(int(k.shape[2]) / options.block)
+        if kept_blocks(blocks, options) == blocks and not released:  # nothing to choose
+            return F.scaled_dot_product_attention(q, k, v)
         keep = self.block_map(q, k)[1]
-        return block_sparse_attention(q, k, v, keep, o.block, o.block, zero_padded=released), linear
+        return block_sparse_attention(
+            q, k, v, keep, options.block, options.block, zero_padded=released
+        )
 
     def block_map(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of pooled queries and keys and the blocks kept, [N, h, Bq, Bk]."""
-        released = self.options.padding == "released"
-        pooled = [pool_blocks(x, self.options.block, released) for x in (q, k)]
-        scores = pooled[0] @ pooled[1].mT * q.shape[-1] ** -0.5
-        return scores, top_blocks(
-            scores, max(1, round(self.options.keep_ratio * int(scores.shape[-1])))
-        )
+        """Scores of pooled queries and keys, and the blocks kept, [N, h, Bq, Bk]."""
+        scores = pooled_scores(q, k, self.options)
+        return scores, top_blocks(scores, kept_blocks(int(scores.shape[-1]), self.options))
 
     def _three_way(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        o, released = self.options, self.options.padding == "released"
-        _, classes = three_way(q, k, o)
-        sparse = block_sparse_attention(
-            q, k, v, classes == 1, o.block, o.block, zero_padded=released
-        )
+        """Softmax over critical blocks, linear attention over marginal ones."""
+        block = self.options.block
+        released = self.options.padding == "released"
+        _, classes = three_way(q, k, self.options)
+        sparse = block_sparse_attention(q, k, v, classes == 1, block, block, zero_padded=released)
+        length = q.shape[2]
         if released:
-            length = q.shape[2]
-            q, k, v = (F.pad(x, (0, 0, 0, -x.shape[2] % o.block)) for x in (q, k, v))
-            return sparse, marginal_linear(elu_features(q), elu_features(k), v, classes, o.block)[
-                :, :, :length
-            ]
-        return sparse, marginal_linear(elu_features(q), elu_features(k), v, classes, o.block)
+            q, k, v = (whole_blocks(x, block) for x in (q, k, v))
+        linear = marginal_linear(elu_features(q), elu_features(k), v, classes, block)
+        return sparse, linear[:, :, :length]
+
+
+def kept_blocks(blocks: int, options: Options) -> int:
+    """Key blocks that level "block" keeps of ``blocks``."""
+    return max(1, round(options.keep_ratio * blocks))
+
+
+FACTORS = OptionTable(
+    option="variant",
+    file="lite3r",
+    title="Lite3R factor by factor",
+    columns=(
+        "lite3r/absrel",
+        "lite3r/delta1",
+        "lite3r/rot_deg",
+        "lite3r/trans",
+        "lite3r/chamfer_sq",
+        "lite3r/fscore_005",
+    ),
+    storage=True,
+    by_dataset=True,
+    notes=(
+        "Ground truth in units of max(median depth, largest translation); points are compared as "
+        "predicted, squared distances; rotation and translation leave the reference view out, so "
+        "they are twice what Lite3R prints for two views.",
+        "weights: as stored by the variant. Lite3R's baseline stores fp32 and runs under bf16 "
+        "autocast; stored in bf16 it would be half as large without any method. On hardware "
+        "without FP8 products the FP8 rows are emulated: their memory is real, their time is not "
+        "that of FP8 hardware. Linear layers change; all else stays fp32.",
+    ),
+)
+DISTILLATION = LayerValues(
+    file="distillation",
+    title="Distillation error per layer",
+    option="variant",
+    notes=(
+        "Mean squared difference of the attention output to the dense model's over the mean square "
+        "of the latter, on the last training batch.",
+    ),
+)
 
 
 class Lite3R(TrainedMethod):
@@ -212,43 +276,48 @@ class Lite3R(TrainedMethod):
         Fact("weight_storage", "precision in which linear layers are stored"),
         Fact("emulated", "what of it the device cannot compute as such"),
     )
+    sections = (FACTORS, DISTILLATION)
 
     @property
     def needs_training(self) -> bool:
         """Only the linear branch has something to learn."""
         return self.options.sparse
 
-    def cost(self, dense: BackboneCost) -> Cost | None:
+    def cost(self, unchanged: BackboneCost) -> Cost | None:
         """Attention of all roles; None for the levels that are there for comparison only."""
-        o = self.options
-        if not o.sparse:
-            return Cost(dense.parts)
-        return Cost(dense.with_attention(self._core)) if o.level in ("block", "sla") else None
+        if not self.options.sparse:
+            return Cost(unchanged.parts)
+        if self.options.level not in ("block", "sla"):
+            return None
+        return Cost(unchanged.with_attention(self._core))
 
     def _core(self, a: AttentionShape) -> float:
-        """Both branches of one attention."""
-        o, d = self.options, a.dim // a.heads
-        linear = 3.0 * a.length * a.dim * d
-        if o.variant == "sla_linear_only":
+        """MACs of both branches of one attention."""
+        options = self.options
+        linear = 3.0 * a.length * a.dim * (a.dim // a.heads)
+        if options.variant == "sla_linear_only":
             return a.sequences * linear
-        blocks = math.ceil(a.length / o.block)
-        kept = max(1, (round if o.level == "block" else int)(o.keep_ratio * blocks))
-        if kept == blocks and o.level == "block" and o.padding != "released":
+        blocks = math.ceil(a.length / options.block)
+        kept = kept_blocks(blocks, options)
+        if options.level == "sla":
+            kept = max(1, int(options.keep_ratio * blocks))
+        elif kept == blocks and options.padding != "released":
             return a.sequences * linear + a.dense
-        pooled, rows = blocks * blocks * a.dim, blocks * o.block
-        return a.sequences * (linear + pooled + 2.0 * rows * min(kept * o.block, a.length) * a.dim)
+        pooled = blocks * blocks * a.dim
+        keys = min(kept * options.block, a.length)
+        softmax = 2.0 * blocks * options.block * keys * a.dim
+        return a.sequences * (linear + pooled + softmax)
 
     def apply(self, model: Any) -> None:
         """Convert every attention of ``model`` and leave only the new projections to train."""
         if not self.options.sparse:
             return
+        linear_only = self.options.variant == "sla_linear_only"
         model.requires_grad_(False)
         for module in list(model.modules()):
             if isinstance(module, Attention):
                 head_dim = module.proj.in_features // module.heads
-                module.core = SparseLinearCore(
-                    head_dim, self.options, self.options.variant == "sla_linear_only"
-                )
+                module.core = SparseLinearCore(head_dim, self.options, linear_only)
 
     def prepare_training(self, model: Any) -> None:
         """Simulate FP8 in every linear layer but the projections that learn."""
@@ -259,13 +328,13 @@ class Lite3R(TrainedMethod):
         first, last = self.options.distill
         return cosine_weight(progress, first, last)
 
-    def deploy(self, model: Any) -> dict[str, Any]:
+    def deploy(self, model: Any) -> dict[str, FactValue]:
         """Store the weights as the variant says; what of it is emulated on ``model``'s device."""
         dtype = self.options.storage
         if dtype is None:
             return {}
-        products = fp8_products(str(next(model.parameters()).device))
         activations = self.options.activations
+        products = fp8_products(str(next(model.parameters()).device))
         replace_linears(model, lambda linear: StoredLinear(linear, dtype, activations, products))
         if dtype == torch.bfloat16:
             model.trunk_dtype = torch.bfloat16
@@ -273,7 +342,7 @@ class Lite3R(TrainedMethod):
         if not activations:  # on any hardware: only storage is FP8
             return {
                 "weight_storage": "fp8_e4m3",
-                "emulated": "FP8 weights are widened before each product",
+                "emulated": "FP8 weights are dequantised before each product",
             }
         emulated = sum(not m.products for m in model.modules() if isinstance(m, StoredLinear))
         text = f"{emulated} linear layers multiply values read back from FP8 codes, not the codes"

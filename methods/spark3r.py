@@ -1,9 +1,13 @@
-"""Spark3R: queries are merged inside groups of neighbouring views, keys and values are pruned over time, more so in
-layers that do not mind. Training-free; which layers mind is probed on the backbone itself.
+"""Spark3R: fewer queries and, independently, fewer keys and values in global attention.
 
-Gaps of the paper are closed as follows, each by an option or a note: K/V keeps every r_KV-th view (or tokens staggered over
-views); the first view and all special tokens are never merged or pruned; tokens are matched by their keys over all heads;
-every r_Q-th patch of a group is a destination, so that exactly 1 / r_Q of the queries remain.
+Queries are merged inside groups of neighbouring views, keys and values are pruned over time, more
+so in layers that are not sensitive. Training-free; sensitive layers are found by a probe of the
+backbone itself.
+
+Gaps of the paper are closed as follows, each by an option or a note: keys and values of every
+r_KV-th view are kept (or tokens staggered over views); the first view and all special tokens are
+never merged or pruned; tokens are matched by their keys over all heads; every r_Q-th patch of a
+group is a destination, so that exactly 1 / r_Q of the queries remain.
 """
 
 from __future__ import annotations
@@ -21,22 +25,27 @@ from torch import Tensor
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
+from bench3r.api.presentation import FramesTable, LayerValues, OptionMap
+from bench3r.api.reconstruction import Reconstruction
 from bench3r.api.scene import SceneData
 from bench3r.attention.merging import MergePlan, strided_plan
 from bench3r.models.backbones import load_backbone
+from bench3r.models.geometry import unproject
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
 
 PROBE_SCENES = 12  # at most
 GROUP = 20  # views; matches beyond are rare (paper)
-SENSITIVE_RATIO = (
-    1.05  # a layer whose error grows by more than this when its factor is raised is sensitive
-)
+# a layer is sensitive when its error grows by more than this as its factor is raised
+SENSITIVE_RATIO = 1.05
+# by backbone: first and last sensitive layer, of how many layers
 PUBLISHED = {
     "vggt": (11, 16, 24),
     "pi3": (11, 16, 18),
     "depth_anything_3": (3, 12, 14),
-}  # first, last sensitive, of layers
+}
+QUERY_FACTORS = ((100, 1), (300, 2), (500, 3))  # published: up to so many views, r_Q
+QUERY_FACTOR = 4  # beyond
 
 
 class Options(MethodOptions):
@@ -71,18 +80,26 @@ class Options(MethodOptions):
 
     def query(self, views: int) -> int:
         """r_Q for a scene of ``views``."""
-        if self.symmetric or self.query_factor:
-            return self.symmetric or self.query_factor or 1
-        return next((r for limit, r in ((100, 1), (300, 2), (500, 3)) if views <= limit), 4)
+        chosen = self.symmetric or self.query_factor
+        if chosen:
+            return chosen
+        return next((factor for most, factor in QUERY_FACTORS if views <= most), QUERY_FACTOR)
 
     def key_value(self, views: int, sensitive: bool) -> int:
         """r_KV for a scene of ``views`` in a layer that is ``sensitive`` or not."""
         base = self.kv_factor or (1 if views <= 100 else math.ceil(views / 40))
         return base if sensitive or self.layers == "fixed" else base * self.insensitive
 
+    def group_size(self, views: int) -> int:
+        """Consecutive views of a scene of ``views`` whose queries are merged with each other."""
+        return self.group or min(GROUP, views)
+
 
 def published_sensitive(backbone: str, layers: int) -> list[bool]:
-    """Which of ``layers`` global layers are sensitive by the paper; other depths take the same share of the trunk."""
+    """Which of ``layers`` global layers are sensitive by the paper.
+
+    Trunks of another depth take the same share.
+    """
     first, last, of = PUBLISHED.get(backbone, PUBLISHED["vggt"])
     return [first <= i * of / layers <= last for i in range(layers)]
 
@@ -95,9 +112,8 @@ class SparkCore(Core):
     def __init__(self, options: Options, sensitive: bool) -> None:
         super().__init__()
         self.options = options
-        self.register_buffer(
-            "ratio", torch.tensor(2.0 if sensitive else 1.0)
-        )  # error when raised over error before
+        # error with a raised factor over the error before
+        self.register_buffer("ratio", torch.tensor(2.0 if sensitive else 1.0))
         self.forced: int | None = None  # r_KV that the probe asks for
 
     def factors(self, views: int) -> tuple[int, int]:
@@ -110,56 +126,76 @@ class SparkCore(Core):
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "spark3r")
         query, key_value = self.factors(layout.views)
-        symmetric = self.options.symmetric and self.forced is None
-        kept = None if symmetric or key_value == 1 else self.kept(layout, key_value, q.device)
+        symmetric = self.options.symmetric is not None and self.forced is None
+        keys = k
+        values = v
+        if key_value > 1 and not symmetric:
+            kept = self.kept(layout, key_value, q.device)
+            keys = k.index_select(-2, kept)
+            values = v.index_select(-2, kept)
         if query == 1:
-            return F.scaled_dot_product_attention(q, _take(k, kept), _take(v, kept))
+            return F.scaled_dot_product_attention(q, keys, values)
         outputs = []
         for b in range(len(q)):
             plan = self.plan(k[b].transpose(0, 1).flatten(1), layout, query)
-            keys, values = (
-                (plan.merge(t[b]) for t in (k, v))
-                if symmetric
-                else (_take(k[b], kept), _take(v[b], kept))
+            rows = (keys[b], values[b])
+            if symmetric:
+                rows = (plan.merge(k[b]), plan.merge(v[b]))
+            out = F.scaled_dot_product_attention(
+                plan.merge(q[b])[None], rows[0][None], rows[1][None]
             )
-            merged = F.scaled_dot_product_attention(
-                plan.merge(q[b])[None], keys[None], values[None]
-            )[0]
-            outputs.append(plan.unmerge(merged))
+            outputs.append(plan.unmerge(out[0]))
         return torch.stack(outputs)
 
     def kept(self, layout: TokenLayout, factor: int, device: torch.device) -> Tensor:
-        """Tokens whose keys and values stay: the first view, special tokens, and every ``factor``-th view or patch."""
+        """Indices of the tokens whose keys and values stay, [M].
+
+        The first view, special tokens, and every ``factor``-th view or patch.
+        """
         view = torch.arange(layout.views, device=device)[:, None]
         patch = torch.arange(layout.height * layout.width, device=device)
-        stay = (
-            (view % factor == 0)
-            if self.options.stride == "frames"
-            else ((patch + view) % factor == 0)
-        )
+        place = view if self.options.stride == "frames" else patch + view
+        stay = place % factor == 0
         stay = (stay | (view == 0)).expand(layout.views, len(patch))
         special = stay.new_ones(layout.views, layout.special)
         return torch.cat([special, stay], 1).flatten().nonzero().squeeze(1)
 
     def plan(self, metric: Tensor, layout: TokenLayout, factor: int) -> MergePlan:
-        """Merging of the patches of each group of views, matched by ``metric`` [N, C]."""
-        token = torch.arange(layout.views * layout.tokens_per_view, device=metric.device).view(
-            layout.views, -1
-        )
-        patches, size = token[:, layout.special :], self.options.group or min(GROUP, layout.views)
+        """Merging of the patches of each group of views, matched by ``metric`` [N, C].
+
+        Raises ValueError when a group has more views than the scene.
+        """
+        size = self.options.group_size(layout.views)
         if size > layout.views:
             raise ValueError(
                 f"spark3r: group is {size} views, but the scene has only {layout.views}"
             )
-        groups = [
-            g[g >= layout.tokens_per_view] for g in (p.flatten() for p in patches.split(size))
-        ]
+        count = layout.views * layout.tokens_per_view
+        token = torch.arange(count, device=metric.device).view(layout.views, -1)
+        groups = []
+        for patches in token[:, layout.special :].split(size):
+            groups.append(patches[patches >= layout.tokens_per_view])  # the first view stays whole
         alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
         return strided_plan(metric, groups, alone, factor)
 
 
-def _take(x: Tensor, index: Tensor | None) -> Tensor:
-    return x if index is None else x.index_select(-2, index)
+SECTIONS = (
+    OptionMap(
+        rows="query_factor",
+        columns="kv_factor",
+        row_title="query factor",
+        column_title="key / value factor",
+        file="spark3r_factors",
+        title="Spark3R: quality over query and key/value factors.",
+    ),
+    LayerValues(
+        file="spark3r_sensitivity",
+        title="Spark3R: sensitivity of the global layers.",
+        label="error when raised / before",
+        threshold=SENSITIVE_RATIO,
+    ),
+    FramesTable(file="spark3r_frames", title="Spark3R over frame counts"),
+)
 
 
 class Spark3R(Method):
@@ -168,45 +204,58 @@ class Spark3R(Method):
     name = "spark3r"
     label = "Spark3R"
     hooks = ("attention",)
-    source = "Spark3R: Asymmetric Token Reduction Makes Fast Feed-Forward 3D Reconstruction, 2026 (arXiv 2605.06270)"
+    source = (
+        "Spark3R: Asymmetric Token Reduction Makes Fast Feed-Forward 3D Reconstruction, "
+        "2026 (arXiv 2605.06270)"
+    )
     Options = Options
     untrained_options = ("query_factor", "kv_factor", "insensitive", "group", "sensitive")
+    sections = SECTIONS
 
     @property
     def needs_training(self) -> bool:
         """The probe runs in the train stage, unless the layers are given."""
-        return (
-            self.options.layers == "adaptive"
-            and self.options.sensitive == "probe"
-            and not self.options.symmetric
-        )
+        return self._adaptive and self.options.sensitive == "probe"
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        o, sensitive = self.options, published_sensitive(dense.backbone, dense.pairs)
-        patches, n = dense.tokens - dense.special, dense.sequence
-        query = o.query(dense.frames)
-        size = min(o.group or GROUP, dense.frames)
-        views = [
-            min(size, dense.frames - start) - (start == 0) for start in range(0, dense.frames, size)
-        ]
-        rows = [
-            (v * patches, math.ceil(v * patches / query)) for v in views
-        ]  # tokens and destinations of each group
-        merged = dense.tokens + (dense.frames - 1) * dense.special + sum(m for _, m in rows)
-        matching = sum((tokens - m) * m for tokens, m in rows) if query > 1 else 0
+    @property
+    def _adaptive(self) -> bool:
+        """Whether r_KV differs between layers."""
+        return self.options.layers == "adaptive" and not self.options.symmetric
+
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        options = self.options
+        frames = unchanged.frames
+        patches = unchanged.tokens - unchanged.special
+        sensitive = published_sensitive(unchanged.backbone, unchanged.pairs)
+        merged, matching = self._merging(unchanged)
+        queries = merged if options.query(frames) > 1 else unchanged.sequence
 
         def core(a: AttentionShape) -> float:
-            factor = o.key_value(dense.frames, sensitive[a.layer])
-            whole = (
-                math.ceil(dense.frames / factor)
-                if o.stride == "frames"
-                else 1 + (dense.frames - 1) / factor
-            )
-            keys = merged if o.symmetric else dense.frames * dense.special + whole * patches
-            return float(matching * a.dim + 2 * (merged if query > 1 else n) * keys * a.dim)
+            factor = options.key_value(frames, sensitive[a.layer])
+            whole = math.ceil(frames / factor)  # views whose patches all stay
+            if options.stride == "staggered":
+                whole = 1 + (frames - 1) / factor  # as many patches as of so many views
+            keys = merged if options.symmetric else frames * unchanged.special + whole * patches
+            return float(matching * a.dim + 2 * queries * keys * a.dim)
 
-        adaptive = o.layers == "adaptive" and not o.symmetric
-        return Cost(dense.with_global(core), "sensitive layers as published" if adaptive else "")
+        assumed = "sensitive layers as published" if self._adaptive else ""
+        return Cost(unchanged.with_global(core), assumed)
+
+    def _merging(self, unchanged: BackboneCost) -> tuple[int, int]:
+        """Tokens after merging, and MACs per channel of finding what is merged."""
+        frames = unchanged.frames
+        patches = unchanged.tokens - unchanged.special
+        query = self.options.query(frames)
+        size = min(self.options.group_size(frames), frames)
+        merged = unchanged.tokens + (frames - 1) * unchanged.special
+        matching = 0
+        for start in range(0, frames, size):
+            views = min(size, frames - start) - (start == 0)  # the first view stays whole
+            tokens = views * patches
+            destinations = math.ceil(tokens / query)
+            merged += destinations
+            matching += (tokens - destinations) * destinations
+        return merged, matching if query > 1 else 0
 
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))
@@ -215,9 +264,10 @@ class Spark3R(Method):
             attention.core = SparkCore(self.options, one)
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
-        """The sensitivity probe: each layer's error ratio when its r_KV is raised while all others keep theirs.
+        """The sensitivity probe: every layer's r_KV is raised while all others keep theirs.
 
-        The error is the mean distance of the world points from those of dense attention, in units of their spread.
+        The error is the mean distance of the world points from those of dense attention, in units
+        of their spread. Returns a number [] for each core. Raises Bench3RError without scenes.
         """
         model = load_backbone(context)
         images = [scene_images(s, context.device) for s in islice(scenes, PROBE_SCENES)]
@@ -226,44 +276,40 @@ class Spark3R(Method):
         with torch.inference_mode():
             dense = [_points(model(x)) for x in images]
             self.apply(model)
-            cores: list[Any] = [
-                attention.core for _, attention in attention_modules(model, "global")
-            ]
-            low, high = (
-                self.options.probe_factor,
-                self.options.probe_factor * self.options.probe_raise,
-            )
-            set_factors(cores, low, None, low)
-            before = _error(model, images, dense)
-            ratios = {}
-            for i, (name, _) in enumerate(attention_modules(model, "global")):
-                set_factors(cores, low, i, high)
-                ratios[f"{name}.core.ratio"] = torch.tensor(
-                    _error(model, images, dense) / max(before, 1e-12)
-                )
+            return self._error_ratios(model, images, dense)
+
+    def _error_ratios(
+        self, model: Any, images: list[Tensor], dense: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """By name in the state dict: the error with a layer's factor raised over the one before."""
+        named = list(attention_modules(model, "global"))
+        cores: list[Any] = [attention.core for _, attention in named]
+        factor = self.options.probe_factor
+        for core in cores:
+            core.forced = factor
+        before = _error(model, images, dense)
+        ratios = {}
+        for (name, _), core in zip(named, cores, strict=True):
+            core.forced = factor * self.options.probe_raise
+            raised = _error(model, images, dense)
+            ratios[f"{name}.core.ratio"] = torch.tensor(raised / max(before, 1e-12))
+            core.forced = factor
         return ratios
 
 
-def set_factors(cores: list[Any], factor: int, special: int | None, raised: int) -> None:
-    """Force r_KV ``factor`` on every core and ``raised`` on the one numbered ``special``."""
-    for i, core in enumerate(cores):
-        core.forced = raised if i == special else factor
-
-
-def _points(out: Any) -> Tensor:
-    from bench3r.models.geometry import unproject
-
-    points = (
-        out.world_points
-        if out.world_points is not None
-        else unproject(out.depth, out.extrinsics, out.intrinsics)
-    )
+def _points(out: Reconstruction) -> Tensor:
+    """World points [N, 3] of a reconstruction."""
+    points = out.world_points
+    if points is None:
+        points = unproject(out.depth, out.extrinsics, out.intrinsics)
     return points.flatten(0, 3)
 
 
 def _error(model: Any, images: list[Tensor], dense: list[Tensor]) -> float:
+    """Mean over ``images`` of the relative distance of world points from ``dense`` [N, 3]."""
     total = 0.0
-    for x, truth in zip(images, dense, strict=True):
-        spread = (truth - truth.mean(0)).norm(dim=-1).mean()
-        total += float((_points(model(x)) - truth).norm(dim=-1).mean() / spread)
+    for picture, expected in zip(images, dense, strict=True):
+        spread = (expected - expected.mean(0)).norm(dim=-1).mean()
+        distance = (_points(model(picture)) - expected).norm(dim=-1).mean()
+        total += float(distance / spread)
     return total / len(images)

@@ -1,7 +1,8 @@
-"""VGG-T³: the keys and values of global attention become the weights of a small network per head, trained at test time.
+"""VGG-T³: a small network per head takes the place of the keys and values of global attention.
 
-Time and state no longer grow with the square of the views. The memory can be frozen and asked about images that it has
-not seen, which is visual localisation. The inner network and its update are LaCT's (bench3r/attention/fast_weights.py).
+It is trained on them at test time, so that time and state no longer grow with the square of the
+views. This memory can be frozen and asked about images that it has not seen, which is visual
+localisation. The inner network and its update are LaCT's (bench3r/attention/fast_weights.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
-from bench3r.api.presentation import Fact, FactColumn, LayerValues, OptionTable
+from bench3r.api.presentation import Fact, FactValue, FactColumn, LayerValues, OptionTable
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.metrics.pose import pairs, relative_pose_errors
@@ -36,6 +37,7 @@ from bench3r.models.trunk import TrunkOutput
 from bench3r.training.distillation import cosine_weight
 
 CHUNK = {"gpu": 20 * 37 * 37, "cpu": 2048}  # tokens
+Stored = tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]  # keys, values, step sizes
 BASE_RATE = 0.01  # learned step sizes start here
 WEIGHT_SEED = 0  # of the fast networks' first weights, which are never trained
 
@@ -83,7 +85,8 @@ class MemoryCore(Core):
 
     def __init__(self, heads: int, head_dim: int, options: Options) -> None:
         super().__init__()
-        self.options, self.heads = options, heads
+        self.options = options
+        self.heads = heads
         width = heads * head_dim
         self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
         nn.init.zeros_(self.conv.weight)
@@ -91,23 +94,28 @@ class MemoryCore(Core):
         with torch.no_grad():
             self.conv.weight[:, :, 1, 1] = 1.0  # values start unchanged
         self.lr_fc = nn.Linear(width, 3 * heads)
-        start = initial_weights(
-            heads, head_dim, options.ratio * head_dim, torch.Generator().manual_seed(WEIGHT_SEED)
-        )
-        for name in ("w0", "w1", "w2"):
-            self.register_buffer(name, getattr(start, name))
+        generator = torch.Generator().manual_seed(WEIGHT_SEED)
+        start = initial_weights(heads, head_dim, options.ratio * head_dim, generator)
+        self.register_buffer("w0", start.w0)
+        self.register_buffer("w1", start.w1)
+        self.register_buffer("w2", start.w2)
         self.mode: Literal["fit", "store", "recall"] = "fit"
         self.memory: FastWeights | None = None
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         raise ValueError(
-            "vgg_t3 makes its own queries and keys: it cannot run under a schedule that packs tokens"
+            "vgg_t3 makes its own queries and keys: it cannot run under a schedule that packs "
+            "tokens"
         )
 
     def short_convolution(self, v: Tensor, layout: TokenLayout) -> Tensor:
-        """Values [B, N, C] after a depth-wise 3x3 convolution over each view's patches; special tokens pass by."""
+        """Values [B, N, C] after a depth-wise 3 x 3 convolution over each view's patches.
+
+        Special tokens pass by.
+        """
         views = v.unflatten(1, (layout.views, -1)).flatten(0, 1)  # [B * S, T, C]
-        special, patches = views[:, : layout.special], views[:, layout.special :]
+        special = views[:, : layout.special]
+        patches = views[:, layout.special :]
         grid = patches.transpose(1, 2).unflatten(2, (layout.height, layout.width))
         patches = self.conv(grid).flatten(2).transpose(1, 2)
         return torch.cat([special, patches], 1).unflatten(0, (-1, layout.views)).flatten(1, 2)
@@ -115,54 +123,83 @@ class MemoryCore(Core):
     def inputs(
         self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [B * heads, N, d] of tokens ``x`` [B, N, C]; queries and keys of unit length."""
+        """Queries, keys and values [B * heads, N, d] of tokens ``x`` [B, N, C].
+
+        Queries and keys have unit length.
+        """
         q, k, v = attention.qkv(x).chunk(3, -1)
         v = self.short_convolution(v, layout)
         q, k, v = (F.silu(t).unflatten(-1, (self.heads, -1)) for t in (q, k, v))
         if rope is not None:
             rope = rope.to(q.dtype)
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
-        return tuple(t.transpose(1, 2).flatten(0, 1) for t in (unit(q), unit(k), v))  # type: ignore[return-value]
+            q = apply_rope(q, rope)
+            k = apply_rope(k, rope)
+        return by_head(unit(q)), by_head(unit(k)), by_head(v)
 
     def rates(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Step sizes [B * heads, N, 1] of every token for the three matrices."""
+        """Step sizes [B * heads, N, 1] of tokens ``x`` [B, N, C] for the three matrices."""
         rate = F.softplus(self.lr_fc(x) + math.log(math.expm1(BASE_RATE)))
-        return tuple(  # type: ignore[return-value]
-            part.transpose(1, 2).flatten(0, 1)[..., None] for part in rate.chunk(3, -1)
-        )
+        first, second, third = (part[..., None] for part in rate.chunk(3, -1))  # [B, N, heads, 1]
+        return by_head(first), by_head(second), by_head(third)
 
     def attend(
         self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None
     ) -> Tensor:
         layout = whole_sequence(layout, x.shape[1], "vgg_t3")
         chunk = self.options.chunk or CHUNK["cpu" if x.device.type == "cpu" else "gpu"]
-        views = max(
-            1, chunk // layout.tokens_per_view
-        )  # at once: what lives beside queries, keys and values stays small
-        queries, stored = [], []
-        for first in range(0, layout.views, views):
-            part = replace(layout, views=min(views, layout.views - first))
-            rows = slice(
-                first * layout.tokens_per_view, (first + part.views) * layout.tokens_per_view
-            )
-            tokens = x[:, rows]
-            q, k, v = self.inputs(attention, tokens, None if rope is None else rope[:, rows], part)
-            queries.append(q)
-            if self.mode != "recall":
-                stored.append((k, v, self.rates(tokens)))
+        queries, stored = self._project(attention, x, rope, layout, chunk)
         if self.mode == "recall":
-            if self.memory is None:
-                raise ValueError(
-                    "vgg_t3 was asked to localise before it has a memory: run it on mapped views first (store)"
-                )
-            memory = self.memory
+            memory = self._recalled()
         else:
             steps = self.options.test_steps(layout.views, self.training)
             start = FastWeights(self.w0, self.w1, self.w2).expand(len(x))
             memory = start.fit(stored, steps, chunk, self.options.newton_schulz)
             self.memory = memory if self.mode == "store" else None
-        out = torch.cat([memory.apply(part) for q in queries for part in q.split(chunk, 1)], 1)
+        parts = []
+        for q in queries:
+            parts += [memory.apply(part) for part in q.split(chunk, 1)]
+        out = torch.cat(parts, 1)  # [B * heads, N, d]
         return out.unflatten(0, (len(x), self.heads)).transpose(1, 2).flatten(2)
+
+    def _project(
+        self,
+        attention: Attention,
+        x: Tensor,
+        rope: Tensor | None,
+        layout: TokenLayout,
+        chunk: int,
+    ) -> tuple[list[Tensor], list[Stored]]:
+        """Queries, and what the memory is fitted to, of some views at a time.
+
+        So what lives beside queries, keys and values stays small.
+        """
+        queries: list[Tensor] = []
+        stored: list[Stored] = []
+        tokens = layout.tokens_per_view
+        views = max(1, chunk // tokens)  # at once
+        for first in range(0, layout.views, views):
+            part = replace(layout, views=min(views, layout.views - first))
+            rows = slice(first * tokens, (first + part.views) * tokens)
+            position = None if rope is None else rope[:, rows]
+            q, k, v = self.inputs(attention, x[:, rows], position, part)
+            queries.append(q)
+            if self.mode != "recall":
+                stored.append((k, v, self.rates(x[:, rows])))
+        return queries, stored
+
+    def _recalled(self) -> FastWeights:
+        """The memory that was kept."""
+        if self.memory is None:
+            raise ValueError(
+                "vgg_t3 was asked to localise before it has a memory: run it on mapped views "
+                "first (store)"
+            )
+        return self.memory
+
+
+def by_head(x: Tensor) -> Tensor:
+    """Tokens [B, N, heads, d] by head [B * heads, N, d]."""
+    return x.transpose(1, 2).flatten(0, 1)
 
 
 def set_mode(model: Any, mode: Literal["fit", "store", "recall"]) -> None:
@@ -180,7 +217,10 @@ class LocalisingPredictor(BackbonePredictor):
         self.held_out = method.options.localise
 
     def __call__(self, images: Tensor, **conditions: Any) -> Reconstruction:
-        """As any predictor. Raises ValueError for a scene with no view left to map."""
+        """The reconstruction of ``images`` [1, S, 3, H, W].
+
+        Raises ValueError for a scene with no view left to map.
+        """
         views = images.shape[1] - self.held_out
         if views < 1:
             raise ValueError(
@@ -195,9 +235,13 @@ class LocalisingPredictor(BackbonePredictor):
         out = TrunkOutput(taps, extras={"held_out": list(range(views, images.shape[1]))})
         return self.model.run_heads(out, replace(layout, views=images.shape[1]), images)
 
-    def explain(self, images: Tensor, out: Reconstruction) -> dict[str, Any]:
-        """How far the held-out views are from where the same model puts them when it sees all views together."""
-        found, joint = (_square(r.extrinsics[0]) for r in (out, self.model(images)))
+    def explain(self, images: Tensor, out: Reconstruction) -> dict[str, FactValue]:
+        """How far the poses of held-out views are from those of a joint pass over all views.
+
+        ``out`` is the reconstruction of ``images`` [1, S, 3, H, W].
+        """
+        found = _square(out.extrinsics[0])
+        joint = _square(self.model(images).extrinsics[0])
         rotation, translation = relative_pose_errors(found, joint)
         mapped = images.shape[1] - self.held_out
         first, second = pairs(images.shape[1]).T
@@ -217,8 +261,11 @@ def _square(extrinsics: Tensor) -> np.ndarray:
 
 
 def localise(model: Any, reference: Tensor, images: Tensor) -> TrunkOutput:
-    """Trunk outputs of unseen ``images`` [B, n, 3, H, W] from frozen memories; ``reference`` [B, 1, ...] is the first
-    mapped view, which makes the others embed as what they are: not the first."""
+    """Trunk outputs of unseen ``images`` [B, n, 3, H, W] from frozen memories.
+
+    ``reference`` [B, 1, 3, H, W] is the first mapped view: beside it the others embed as what they
+    are, not the first.
+    """
     tokens, layout = model.embed(torch.cat([reference, images], 1))
     layout = replace(layout, views=images.shape[1])
     out = model.trunk.run(tokens[:, 1:], layout, model.taps, model.schedule, images=images)
@@ -268,49 +315,46 @@ class VGGT3(TrainedMethod):
     sections = (LOCALISATION, DISTILLATION)
 
     def check(self, backbone: str, scale: str) -> None:
+        """Raises Bench3RError for localisation where a reference view is chosen among all views."""
         if self.options.localise and backbone == "depth_anything_3":
             raise Bench3RError(
-                "vgg_t3: localise needs a backbone whose poses do not depend on a chosen reference view"
+                "vgg_t3: localise needs a backbone whose poses do not depend on a chosen reference "
+                "view"
             )
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        o, n = self.options, dense.sequence
-        first = 0 if o.layers is None else dense.pairs - o.layers
-        steps, patches = (
-            o.test_steps(dense.frames, False),
-            dense.frames * (dense.tokens - dense.special),
-        )
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        options = self.options
+        n = unchanged.sequence
+        patches = unchanged.frames * (unchanged.tokens - unchanged.special)
+        first = 0 if options.layers is None else unchanged.pairs - options.layers
+        steps = options.test_steps(unchanged.frames, False)
 
         def core(a: AttentionShape) -> float:
             if a.layer < first:
                 return a.dense
             d = a.dim // a.heads
-            hidden = o.ratio * d
+            hidden = options.ratio * d
             small = min(d, hidden)
-            newton = o.newton_schulz * (
-                2 * d * hidden * small + small**3
-            )  # gram, its square, and the product, per matrix
-            fitted = steps * a.heads * (6.0 * n * d * hidden + 3 * newton)
-            return (
-                fitted
-                + 3.0 * n * hidden * a.dim
-                + 9.0 * patches * a.dim
-                + 3.0 * n * a.dim * a.heads
-            )
+            # per matrix: the Gram matrix, its square and the product
+            newton = options.newton_schulz * (2 * d * hidden * small + small**3)
+            fitting = steps * a.heads * (6.0 * n * d * hidden + 3 * newton)
+            reading = 3.0 * n * hidden * a.dim
+            convolution = 9.0 * patches * a.dim
+            rates = 3.0 * n * a.dim * a.heads
+            return fitting + reading + convolution + rates
 
-        return Cost(dense.with_global(core))
+        return Cost(unchanged.with_global(core))
 
     def apply(self, model: Any) -> None:
         """Convert global attention and leave only the converted modules to train."""
         model.requires_grad_(False)
-        modules = list(attention_modules(model, "global"))
-        count = (
-            len(modules) if self.options.layers is None else min(self.options.layers, len(modules))
-        )
-        for _, attention in modules[len(modules) - count :]:
-            attention.core = MemoryCore(
-                attention.heads, attention.proj.in_features // attention.heads, self.options
-            )
+        modules = [attention for _, attention in attention_modules(model, "global")]
+        count = self.options.layers
+        if count is None:
+            count = len(modules)
+        for attention in modules[max(0, len(modules) - count) :]:
+            head_dim = attention.proj.in_features // attention.heads
+            attention.core = MemoryCore(attention.heads, head_dim, self.options)
             attention.requires_grad_(True)
 
     def teacher_weight(self, progress: float) -> float | None:

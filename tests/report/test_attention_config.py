@@ -47,17 +47,17 @@ def finished(tmp_path_factory):
 
 def test_every_cell_and_profile_finishes(finished):
     plan, folder = finished
-    table = pd.read_parquet(folder / paths.collected(plan.config["name"]))
+    table = pd.read_parquet(folder / paths.collected(plan.name))
     bad = table[table["status"] != "ok"][["cell", "status", "reason"]].drop_duplicates()
     assert bad.empty, bad.to_string()
     for entry in plan.profiles:
-        record = read_json(folder / paths.profiled(plan.config["name"], entry.id))
+        record = read_json(folder / paths.profiled(plan.name, entry.id))
         assert record["status"] == "ok", (entry.id, record["reason"])
 
 
 def tables(finished):
     plan, folder = finished
-    return folder / "reports" / plan.config["name"] / "tables"
+    return folder / "reports" / plan.name / "tables"
 
 
 @pytest.mark.parametrize("how", SPOILT)
@@ -77,7 +77,7 @@ def test_all_tables_and_figures_are_there(finished):
         "distillation",
         "ablation_schedule",
     } <= names
-    figures = {p.stem for p in (folder / "reports" / plan.config["name"] / "figures").glob("*.png")}
+    figures = {p.stem for p in (folder / "reports" / plan.name / "figures").glob("*.png")}
     assert {"spark3r_factors", "spark3r_sensitivity", "training_pi3", "pareto"} <= figures
 
 
@@ -86,7 +86,7 @@ def test_pose_only_data_has_no_geometry_and_no_hole(finished):
     assert "lite3r/rot_deg/mean" in raw
     assert "lite3r/absrel/mean" not in raw
     plan, folder = finished
-    index = (folder / "reports" / plan.config["name"] / "index.md").read_text()
+    index = (folder / "reports" / plan.name / "index.md").read_text()
     holes = index.split("## Holes")[1].split("## Figures")[0]
     assert "lite3r/" not in holes
 
@@ -101,11 +101,11 @@ def test_fp8_weights_are_small_and_said_to_be_emulated(finished):
     assert fp8 < 0.5 * dense
     plan, folder = finished
     facts = pd.read_json(
-        folder / paths.collected(plan.config["name"]).with_name("facts.jsonl"), lines=True
+        folder / paths.collected(plan.name).with_name("facts.jsonl"), lines=True
     )
     assert (
         facts[facts["options"].str.contains("fp8_weight_only")]["emulated"]
-        .str.contains("widened")
+        .str.contains("dequantised")
         .all()
     )
 
