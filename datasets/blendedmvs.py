@@ -1,4 +1,8 @@
-"""BlendedMVS (Yao et al. 2020), low resolution: PID/{blended_images,cams,rendered_depth_maps}."""
+"""BlendedMVS (Yao et al. 2020), low resolution.
+
+SCENE/blended_images/NNNNNNNN.jpg, SCENE/cams/NNNNNNNN_cam.txt and
+SCENE/rendered_depth_maps/NNNNNNNN.pfm; SCENE is 24 hexadecimal digits.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from bench3r.api.dataset import Dataset
-from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
-from bench3r.data.formats.images import read_image
+from bench3r.data.formats.files import folders_with, numbered_stems
+from bench3r.data.formats.images import check_same_size, known_depth, read_image
 from bench3r.data.formats.mvsnet import read_cam, read_pfm, write_cam, write_pairs, write_pfm
 from bench3r.data.poses import check_rotation
 
-PROCEDURAL_SCALE = (
-    10.0  # units per metre of the stand-in: BlendedMVS has another one in every scene
-)
-VALIDATION = (  # upstream's validation list; the other 106 scenes are for training
-    "5b7a3890fc8fcf6781e2593a",
-    "5c189f2326173c3a09ed7ef3",
-    "5b950c71608de421b1e7318f",
-    "5a6400933d809f1d8200af15",
-    "59d2657f82ca7774b1ec081d",
-    "5ba19a8a360c7c30c1c169df",
-    "59817e4a1bd4b175e7038d19",
-)
+SCENE = re.compile(r"[0-9a-f]{24}")
+# units per metre of the procedural stand-in; BlendedMVS has another number in every scene
+PROCEDURAL_UNITS = 10.0
 
 
 class BlendedMVS(Dataset):
-    """Rendered views of reconstructed meshes blended with photographs. World-to-camera files, arbitrary units."""
+    """Rendered views of reconstructed meshes blended with photographs; world-to-camera files."""
 
     name = "blendedmvs"
     label = "BlendedMVS"
@@ -41,51 +36,39 @@ class BlendedMVS(Dataset):
     procedural_style = "tabletop"
 
     def scenes(self) -> list[str]:
-        return sorted(
-            p.name
-            for p in self.root.iterdir()
-            if re.fullmatch(r"[0-9a-f]{24}", p.name) and (p / "cams").is_dir()
-        )
+        return list(filter(SCENE.fullmatch, folders_with(self.root, "cams")))
 
     def frames(self, scene: str) -> list[str]:
-        images = (p.stem for p in (self.root / scene / "blended_images").glob("*.jpg"))
-        return sorted((s for s in images if s.isdigit()), key=int)  # NAME_masked.jpg are twins
+        # NNNNNNNN_masked.jpg beside an image is its twin without background
+        return numbered_stems(self.root / scene / "blended_images", "*.jpg")
 
     def read(self, scene: str, frame: str) -> Frame:
         folder = self.root / scene
-        cam = folder / "cams" / f"{frame}_cam.txt"
-        w2c, k = read_cam(cam)
-        check_rotation(w2c, str(cam))
+        camera = folder / "cams" / f"{frame}_cam.txt"
+        w2c, k = read_cam(camera)
+        check_rotation(w2c, str(camera))
         image = read_image(folder / "blended_images" / f"{frame}.jpg")
         path = folder / "rendered_depth_maps" / f"{frame}.pfm"
-        depth = read_pfm(path)
-        if depth.shape != image.shape[:2]:
-            raise Bench3RError(
-                f"{path}: depth {depth.shape} and image {image.shape[:2]} differ in size"
-            )
-        return Frame(
-            image,
-            k,
-            np.linalg.inv(w2c),
-            np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32),
-        )
+        depth = known_depth(read_pfm(path))
+        check_same_size(depth, image, path)
+        return Frame(image, k, np.linalg.inv(w2c), depth)
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
         from bench3r.data.procedural import layout
 
-        data, folder = layout.generate("tabletop", seed, frames, (120, 160)), root / scene
+        views = layout.generate("tabletop", seed, frames, (120, 160)).views
+        folder = root / scene
         for i in range(frames):
-            depth, image = PROCEDURAL_SCALE * data.views.depth[i], data.views.images[i]
-            layout.save_image(folder / "blended_images" / f"{i:08d}.jpg", image)
+            image = views.images[i]
+            depth = PROCEDURAL_UNITS * views.depth[i]
             masked = np.where(depth[..., None] > 0, image, 0).astype(np.uint8)
+            layout.save_image(folder / "blended_images" / f"{i:08d}.jpg", image)
             layout.save_image(folder / "blended_images" / f"{i:08d}_masked.jpg", masked)
             write_pfm(folder / "rendered_depth_maps" / f"{i:08d}.pfm", depth)
-            w2c = np.linalg.inv(data.views.c2w[i])
-            w2c[:3, 3] *= PROCEDURAL_SCALE
-            write_cam(
-                folder / "cams" / f"{i:08d}_cam.txt", w2c, data.views.intrinsics[i], depth, tail=4
-            )
+            camera = folder / "cams" / f"{i:08d}_cam.txt"
+            w2c = layout.world_to_camera(views.c2w[i], PROCEDURAL_UNITS)
+            write_cam(camera, w2c, views.intrinsics[i], depth, tail=4)
         write_pairs(folder / "cams" / "pair.txt", frames)
 
     @staticmethod

@@ -1,4 +1,7 @@
-"""CO3Dv2 (Reizenstein et al. 2021), pose only: CATEGORY_test.jgz annotations beside CATEGORY/SEQUENCE/images/."""
+"""CO3Dv2 (Reizenstein et al. 2021), pose only.
+
+CATEGORY_test.jgz annotations beside CATEGORY/SEQUENCE/images/.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import gzip
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -15,15 +18,29 @@ from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
 from bench3r.data.formats.files import inside
 from bench3r.data.formats.images import read_image
-from bench3r.data.poses import check_rotation
+from bench3r.data.poses import check_rotation, pinhole
 
 LEAST_FRAMES = 50  # shorter sequences are not scored
 LARGEST_SHIFT = 1e5  # sequences with a translation beyond were never reconstructed
+FLIP = np.diag([-1.0, -1, 1])  # PyTorch3D's axes (x left, y up) to OpenCV's
+
+
+class Annotation(TypedDict):
+    """One frame, in PyTorch3D's conventions."""
+
+    filepath: str
+    R: list[list[float]]
+    T: list[float]
+    focal_length: tuple[float, float]
+    principal_point: tuple[float, float]
 
 
 @cache
-def read_annotations(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Frames by sequence of one category, as the released list orders them; unusable sequences are left out."""
+def read_annotations(path: Path) -> dict[str, list[Annotation]]:
+    """Frames by sequence of one category, as the released list orders them.
+
+    Unusable sequences are left out. Raises Bench3RError naming a damaged file.
+    """
     try:
         with gzip.open(path, "rt") as file:
             stored = json.load(file)
@@ -33,15 +50,21 @@ def read_annotations(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise Bench3RError(
             f"{path}: expected an object of sequences, found {type(stored).__name__}"
         )
-    return {
-        name: frames
-        for name, frames in sorted(stored.items())
-        if len(frames) >= LEAST_FRAMES and all(abs(sum(f["T"])) <= LARGEST_SHIFT for f in frames)
-    }
+    return {name: stored[name] for name in sorted(stored) if is_usable(stored[name])}
+
+
+def is_usable(frames: list[Annotation]) -> bool:
+    """Whether a sequence is long enough and was reconstructed."""
+    if len(frames) < LEAST_FRAMES:
+        return False
+    return all(abs(sum(frame["T"])) <= LARGEST_SHIFT for frame in frames)
 
 
 class CO3Dv2(Dataset):
-    """Turntable videos of objects; poses by COLMAP in arbitrary units. Frames are places in the annotation list."""
+    """Turntable videos of objects; poses by COLMAP in arbitrary units.
+
+    Frames are places in the annotation list.
+    """
 
     name = "co3dv2"
     label = "CO3Dv2"
@@ -50,8 +73,8 @@ class CO3Dv2(Dataset):
     has_depth = False
     licence = "CC BY-NC 4.0"
     obtain = (
-        "Download CO3Dv2 (https://github.com/facebookresearch/co3d) and put VGGT's CATEGORY_test.jgz annotations "
-        "into its root."
+        "Download CO3Dv2 (https://github.com/facebookresearch/co3d) and put VGGT's "
+        "CATEGORY_test.jgz annotations into its root."
     )
 
     def scenes(self) -> list[str]:
@@ -61,33 +84,27 @@ class CO3Dv2(Dataset):
             found += [f"{category}/{sequence}" for sequence in read_annotations(path)]
         return found
 
-    def _frames(self, scene: str) -> list[dict[str, Any]]:
+    def _annotations(self, scene: str) -> list[Annotation]:
         category, _, sequence = scene.partition("/")
         path = self.root / f"{category}_test.jgz"
-        if sequence not in read_annotations(path):
+        sequences = read_annotations(path)
+        if sequence not in sequences:
             raise Bench3RError(f"{path}: no usable sequence {sequence!r}")
-        return read_annotations(path)[sequence]
+        return sequences[sequence]
 
     def frames(self, scene: str) -> list[str]:
-        return [str(n) for n in range(len(self._frames(scene)))]
+        return [str(place) for place in range(len(self._annotations(scene)))]
 
     def read(self, scene: str, frame: str) -> Frame:
-        """PyTorch3D's row vectors and axes (x left, y up) become OpenCV's; isotropic NDC becomes pixels."""
-        row = self._frames(scene)[int(frame)]
+        row = self._annotations(scene)[int(frame)]
         image = read_image(inside(self.root, str(row["filepath"])))
-        h, w = image.shape[:2]
-        flip = np.diag([-1.0, -1, 1])
         w2c = np.eye(4)
-        w2c[:3, :3] = (np.array(row["R"]) @ flip).T
-        w2c[:3, 3] = flip @ np.array(row["T"])
+        w2c[:3, :3] = (np.array(row["R"]) @ FLIP).T  # PyTorch3D multiplies row vectors
+        w2c[:3, 3] = FLIP @ np.array(row["T"])
         check_rotation(w2c, f"{self.root}: {scene}, frame {frame}")
-        unit = min(h, w) / 2
-        (fx, fy), (px, py) = row["focal_length"], row["principal_point"]
-        k = np.array(
-            [
-                [fx * unit, 0, w / 2 - px * unit - 0.5],
-                [0, fy * unit, h / 2 - py * unit - 0.5],
-                [0, 0, 1],
-            ]
-        )
+        h, w = image.shape[:2]
+        unit = min(h, w) / 2  # pixels per unit of isotropic NDC, whose x and y point left and up
+        fx, fy = row["focal_length"]
+        px, py = row["principal_point"]
+        k = pinhole(fx * unit, fy * unit, w / 2 - px * unit - 0.5, h / 2 - py * unit - 0.5)
         return Frame(image, k, np.linalg.inv(w2c))

@@ -1,6 +1,7 @@
-"""DTU64 (Depth-Anything-3's and Lite3R's pose test): Cameras/NNNNNNNN_cam.txt shared by all scans, scanN/image/*.png.
+"""DTU64, the pose test of Depth-Anything-3 and Lite3R.
 
-Images and cameras only: metrics that need depth are absent, not zero. The camera of an image is found by its number.
+scanN/image/*.png and Cameras/NNNNNNNN_cam.txt, shared by all scans. Images and cameras only:
+metrics that need depth are absent, not zero. The camera of an image is found by its number.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from bench3r.api.dataset import Dataset
-from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
+from bench3r.data.formats.files import folders_with, numbered_stems
 from bench3r.data.formats.images import read_image
-from bench3r.data.formats.mvsnet import read_cam, write_cam
+from bench3r.data.formats.mvsnet import check_centre, read_cam, write_cam
 from bench3r.data.poses import check_rotation
+
+
+def scan_order(name: str) -> tuple[int, str]:
+    """Scans by their number; others first."""
+    number = name.removeprefix("scan")
+    return (int(number) if number.isdecimal() else 0, name)
 
 
 class DTU64(Dataset):
@@ -31,48 +38,33 @@ class DTU64(Dataset):
     procedural_style = "tabletop"
 
     def scenes(self) -> list[str]:
-        names = [
-            p.name
-            for p in self.root.iterdir()
-            if p.name.startswith("scan") and (p / "image").is_dir()
-        ]
-        return sorted(names, key=lambda n: (int(n[4:]) if n[4:].isdigit() else 0, n))
+        folders = folders_with(self.root, "image")
+        scans = [name for name in folders if name.startswith("scan")]
+        return sorted(scans, key=scan_order)
 
     def frames(self, scene: str) -> list[str]:
-        images = (p.stem for p in (self.root / scene / "image").glob("*.png"))
-        return sorted((s for s in images if s.isdigit()), key=int)
+        return numbered_stems(self.root / scene / "image", "*.png")
 
     def read(self, scene: str, frame: str) -> Frame:
-        cam = self.root / "Cameras" / f"{int(frame):08d}_cam.txt"
-        w2c, k = read_cam(cam)
-        check_rotation(w2c, str(cam))
-        path = self.root / scene / "image" / f"{frame}.png"
-        image = read_image(path)
-        if abs(k[0, 2] / image.shape[1] - 0.5) > 0.1:
-            raise Bench3RError(
-                f"{cam}: the intrinsics are for another size than {path} "
-                f"(cx {k[0, 2]:.1f}, image width {image.shape[1]})"
-            )
+        camera = self.root / "Cameras" / f"{int(frame):08d}_cam.txt"
+        w2c, k = read_cam(camera)
+        check_rotation(w2c, str(camera))
+        image = read_image(self.root / scene / "image" / f"{frame}.png")
+        check_centre(k, image, camera)
         return Frame(image, k, np.linalg.inv(w2c))
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
         from bench3r.data.procedural import layout
 
-        data = layout.generate("tabletop", seed, frames, (120, 160))
+        views = layout.generate("tabletop", seed, frames, (120, 160)).views
+        first = index * frames  # cameras are shared by all scans: every scan has its own numbers
         for i in range(frames):
-            number = (
-                index * frames + i
-            )  # cameras are shared by all scans: every scan has numbers of its own
-            layout.save_image(root / scene / "image" / f"{number:06d}.png", data.views.images[i])
-            w2c = np.linalg.inv(data.views.c2w[i])
-            w2c[:3, 3] *= 1000
-            write_cam(
-                root / "Cameras" / f"{number:08d}_cam.txt",
-                w2c,
-                data.views.intrinsics[i],
-                1000 * data.views.depth[i],
-            )
+            image = root / scene / "image" / f"{first + i:06d}.png"
+            layout.save_image(image, views.images[i])
+            camera = root / "Cameras" / f"{first + i:08d}_cam.txt"
+            w2c = layout.world_to_camera(views.c2w[i], 1000)
+            write_cam(camera, w2c, views.intrinsics[i], 1000 * views.depth[i])
 
     @staticmethod
     def procedural_scene_name(index: int) -> str:

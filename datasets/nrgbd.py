@@ -1,4 +1,7 @@
-"""Neural RGB-D (Azinović et al. 2022): SCENE/{images/imgN.png, depth/depthN.png, poses.txt, focal.txt}. Synthetic."""
+"""Neural RGB-D (Azinović et al. 2022). Synthetic.
+
+SCENE/images/imgN.png, SCENE/depth/depthN.png, SCENE/poses.txt and SCENE/focal.txt.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,20 @@ import numpy as np
 from bench3r.api.dataset import Dataset
 from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
-from bench3r.data.formats.files import read_numbers
+from bench3r.data.formats.files import folders_with, read_numbers
 from bench3r.data.formats.images import read_depth_png, read_image
-from bench3r.data.poses import check_rotation, opengl_to_opencv
+from bench3r.data.poses import check_rotation, opengl_to_opencv, pinhole
 
+IMAGE = re.compile(r"img(\d+)\.png")
+SCALE = 1000  # depth values per metre
 FARTHEST = 10.0  # metres; what lies beyond is dropped in every published protocol
 
 
 class NRGBD(Dataset):
-    """Rendered indoor scenes. Depth in millimetres (0 = none), camera-to-world poses with OpenGL axes, some of them nan.
+    """Rendered indoor scenes. Depth in millimetres (0 = none), camera-to-world poses.
 
-    Clean ``depth/`` is read, not ``depth_filtered/``; ``poses.txt``, not ``trainval_poses.txt``.
+    Poses have OpenGL axes, some of them are nan. Clean ``depth/`` is read, not ``depth_filtered/``;
+    ``poses.txt``, not ``trainval_poses.txt``.
     """
 
     name = "nrgbd"
@@ -31,23 +37,19 @@ class NRGBD(Dataset):
     )
 
     def scenes(self) -> list[str]:
-        return sorted(
-            p.name
-            for p in self.root.iterdir()
-            if (p / "poses.txt").is_file() and (p / "images").is_dir()
-        )
+        return folders_with(self.root, "poses.txt", "images")
 
     def frames(self, scene: str) -> list[str]:
-        numbers = (
-            int(m[1])
-            for p in (self.root / scene / "images").iterdir()
-            if (m := re.fullmatch(r"img(\d+)\.png", p.name))
-        )
         poses = self._poses(scene)
-        return [str(n) for n in sorted(numbers) if n < len(poses) and np.isfinite(poses[n]).all()]
+        numbers = []
+        for path in (self.root / scene / "images").iterdir():
+            found = IMAGE.fullmatch(path.name)
+            if found and int(found[1]) < len(poses):
+                numbers.append(int(found[1]))
+        return [str(number) for number in sorted(numbers) if np.isfinite(poses[number]).all()]
 
     def _poses(self, scene: str) -> np.ndarray:
-        """[N, 4, 4]."""
+        """Camera to world [N, 4, 4], OpenGL axes."""
         path = self.root / scene / "poses.txt"
         values = read_numbers(path)
         if values.size % 16:
@@ -65,9 +67,9 @@ class NRGBD(Dataset):
             )
         pose = opengl_to_opencv(poses[int(frame)])
         check_rotation(pose, f"{folder / 'poses.txt'}, frame {frame}")
-        depth = read_depth_png(folder / "depth" / f"depth{frame}.png", 1000)
+        depth = read_depth_png(folder / "depth" / f"depth{frame}.png", SCALE)
         image = read_image(folder / "images" / f"img{frame}.png")
         focal = float(read_numbers(folder / "focal.txt")[0])
         h, w = image.shape[:2]
-        k = np.array([[focal, 0, w / 2], [0, focal, h / 2], [0, 0, 1]])
+        k = pinhole(focal, focal, w / 2, h / 2)
         return Frame(image, k, pose, np.where(depth > FARTHEST, 0, depth))

@@ -1,9 +1,12 @@
-"""RealEstate10K (Zhou et al. 2018), pose only, as Pi3 gathers it: SEQUENCE/{images/, annotations.json}."""
+"""RealEstate10K (Zhou et al. 2018), pose only, as Pi3 gathers it.
+
+SEQUENCE/images/ and SEQUENCE/annotations.json.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,6 +19,14 @@ from bench3r.data.poses import check_rotation
 from bench3r.files import read_json
 
 
+class Annotation(TypedDict):
+    """One frame of a sequence."""
+
+    filepath: str
+    intrinsics: list[list[float]]  # 3x3, pixels
+    extrinsics: list[list[float]]  # 4x4, world to camera
+
+
 class RealEstate10K(Dataset):
     """Videos of houses; poses by SLAM, up to scale. Frames are places in the annotation list."""
 
@@ -25,12 +36,15 @@ class RealEstate10K(Dataset):
     unit = "arbitrary"
     has_depth = False
     licence = "cameras CC BY 4.0; the videos are YouTube's"
-    obtain = "Fetch the videos of https://google.github.io/realestate10k and write images/ and annotations.json per sequence."
+    obtain = (
+        "Fetch the videos of https://google.github.io/realestate10k and write images/ and "
+        "annotations.json per sequence."
+    )
 
     def scenes(self) -> list[str]:
-        return sorted(p.parent.name for p in self.root.glob("*/annotations.json"))
+        return sorted(path.parent.name for path in self.root.glob("*/annotations.json"))
 
-    def _rows(self, scene: str) -> list[dict[str, Any]]:
+    def _annotations(self, scene: str) -> list[Annotation]:
         path = self.root / scene / "annotations.json"
         rows = read_json(path)
         if not isinstance(rows, list):
@@ -38,25 +52,27 @@ class RealEstate10K(Dataset):
         return rows
 
     def frames(self, scene: str) -> list[str]:
-        return [str(n) for n in range(len(self._rows(scene)))]
+        return [str(place) for place in range(len(self._annotations(scene)))]
 
     def read(self, scene: str, frame: str) -> Frame:
-        rows, where = self._rows(scene), f"{self.root / scene / 'annotations.json'}, frame {frame}"
+        where = f"{self.root / scene / 'annotations.json'}, frame {frame}"
         try:
-            row = rows[int(frame)]
-            k, w2c = (
-                np.array(row["intrinsics"], float).reshape(3, 3),
-                np.array(row["extrinsics"], float).reshape(4, 4),
-            )
+            row = self._annotations(scene)[int(frame)]
+            k = np.array(row["intrinsics"], float).reshape(3, 3)
+            w2c = np.array(row["extrinsics"], float).reshape(4, 4)
             path = Path(row["filepath"])
         except (IndexError, KeyError, ValueError, TypeError) as error:
             raise Bench3RError(
                 f"{where}: expected filepath, intrinsics 3x3 and extrinsics 4x4 ({error!r})"
             ) from error
         check_rotation(w2c, where)
+        return Frame(read_image(self._picture(scene, path)), k, np.linalg.inv(w2c))
+
+    def _picture(self, scene: str, path: Path) -> Path:
+        """The image file: ``path`` below the sequence or the root, else its name in images/."""
         folder = self.root / scene
-        places = (
-            () if path.is_absolute() else (inside(folder, str(path)), inside(self.root, str(path)))
-        )
-        image = read_image(next((p for p in places if p.exists()), folder / "images" / path.name))
-        return Frame(image, k, np.linalg.inv(w2c))
+        if not path.is_absolute():
+            for place in (inside(folder, str(path)), inside(self.root, str(path))):
+                if place.exists():
+                    return place
+        return folder / "images" / path.name

@@ -26,15 +26,13 @@ class Dataset(ABC):
     icp_distance: ClassVar[float] = 0.1  # in ``unit``; in median depths where the unit is arbitrary
     has_depth: ClassVar[bool] = True
     has_pose: ClassVar[bool] = True  # False: poses and intrinsics are nan, only depth can be scored
-    largest_depth: ClassVar[float | None] = (
-        None  # bound of true depth in ``depth_video``; None: 80 m, none in other units
-    )
+    # bound of ground-truth z-depth in ``depth_video``; None: 80 m, and no bound in other units
+    largest_depth: ClassVar[float | None] = None
     clips_depth: ClassVar[bool] = False  # whether that protocol clips predictions at the bound, too
     licence: ClassVar[str] = ""
     obtain: ClassVar[str] = ""  # how to get the data
-    procedural_style: ClassVar[str | None] = (
-        None  # style of the procedural stand-in, None: there is none
-    )
+    # style of the procedural stand-in; None: there is none
+    procedural_style: ClassVar[str | None] = None
 
     def __init__(self, root: Path, intrinsics: Intrinsics = "exact") -> None:
         self.root, self.intrinsics = root, intrinsics
@@ -51,16 +49,19 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, scene: str, frame: str) -> Frame:
-        """Read one frame. Raises Bench3RError naming the file when something is missing or damaged."""
+        """Read one frame.
+
+        Raises Bench3RError naming the file when something is missing or damaged.
+        """
 
     def surface(self, scene: str) -> np.ndarray | None:
-        """Points [N, 3] of the scanned surface of ``scene`` in its world and unit; None when the dataset has none."""
+        """Points [N, 3] of the scanned surface of ``scene``, in its unit; None: there is none."""
         return None
 
     def sparse_points(self, scene: str, frame: str) -> np.ndarray | None:
-        """Trusted points of a reconstruction that a frame sees, [N, 3]: x, y in shares of its width and height, and z-depth.
+        """Trusted points [N, 3] of a reconstruction that a frame sees; None: no reconstruction.
 
-        None when the dataset has none.
+        x and y in shares of the image's width and height, and z-depth.
         """
         return None
 
@@ -74,6 +75,11 @@ class Dataset(ABC):
         raise Bench3RError(
             f"{cls.name} has no procedural stand-in: set `root` to the real data. {cls.obtain}"
         )
+
+    @staticmethod
+    def procedural_scene_name(index: int) -> str:
+        """The name of procedural scene ``index``, which no real scene has."""
+        return f"procedural{index:03d}"
 
 
 DATASETS: Registry[type[Dataset]] = Registry(

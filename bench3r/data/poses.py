@@ -1,4 +1,4 @@
-"""Camera poses: from other conventions to camera-to-world with OpenCV axes, and whether they are rigid."""
+"""Cameras: poses from other conventions to camera-to-world with OpenCV axes, and intrinsics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from scipy.spatial.transform import Rotation
 
 from bench3r.api.errors import Bench3RError
 
+TOLERANCE = 1e-2  # by which a stored rotation may miss orthonormality
+
+
+def pinhole(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+    """Intrinsics [3, 3] in pixels."""
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
 
 def opengl_to_opencv(c2w: np.ndarray) -> np.ndarray:
     """Camera to world [4, 4] with OpenGL axes (y up, z backward) -> OpenCV axes."""
@@ -14,25 +21,26 @@ def opengl_to_opencv(c2w: np.ndarray) -> np.ndarray:
 
 
 def pose_from_quaternion(values: tuple[float, ...], where: str) -> np.ndarray:
-    """Translation and quaternion xyzw, 7 numbers -> [4, 4]. Raises Bench3RError for what is no rotation."""
+    """Translation and quaternion xyzw, 7 numbers -> [4, 4].
+
+    Raises Bench3RError, naming ``where``, for what is no rotation.
+    """
     numbers = np.array(values, dtype=np.float64)
-    if not np.isfinite(numbers).all() or abs(np.linalg.norm(numbers[3:]) - 1) > 1e-2:
+    if not np.isfinite(numbers).all() or abs(np.linalg.norm(numbers[3:]) - 1) > TOLERANCE:
         raise Bench3RError(
             f"{where}: expected a translation and a unit quaternion, found {numbers.tolist()}"
         )
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = Rotation.from_quat(numbers[3:]).as_matrix(), numbers[:3]
+    pose[:3, :3] = Rotation.from_quat(numbers[3:]).as_matrix()
+    pose[:3, 3] = numbers[:3]
     return pose
 
 
 def check_rotation(pose: np.ndarray, where: str) -> None:
-    """Raise Bench3RError unless the upper 3x3 of ``pose`` is a rotation (orthonormal, determinant +1)."""
+    """Raise Bench3RError unless ``pose`` [4, 4] is rigid: orthonormal, determinant +1."""
     r = pose[:3, :3]
-    if (
-        not np.isfinite(pose).all()
-        or np.abs(r @ r.T - np.eye(3)).max() > 1e-2
-        or np.linalg.det(r) < 0
-    ):
+    finite = np.isfinite(pose).all()
+    if not finite or np.abs(r @ r.T - np.eye(3)).max() > TOLERANCE or np.linalg.det(r) < 0:
         raise Bench3RError(
             f"{where}: the pose is not a rigid transform (rotation part {np.round(r, 3).tolist()})"
         )

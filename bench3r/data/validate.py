@@ -1,6 +1,7 @@
-"""Validate a whole data root before any GPU time is spent: every scene and frame is read and checked, by several processes.
+"""Validate a whole data root before any GPU time is spent: every scene and frame is read.
 
-Frames are read one after the other and dropped again; the reprojection gate sees small groups spread over a sequence.
+Several processes share the scenes. Frames are read one after the other and dropped again; the
+reprojection check sees small groups spread over a sequence.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bench3r.api.dataset import DATASETS, Dataset
@@ -20,92 +21,121 @@ from bench3r.api.errors import Bench3RError
 from bench3r.data import reprojection
 from bench3r.files import write_json
 
-GROUPS, GROUP = 5, 6  # groups of frames that go through the gate, and frames in each
+GROUPS = 5  # groups of frames that go through the reprojection check
+GROUP = 6  # frames in each
 SHOWN = 20  # problems kept per scene; more are counted
 
 
+class SceneReport(BaseModel):
+    """What one scene holds and what is wrong with it."""
+
+    scene: str
+    frames: int = 0  # with a valid pose
+    read: int = 0
+    unreadable: int = 0
+    sizes: list[str] = []  # of the images, WIDTHxHEIGHT
+    depth_coverage: float | None = None  # mean share of pixels with depth
+    surface: int | None = None  # points of the scanned surface
+    reprojection_error: float | None = None  # largest median of the groups
+    problems: list[str] = []
+
+
+class RootReport(BaseModel):
+    """What a data root holds and what is wrong with it."""
+
+    dataset: str
+    root: str
+    every: int  # every n-th frame was read
+    scenes: int
+    frames: int
+    read: int
+    unreadable: int
+    broken: list[str]  # scenes with problems
+    details: list[SceneReport]
+
+
 def groups(count: int) -> list[list[int]]:
-    """Places of the frames of up to ``GROUPS`` groups, each spread over its own stretch of ``count`` frames."""
+    """Places of the frames of up to ``GROUPS`` groups, each spread over its own stretch of frames.
+
+    The stretches share ``count`` frames.
+    """
     if count < 2:
         return []
     number = max(1, min(GROUPS, count // GROUP))
     edges = np.linspace(0, count, number + 1).astype(int)
-    return [
-        sorted(set(np.linspace(a, b - 1, min(GROUP, b - a)).round().astype(int).tolist()))
-        for a, b in itertools.pairwise(edges)
-    ]
+    out = []
+    for first, end in itertools.pairwise(edges):
+        places = np.linspace(first, end - 1, min(GROUP, end - first)).round().astype(int)
+        out.append(sorted(set(places.tolist())))
+    return out
 
 
-def check_scene(name: str, root: str, scene: str, every: int) -> dict[str, Any]:
-    """What one scene holds and what is wrong with it. Reads every ``every``-th frame and those of the gate."""
+def check_scene(name: str, root: str, scene: str, every: int) -> SceneReport:
+    """Read every ``every``-th frame of a scene and those of the reprojection check."""
     dataset = DATASETS.get(name)(Path(root))
-    found: dict[str, Any] = {
-        "scene": scene,
-        "frames": 0,
-        "read": 0,
-        "unreadable": 0,
-        "problems": [],
-        "gate": None,
-    }
+    report = SceneReport(scene=scene)
     try:
         frames = dataset.frames(scene)
     except Bench3RError as error:
-        return {**found, "problems": [str(error)]}
-    found["frames"] = len(frames)
+        report.problems.append(str(error))
+        return report
+    report.frames = len(frames)
     if not frames:
-        found["problems"].append("no frame with a valid pose")
-    sizes: set[tuple[int, ...]] = set()
-    covered: list[float] = []
-    for frame in frames[::every]:
+        report.problems.append("no frame with a valid pose")
+    _read_frames(dataset, frames[::every], report)
+    _read_surface(dataset, report)
+    if dataset.has_pose and not report.unreadable:
+        _check_reprojection(dataset, frames, report)
+    return report
+
+
+def _read_frames(dataset: Dataset, frames: list[str], report: SceneReport) -> None:
+    sizes = set()
+    covered = []
+    for frame in frames:
         try:
-            read = dataset.read(scene, frame)
+            read = dataset.read(report.scene, frame)
         except Bench3RError as error:
-            found["unreadable"] += 1
-            if len(found["problems"]) < SHOWN:
-                found["problems"].append(str(error))
+            report.unreadable += 1
+            if len(report.problems) < SHOWN:
+                report.problems.append(str(error))
             continue
-        found["read"] += 1
-        sizes.add(read.image.shape[:2])
+        report.read += 1
+        height, width = read.image.shape[:2]
+        sizes.add(f"{width}x{height}")
         if read.depth is not None:
             covered.append(float((read.depth > 0).mean()))
-    found["sizes"] = sorted(f"{w}x{h}" for h, w in sizes)
-    found["depth_coverage"] = float(np.mean(covered)) if covered else None
-    found["surface"] = _surface(dataset, scene, found["problems"])
-    if dataset.has_pose and not found["unreadable"]:
-        found["gate"] = _gate(dataset, scene, frames, found["problems"])
-    return found
+    report.sizes = sorted(sizes)
+    report.depth_coverage = float(np.mean(covered)) if covered else None
 
 
-def _surface(dataset: Dataset, scene: str, problems: list[str]) -> int | None:
-    """Points of the scanned surface; None where there is none."""
+def _read_surface(dataset: Dataset, report: SceneReport) -> None:
     try:
-        points = dataset.surface(scene)
+        points = dataset.surface(report.scene)
     except Bench3RError as error:
-        problems.append(str(error))
-        return None
-    return None if points is None else len(points)
+        report.problems.append(str(error))
+        return
+    report.surface = None if points is None else len(points)
 
 
-def _gate(dataset: Dataset, scene: str, frames: list[str], problems: list[str]) -> float | None:
-    """Largest median reprojection error of the groups; None where nothing overlaps or there is no depth."""
+def _check_reprojection(dataset: Dataset, frames: list[str], report: SceneReport) -> None:
     errors = []
     for places in groups(len(frames)):
         try:
-            result = reprojection.check(
-                [dataset.read(scene, frames[i]) for i in places], f"{dataset.name} {scene}"
-            )
+            group = [dataset.read(report.scene, frames[i]) for i in places]
+            result = reprojection.check(group, f"{dataset.name} {report.scene}")
         except Bench3RError as error:
-            problems.append(str(error))
+            report.problems.append(str(error))
             continue
         if result.median is not None:
             errors.append(result.median)
-    return max(errors) if errors else None
+    report.reprojection_error = max(errors) if errors else None
 
 
 def validate(
     name: str, root: Path, out: Path, scenes: int | None = None, every: int = 1, workers: int = 0
-) -> dict[str, Any]:
-    """Check all scenes under ``root`` (or the first ``scenes``) and write ``out``; returns what it wrote.
+) -> RootReport:
+    """Check all scenes under ``root`` (or the first ``scenes``) and write the report to ``out``.
 
     Raises Bench3RError for a missing root and when no scene is there.
     """
@@ -113,28 +143,27 @@ def validate(
     names = cls(root).scenes()[:scenes]
     if not names:
         raise Bench3RError(f"{name}: no scene found under {root}. {cls.obtain}")
-    rows = sorted(
-        _all(name, root, names, every, workers or os.cpu_count() or 1),
-        key=lambda r: names.index(r["scene"]),
+    found = {r.scene: r for r in _reports(name, root, names, every, workers or os.cpu_count() or 1)}
+    details = [found[n] for n in names]
+    report = RootReport(
+        dataset=name,
+        root=os.path.abspath(root),
+        every=every,
+        scenes=len(details),
+        frames=sum(r.frames for r in details),
+        read=sum(r.read for r in details),
+        unreadable=sum(r.unreadable for r in details),
+        broken=[r.scene for r in details if r.problems],
+        details=details,
     )
-    result = {
-        "dataset": name,
-        "root": os.path.abspath(root),
-        "every": every,
-        "scenes": len(rows),
-        "frames": sum(r["frames"] for r in rows),
-        "read": sum(r["read"] for r in rows),
-        "unreadable": sum(r["unreadable"] for r in rows),
-        "broken": [r["scene"] for r in rows if r["problems"]],
-        "details": rows,
-    }
-    write_json(out, result)
-    return result
+    write_json(out, report.model_dump(mode="json"))
+    return report
 
 
-def _all(
+def _reports(
     name: str, root: Path, names: list[str], every: int, workers: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[SceneReport]:
+    """The reports of all scenes, in the order in which they are ready."""
     columns = (
         TextColumn(f"validate {name}"),
         BarColumn(),
@@ -152,11 +181,5 @@ def _all(
             try:
                 yield job.result()
             except Exception as error:  # a loader's fault in one scene must not hide the others
-                yield {
-                    "scene": jobs[job],
-                    "frames": 0,
-                    "read": 0,
-                    "unreadable": 0,
-                    "gate": None,
-                    "problems": [f"{type(error).__name__}: {error}"],
-                }
+                problem = f"{type(error).__name__}: {error}"
+                yield SceneReport(scene=jobs[job], problems=[problem])

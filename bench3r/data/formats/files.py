@@ -1,4 +1,4 @@
-"""Files of a dataset: paths that stay below its root, bytes, and text files of numbers."""
+"""Files of a dataset: folders and names below its root, bytes, and text files of numbers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,33 @@ import numpy as np
 from bench3r.api.errors import Bench3RError
 
 
+def folders_with(root: Path, *parts: str) -> list[str]:
+    """Names, sorted, of the folders in ``root`` that hold all of ``parts`` (files or folders)."""
+    names = []
+    for folder in sorted(root.iterdir()):
+        if folder.is_dir() and all((folder / part).exists() for part in parts):
+            names.append(folder.name)
+    return names
+
+
+def numbered_stems(folder: Path, pattern: str) -> list[str]:
+    """Stems of the files in ``folder`` that match ``pattern`` and are numbers, in their order."""
+    stems = [p.stem for p in folder.glob(pattern)]
+    return sorted(filter(str.isdecimal, stems), key=int)
+
+
 def inside(root: Path, relative: str) -> Path:
     """``root / relative`` for a name that a file of the dataset gives.
 
-    Raises Bench3RError when it would lead out of ``root``, as absolute paths and ``..`` can. Links that whoever set the data
-    up has laid are followed.
+    Raises Bench3RError when it would lead out of ``root``, as absolute paths and ``..`` can. Links
+    that whoever set the data up has laid are followed.
     """
     clean = os.path.normpath(relative)
-    if (
-        not relative
-        or os.path.isabs(relative)
-        or clean.split(os.sep)[0] == ".."
-        or "\0" in relative
-    ):
+    climbs = os.path.isabs(relative) or clean.split(os.sep)[0] == ".."
+    if climbs or not relative or "\0" in relative:
         raise Bench3RError(
-            f"{root}: the dataset names {relative!r}, which lies outside; expected a path below this folder"
+            f"{root}: the dataset names {relative!r}, which lies outside; expected a path below "
+            "this folder"
         )
     return root / clean
 
@@ -40,9 +52,13 @@ def read_bytes(path: Path, what: str) -> bytes:
 
 
 def read_numbers(path: Path) -> np.ndarray:
-    """All numbers of a text file, nan and inf among them. Raises Bench3RError for anything else, and for none."""
+    """All numbers [N] of a text file, nan and inf among them.
+
+    Raises Bench3RError for anything else, and for none.
+    """
     try:
-        values = np.array([float(t) for t in path.read_text().replace(",", " ").split()])
+        tokens = path.read_text().replace(",", " ").split()
+        values = np.array([float(t) for t in tokens])
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: file is missing") from error
     except (ValueError, UnicodeDecodeError, OSError) as error:
@@ -53,7 +69,10 @@ def read_numbers(path: Path) -> np.ndarray:
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Text matrix of ``shape`` (more rows or columns are cut to a 4x4's upper part). May hold -inf (lost poses)."""
+    """Matrix of ``shape``, or the upper left part of a 4x4; it may hold -inf (lost poses).
+
+    Raises Bench3RError for another count of numbers.
+    """
     values = read_numbers(path)
     for rows, columns in (shape, (4, 4)):
         if values.size == rows * columns:

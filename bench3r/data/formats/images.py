@@ -9,27 +9,33 @@ from PIL import Image
 
 from bench3r.api.errors import Bench3RError
 
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+TRANSPARENT = ("RGBA", "LA", "P")  # PIL's modes that may have an alpha channel
+
 
 def read_image(path: Path) -> np.ndarray:
     """RGB [H, W, 3] uint8; RGBA is put over white. Raises Bench3RError naming the file."""
     try:
         with Image.open(path) as file:
-            image = (
-                file.convert("RGBA") if file.mode in ("RGBA", "LA", "P") else file.convert("RGB")
-            )
-            if image.mode == "RGBA":
-                image = Image.alpha_composite(
-                    Image.new("RGBA", image.size, (255,) * 4), image
-                ).convert("RGB")
-            return np.asarray(image)
+            return np.asarray(_over_white(file))
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: image is missing") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise Bench3RError(f"{path}: unreadable image ({error})") from error
 
 
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode not in TRANSPARENT:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
 def read_depth_png(path: Path, scale: float, invalid: tuple[int, ...] = (0,)) -> np.ndarray:
-    """16-bit PNG -> float32 depth in units (value / ``scale``), the ``invalid`` values as 0."""
+    """16-bit PNG -> z-depth [H, W] float32 in units, value / ``scale``; ``invalid`` values are 0.
+
+    Raises Bench3RError naming the file.
+    """
     try:
         with Image.open(path) as file:
             raw = np.asarray(file)
@@ -45,10 +51,26 @@ def read_depth_png(path: Path, scale: float, invalid: tuple[int, ...] = (0,)) ->
 
 
 def read_depth_npy(path: Path) -> np.ndarray:
-    """Depth map as it is stored in a .npy file, never unpickled. Raises Bench3RError naming the file."""
+    """Depth map [H, W] as it is stored in a .npy file, never unpickled.
+
+    Raises Bench3RError naming the file.
+    """
     try:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: depth map is missing") from error
     except (ValueError, OSError, EOFError) as error:
         raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
+
+
+def known_depth(raw: np.ndarray) -> np.ndarray:
+    """Depth [H, W] float32 with 0 where ``raw`` is not a positive number."""
+    return np.where(np.isfinite(raw) & (raw > 0), raw, 0).astype(np.float32)
+
+
+def check_same_size(pixels: np.ndarray, image: np.ndarray, path: Path) -> None:
+    """Raise Bench3RError unless the ``pixels`` [H, W] of ``path`` match an image [H, W, 3]."""
+    if pixels.shape != image.shape[:2]:
+        raise Bench3RError(
+            f"{path}: its size {pixels.shape} and the image's {image.shape[:2]} differ"
+        )

@@ -1,4 +1,4 @@
-"""Files of the MVSNet family (DTU, BlendedMVS, DTU64): camera files, pair files, PFM depth maps."""
+"""Files of MVSNet's family of datasets: camera files, pair files, PFM depth maps."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from bench3r.api.errors import Bench3RError
+from bench3r.data.formats.files import read_bytes
+
+PLANES = 192  # depth hypotheses that MVSNet spreads over the depth range of a camera file
+PFM_HEADER = re.compile(rb"Pf\s+(\d+)\s+(\d+)\s+(-?\d*\.?\d+(?:[eE][-+]?\d+)?)\s")
 
 
 def read_cam(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """MVSNet camera file -> world-to-camera [4, 4] and intrinsics [3, 3]. Raises Bench3RError naming the file."""
+    """MVSNet camera file -> world-to-camera [4, 4] and intrinsics [3, 3].
+
+    Raises Bench3RError naming the file.
+    """
     try:
         tokens = path.read_text().split()
         if tokens[0] != "extrinsic" or tokens[17] != "intrinsic":
@@ -26,49 +33,68 @@ def read_cam(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.array(numbers[:16]).reshape(4, 4), np.array(numbers[16:]).reshape(3, 3)
 
 
+def check_centre(k: np.ndarray, image: np.ndarray, path: Path) -> None:
+    """Raise Bench3RError when ``k`` [3, 3] of ``path`` is not for the size of ``image`` [H, W, 3].
+
+    The datasets' releases have images of several sizes; the centre shows whose cameras these are.
+    """
+    width = image.shape[1]
+    if abs(k[0, 2] / width - 0.5) > 0.1:
+        raise Bench3RError(
+            f"{path}: the intrinsics are for another image size "
+            f"(cx {k[0, 2]:.1f}, image width {width})"
+        )
+
+
 def write_cam(path: Path, w2c: np.ndarray, k: np.ndarray, depth: np.ndarray, tail: int = 2) -> None:
-    """Write a camera file with the depth range of ``depth`` in 2 or 4 numbers (min, interval, count, max)."""
+    """Write a camera file: world-to-camera [4, 4], intrinsics [3, 3], range of ``depth`` [H, W].
+
+    ``tail``: 2 or 4 of the numbers (min, interval, count, max) that give the range.
+    """
     hit = depth[depth > 0]
-    low, high = (float(hit.min()), float(hit.max())) if hit.size else (0.0, 0.0)
-    numbers = [f"{low:.6f}", f"{(high - low) / 192:.8f}", "192.0", f"{high:.6f}"][:tail]
-    rows = ["extrinsic", *(" ".join(f"{v:.9f}" for v in r) for r in w2c), ""]
-    rows += ["intrinsic", *(" ".join(f"{v:.9f}" for v in r) for r in k), "", " ".join(numbers)]
+    low = float(hit.min()) if hit.size else 0.0
+    high = float(hit.max()) if hit.size else 0.0
+    numbers = [f"{low:.6f}", f"{(high - low) / PLANES:.8f}", f"{PLANES:.1f}", f"{high:.6f}"]
+    rows = ["extrinsic", *_rows(w2c), "", "intrinsic", *_rows(k), "", " ".join(numbers[:tail])]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(rows) + "\n")
 
 
+def _rows(matrix: np.ndarray) -> list[str]:
+    lines = []
+    for row in matrix:
+        lines.append(" ".join(f"{v:.9f}" for v in row))
+    return lines
+
+
 def write_pairs(path: Path, frames: int) -> None:
-    """Pair file: for every view the others, nearest first."""
+    """Write a pair file: for every one of ``frames`` views the others, nearest first."""
     lines = [str(frames)]
     for i in range(frames):
-        others = sorted((j for j in range(frames) if j != i), key=lambda j: (abs(i - j), j))
-        lines += [
-            str(i),
-            " ".join([str(len(others)), *(f"{j} {1 / abs(i - j):.3f}" for j in others)]),
-        ]
+        nearest = sorted((abs(i - j), j) for j in range(frames))[1:]  # without the view itself
+        scores = [f"{j} {1 / distance:.3f}" for distance, j in nearest]
+        lines.append(str(i))
+        lines.append(" ".join([str(len(scores)), *scores]))
     path.write_text("\n".join(lines) + "\n")
 
 
 def read_pfm(path: Path) -> np.ndarray:
     """Single-channel PFM -> float32 [H, W], top row first. Raises Bench3RError naming the file."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise Bench3RError(f"{path}: depth map is missing") from error
-    except OSError as error:
-        raise Bench3RError(f"{path}: unreadable depth map ({error})") from error
-    header = re.match(rb"Pf\s+(\d+)\s+(\d+)\s+(-?\d*\.?\d+(?:[eE][-+]?\d+)?)\s", data)
+    data = read_bytes(path, "depth map")
+    header = PFM_HEADER.match(data)
     if header is None:
         raise Bench3RError(
             f"{path}: not a single-channel PFM file (expected 'Pf', width, height and scale)"
         )
-    width, height, scale = int(header[1]), int(header[2]), float(header[3])
+    width, height = int(header[1]), int(header[2])
+    little_endian = float(header[3]) < 0
     body = data[header.end() :]
-    if len(body) != 4 * width * height:
+    expected = 4 * width * height
+    if len(body) != expected:
         raise Bench3RError(
-            f"{path}: {len(body)} bytes of pixels, expected {4 * width * height} for {width} x {height}"
+            f"{path}: {len(body)} bytes of pixels, expected {expected} for {width} x {height}"
         )
-    values = np.frombuffer(body, "<f4" if scale < 0 else ">f4").reshape(height, width)
+    values = np.frombuffer(body, "<f4" if little_endian else ">f4").reshape(height, width)
     return values[::-1].astype(np.float32)
 
 

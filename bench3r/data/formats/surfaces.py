@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,8 +16,8 @@ def read_points(path: Path) -> np.ndarray:
     if not path.is_file():
         raise Bench3RError(f"{path}: the scanned surface is missing")
     try:
-        loaded: Any = trimesh.load(path, process=False)
-        points = np.asarray(loaded.vertices, dtype=np.float64)
+        loaded = trimesh.load(path, process=False)
+        points = np.asarray(loaded.vertices, dtype=np.float64)  # type: ignore[attr-defined]
     except Exception as error:  # trimesh raises whatever its readers do
         raise Bench3RError(
             f"{path}: unreadable surface ({type(error).__name__}: {error})"

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from bench3r.api.errors import Bench3RError
+
+
+class TimedFile(NamedTuple):
+    """A file and when it was taken."""
+
+    time: float  # seconds
+    name: str
+
+
+class TimedPose(NamedTuple):
+    """A pose and when it was measured."""
+
+    time: float  # seconds
+    values: tuple[float, ...]  # tx ty tz qx qy qz qw, camera to world
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -17,43 +32,50 @@ def _rows(path: Path) -> list[list[str]]:
         raise Bench3RError(f"{path}: file is missing") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Bench3RError(f"{path}: unreadable ({error})") from error
-    return [
-        line.replace(",", " ").split()
-        for line in lines
-        if line.strip() and not line.startswith("#")
-    ]
+    rows = []
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            rows.append(line.replace(",", " ").split())
+    return rows
 
 
-def read_list(path: Path) -> list[tuple[float, str]]:
+def read_list(path: Path) -> list[TimedFile]:
     """Rows "time file" in temporal order. Raises Bench3RError naming the file and the row."""
     out = []
     for number, row in enumerate(_rows(path), 1):
         try:
-            out.append((float(row[0]), row[1]))
+            out.append(TimedFile(float(row[0]), row[1]))
         except (ValueError, IndexError) as error:
             raise Bench3RError(f"{path}: row {number}: expected a time and a file name") from error
     return sorted(out)
 
 
-def read_poses(path: Path) -> list[tuple[float, tuple[float, ...]]]:
-    """Rows "time tx ty tz qx qy qz qw" in temporal order. Raises Bench3RError naming the file and the row."""
+def read_poses(path: Path) -> list[TimedPose]:
+    """Rows "time tx ty tz qx qy qz qw" in temporal order.
+
+    Raises Bench3RError naming the file and the row.
+    """
     out = []
     for number, row in enumerate(_rows(path), 1):
         try:
-            time, *pose = map(float, row)
+            time, *values = map(float, row)
         except ValueError as error:
             raise Bench3RError(f"{path}: row {number}: expected numbers") from error
-        if len(pose) != 7:
+        if len(values) != 7:
             raise Bench3RError(
                 f"{path}: row {number}: expected a time and 7 numbers, found {len(row)}"
             )
-        out.append((time, tuple(pose)))
+        out.append(TimedPose(time, tuple(values)))
     return sorted(out)
 
 
 def associate(times: list[float], others: list[float], within: float) -> dict[int, int]:
-    """For each of ``times`` the index of the nearest of ``others``, where it is at most ``within`` seconds away."""
+    """For each of ``times`` the index of the nearest of ``others``.
+
+    Times without one within ``within`` seconds are left out.
+    """
     if not times or not others:
         return {}
     distance, index = cKDTree(np.array(others)[:, None]).query(np.array(times)[:, None])
-    return {i: int(j) for i, (d, j) in enumerate(zip(distance, index, strict=True)) if d <= within}
+    near = np.nonzero(distance <= within)[0]
+    return dict(zip(near.tolist(), index[near].tolist(), strict=True))

@@ -20,16 +20,19 @@ NAMES = tuple(sorted(p.stem for p in FOLDER.glob("*.json")))
 
 
 class FrameList(BaseModel):
-    """Scenes and, for lists that say so, their frames in order (the first is the reference of relative poses)."""
+    """Scenes and, for lists that say so, their frames in order.
+
+    The first frame is the reference of relative poses.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     dataset: str
     origin: str
-    # number: frames are numbers in file names; place: places in the dataset's own order; run: the run's frame counts,
-    # evenly spread; fastvggt: the run's frame counts by FastVGGT's rule, which does not reach the end
-    frames_by: Literal["number", "place", "run", "fastvggt"]
+    # number: frames are numbers in file names; place: places in the dataset's own order;
+    # run: the run's frame counts, evenly spread; stride: the run's frame counts by select_frames
+    frames_by: Literal["number", "place", "run", "stride"]
     sha256: str
     lists: dict[str, list[int] | None]
 
@@ -41,7 +44,10 @@ class FrameList(BaseModel):
 
 @cache
 def load_list(name: str) -> FrameList:
-    """The list called ``name``. Raises Bench3RError for an unknown one and for a file that does not match its hash."""
+    """The list called ``name``.
+
+    Raises Bench3RError for an unknown one and for a file that does not match its hash.
+    """
     if name not in NAMES:
         raise unknown("frame list", name, NAMES)
     path = FOLDER / f"{name}.json"
@@ -56,24 +62,27 @@ def load_list(name: str) -> FrameList:
 
 
 def scene_names(wanted: FrameList, there: list[str]) -> dict[str, str]:
-    """Listed names and the dataset's names of the scenes that are there, which may have their category in front.
+    """Listed names and the dataset's names of the scenes that are ``there``.
 
-    Raises Bench3RError when none is.
+    The dataset's may have their category in front. Raises Bench3RError when no scene is there.
     """
-    known = {name: name for name in there} | {
-        name.rpartition("/")[2]: name for name in reversed(there)
-    }
+    known = {name: name for name in there}
+    for name in reversed(there):  # of several with one name, the first counts
+        known[name.rpartition("/")[2]] = name
     found = {name: known[name] for name in wanted.lists if name in known}
     if not found:
         raise Bench3RError(
-            f"frame list {wanted.name}: none of its {len(wanted.lists)} scenes is there, for example "
-            f"{next(iter(wanted.lists))!r}"
+            f"frame list {wanted.name}: none of its {len(wanted.lists)} scenes is there, "
+            f"for example {next(iter(wanted.lists))!r}"
         )
     return found
 
 
 def select_frames(posed: np.ndarray, count: int) -> np.ndarray:
-    """FastVGGT's rule: the first of the ``posed`` frames and evenly spaced ones of the rest, ``count`` at most."""
+    """The first of the ``posed`` frames [N] and every n-th of the rest: [count] at most.
+
+    The last frames may be out of reach of the stride.
+    """
     if len(posed) <= count or count < 2:
         return posed[:count]
     step = max(1, (len(posed) - 1) // (count - 1))
@@ -81,21 +90,38 @@ def select_frames(posed: np.ndarray, count: int) -> np.ndarray:
 
 
 def chosen_frames(wanted: FrameList, listed: str, frames: list[str], count: int) -> list[str]:
-    """The frames of the scene ``listed`` among its ``frames``. Raises Bench3RError naming one that is not there."""
+    """The frames of the scene ``listed`` among its ``frames``.
+
+    ``count`` of them where the list fixes none. Raises Bench3RError naming one that is not there.
+    """
     picked = wanted.lists[listed]
     if picked is None:
         return [frames[i] for i in select_frames(np.arange(len(frames)), count)]
+    chosen = []
     if wanted.frames_by == "place":
-        missing = [i for i in picked if not 0 <= i < len(frames)]
-        if missing:
-            raise Bench3RError(
-                f"frame list {wanted.name}: {listed} has {len(frames)} frames, place {missing[0]} is asked"
-            )
-        return [frames[i] for i in picked]
-    numbers = {int(m[-1]): f for f in frames if (m := re.findall(r"\d+", f))}
+        for place in picked:
+            if not 0 <= place < len(frames):
+                raise Bench3RError(
+                    f"frame list {wanted.name}: {listed} has {len(frames)} frames, "
+                    f"place {place} is asked"
+                )
+            chosen.append(frames[place])
+        return chosen
+    numbers = by_number(frames)
     for number in picked:
         if number not in numbers:
             raise Bench3RError(
                 f"frame list {wanted.name}: {listed} has no frame {number} with a valid pose"
             )
-    return [numbers[number] for number in picked]
+        chosen.append(numbers[number])
+    return chosen
+
+
+def by_number(frames: list[str]) -> dict[int, str]:
+    """``frames`` by the last number in their name, which the others lack."""
+    found = {}
+    for frame in frames:
+        digits = re.findall(r"\d+", frame)
+        if digits:
+            found[int(digits[-1])] = frame
+    return found

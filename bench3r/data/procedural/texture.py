@@ -1,4 +1,4 @@
-"""Solid procedural textures: the colour of a surface point from its position, so that no atlas is needed."""
+"""Solid procedural textures: the colour of a surface point follows from its position, no atlas."""
 
 from __future__ import annotations
 
@@ -27,21 +27,20 @@ class Texture:
         rng: np.random.Generator,
         kinds: tuple[str, ...] = KINDS,
         scale: tuple[float, float] = (0.08, 0.6),
-    ):
-        """A texture of one of ``kinds`` with random colours; period log-uniform in ``scale`` metres."""
+    ) -> Texture:
+        """A texture of one of ``kinds``, random colours; period log-uniform in ``scale`` metres."""
         base = rng.uniform(0.1, 0.95, 3)
-        other = np.clip(
-            base + rng.uniform(0.15, 0.6) * rng.choice([-1, 1]) + rng.normal(0, 0.1, 3), 0.02, 1
-        )
+        lighter = rng.uniform(0.15, 0.6) * rng.choice([-1, 1])
+        other = np.clip(base + lighter + rng.normal(0, 0.1, 3), 0.02, 1)
         period = float(np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))))
-        return Texture(
-            str(rng.choice(kinds)), tuple(base), tuple(other), period, tuple(rng.uniform(0, 50, 3))
-        )
+        kind = str(rng.choice(kinds))
+        offset = rng.uniform(0, 50, 3)
+        return Texture(kind, tuple(base), tuple(other), period, tuple(offset))
 
 
 @cache
 def noise_volume() -> np.ndarray:
-    """Smooth tileable noise in [0, 1], [NOISE_SIZE] * 3, always the same."""
+    """Smooth tileable noise in [0, 1], a cube of side NOISE_SIZE, always the same."""
     white = np.random.default_rng(7).standard_normal((NOISE_SIZE,) * 3)
     volume = ndimage.gaussian_filter(white, 1.5, mode="wrap")
     low, high = np.quantile(volume, [0.02, 0.98])
@@ -49,7 +48,7 @@ def noise_volume() -> np.ndarray:
 
 
 def noise(points: np.ndarray) -> np.ndarray:
-    """Noise at ``points`` [N, 3]; one unit holds about one bump."""
+    """Noise [N] at ``points`` [N, 3]; one unit holds about one bump."""
     return ndimage.map_coordinates(noise_volume(), (points.T * 6.0), order=1, mode="grid-wrap")
 
 
@@ -65,7 +64,7 @@ def _pattern(kind: str, p: np.ndarray) -> np.ndarray:
     if kind == "noise":
         return 0.65 * noise(p) + 0.35 * noise(2.7 * p)
     if kind == "checker":
-        a, b, c = (2 * _wave(p[:, i]) - 1 for i in range(3))
+        a, b, c = 2 * _wave(p.T) - 1
         return 0.5 + 0.5 * a * b * c
     if kind == "stripes":
         return _wave(p[:, 0] + 0.6 * p[:, 1] + 0.3 * p[:, 2] + 0.3 * noise(0.7 * p))
@@ -77,7 +76,10 @@ def _pattern(kind: str, p: np.ndarray) -> np.ndarray:
 
 
 def colours(textures: list[Texture], part: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Colours [N, 3] of ``points`` [N, 3] (metres) lying on the parts ``part`` [N] with their ``textures``."""
+    """Colours [N, 3] of ``points`` [N, 3] (metres) on the parts ``part`` [N] of a world.
+
+    ``textures`` are those of the parts.
+    """
     first = np.array([t.first for t in textures])[part]
     second = np.array([t.second for t in textures])[part]
     scale = np.array([t.scale for t in textures])[part]
