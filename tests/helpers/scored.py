@@ -9,7 +9,7 @@ import numpy as np
 from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.data.load import load_scene
 from bench3r.protocols.scored import Scored
-from tests.helpers.worlds import WRITERS
+from tests.helpers.layouts import WRITERS
 
 
 def written(case: str, root: Path) -> Dataset:

@@ -12,8 +12,8 @@ from bench3r.metrics import clouds, dtu
 from bench3r.protocols import PROTOCOLS
 from bench3r.protocols.missing import NotApplicable
 from bench3r.protocols.scored import Scored
+from tests.helpers.layouts.colmap import mipnerf360
 from tests.helpers.scored import perfect, written
-from tests.helpers.worlds import mipnerf360
 
 
 def test_scannet_is_scored_against_its_scan(tmp_path):
