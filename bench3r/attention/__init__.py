@@ -1,1 +1,4 @@
-"""Building blocks of efficient attention: merging tokens, sparse blocks, linear attention, fast weights, low precision."""
+"""Building blocks of efficient attention.
+
+Merged tokens, sparse blocks, linear attention, fast weights, low precision.
+"""

@@ -1,30 +1,31 @@
-"""Test-time-trained fast weights: a small SwiGLU network per head that stores keys and values by gradient steps.
+"""Fast weights: a small network per head that stores keys and values by gradient steps.
 
-After LaCT (Zhang et al. 2025), which VGG-T³ uses in place of global attention. The network is
-f(x) = (silu(x W0) * (x W2)) W1; a step adds the orthogonalised gradient of sum_t lr_t <f(k_t), v_t> to each matrix (the
-dot product is maximised) and scales every column back to its first norm. Cost per token does not depend on their number.
+After "Test-Time Training Done Right" (Zhang et al. 2025). The SwiGLU network is f(x) = (silu(x W0)
+* (x W2)) W1; a step adds the orthogonalised gradient of sum_t lr_t <f(k_t), v_t> to each matrix
+(the dot product is maximised) and scales every column back to its first norm. Cost per token does
+not depend on their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Stored = tuple[
-    Tensor, Tensor, tuple[Tensor, Tensor, Tensor]
-]  # keys and values [N, L, d], three step sizes [N, L, 1]
+# keys and values [N, L, d], three step sizes [N, L, 1]
+Stored = tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Muon's coefficients
 NORM_EPS = 1e-5
 
 
 def orthogonalise(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
-    """Approximate orthogonal factor of matrices ``g`` [..., m, n] by Newton-Schulz iterations (Muon).
+    """Approximate orthogonal factor of ``g`` [..., m, n] by Newton-Schulz iterations (Muon).
 
-    Singular values end up around 1 (0.7 to 1.2), very small ones below. With 0 steps only the Frobenius norm is divided out.
+    Singular values end up around 1 (0.7 to 1.2), very small ones below. With 0 steps only the
+    Frobenius norm is divided out.
     """
     a, b, c = NEWTON_SCHULZ
     tall = g.shape[-2] > g.shape[-1]
@@ -38,28 +39,34 @@ def orthogonalise(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
 
 @dataclass
 class FastWeights:
-    """Weights of the fast networks: ``w0``, ``w2`` [N, d, hidden], ``w1`` [N, hidden, d], one network per row."""
+    """Weights of the fast networks, one network per row."""
 
-    w0: Tensor
-    w1: Tensor
-    w2: Tensor
+    w0: Tensor  # [N, d, hidden]
+    w1: Tensor  # [N, hidden, d]
+    w2: Tensor  # [N, d, hidden]
 
     def norms(self) -> tuple[Tensor, Tensor, Tensor]:
         """Column norms [N, 1, columns] of the three matrices, to which every step returns."""
-        return tuple(w.norm(dim=1, keepdim=True) for w in (self.w0, self.w1, self.w2))  # type: ignore[return-value]
+        return (
+            self.w0.norm(dim=1, keepdim=True),
+            self.w1.norm(dim=1, keepdim=True),
+            self.w2.norm(dim=1, keepdim=True),
+        )
 
     def apply(self, x: Tensor) -> Tensor:
         """f(x) of ``x`` [N, L, d]."""
         return (F.silu(x @ self.w0) * (x @ self.w2)) @ self.w1
 
     def gradients(
-        self, k: Tensor, v: Tensor, lr: tuple[Tensor, Tensor, Tensor]
+        self, k: Tensor, v: Tensor, lr: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of sum_t lr_t <f(k_t), v_t> with respect to w0, w1 and w2, in closed form.
 
-        ``k``, ``v`` [N, L, d]; ``lr`` three step sizes [N, L, 1], each of which enters only its own matrix's gradient.
+        ``k``, ``v`` [N, L, d]; ``lr`` three step sizes [N, L, 1], each of which enters only its own
+        matrix's gradient.
         """
-        gate, up = k @ self.w0, k @ self.w2
+        gate = k @ self.w0
+        up = k @ self.w2
         sigmoid = gate.sigmoid()
         silu = gate * sigmoid
         back = v @ self.w1.mT  # [N, L, hidden]
@@ -70,9 +77,12 @@ class FastWeights:
         return g0, g1, g2
 
     def step(
-        self, gradients: tuple[Tensor, ...], norms: tuple[Tensor, ...], newton_schulz: int = 5
+        self, gradients: Sequence[Tensor], norms: Sequence[Tensor], newton_schulz: int = 5
     ) -> FastWeights:
-        """The weights after adding the orthogonalised ``gradients``, columns scaled back to ``norms``."""
+        """The weights after adding orthogonalised ``gradients``, columns scaled back to ``norms``.
+
+        Of each matrix, gradient [N, rows, columns] and norms [N, 1, columns].
+        """
         moved = []
         for w, g, norm in zip((self.w0, self.w1, self.w2), gradients, norms, strict=True):
             w = w + orthogonalise(g, newton_schulz).to(w.dtype)
@@ -82,30 +92,33 @@ class FastWeights:
     def fit(
         self, tokens: Sequence[Stored], steps: int, chunk: int, newton_schulz: int = 5
     ) -> FastWeights:
-        """The weights after ``steps`` full-batch steps on all tokens, given in parts of any length.
+        """The weights after ``steps`` full-batch steps on all tokens.
 
-        Gradients are summed over at most ``chunk`` tokens at a time. Raises ValueError when there is nothing to store.
+        ``tokens``: keys and values [N, L, d] and step sizes [N, L, 1], in parts of any length L.
+        Gradients are summed over at most ``chunk`` tokens at a time. Raises ValueError when there
+        is nothing to store.
         """
         if not tokens:
             raise ValueError("there are no tokens to store in the fast weights")
-        weights, norms = self, self.norms()
+        weights = self
+        norms = self.norms()
         for _ in range(steps):
-            total: tuple[Tensor, ...] | None = None
-            for k, v, lr in tokens:
-                for ks, vs, *lrs in zip(*(x.split(chunk, 1) for x in (k, v, *lr)), strict=True):
-                    part = weights.gradients(ks, vs, tuple(lrs))  # type: ignore[arg-type]
-                    total = (
-                        part
-                        if total is None
-                        else tuple(a + b for a, b in zip(total, part, strict=True))
-                    )
-            assert total is not None
+            total: list[Tensor] = []
+            for ks, vs, *rates in _chunks(tokens, chunk):
+                part = weights.gradients(ks, vs, rates)
+                total = [a + b for a, b in zip(total, part, strict=True)] if total else [*part]
             weights = weights.step(total, norms, newton_schulz)
         return weights
 
     def expand(self, batch: int) -> FastWeights:
         """The same networks for each of ``batch`` scenes: rows repeated, scene by scene."""
         return FastWeights(*(w.repeat(batch, 1, 1) for w in (self.w0, self.w1, self.w2)))
+
+
+def _chunks(tokens: Sequence[Stored], chunk: int) -> Iterator[tuple[Tensor, ...]]:
+    """Keys, values and the three step sizes of at most ``chunk`` tokens at a time."""
+    for k, v, rates in tokens:
+        yield from zip(*(x.split(chunk, 1) for x in (k, v, *rates)), strict=True)
 
 
 def initial_weights(
@@ -120,5 +133,5 @@ def initial_weights(
 
 
 def unit(x: Tensor, eps: float = NORM_EPS) -> Tensor:
-    """``x`` divided by its L2 norm over channels plus ``eps``."""
+    """``x`` [..., C] divided by its L2 norm over channels plus ``eps``."""
     return x / (x.norm(dim=-1, keepdim=True) + eps)

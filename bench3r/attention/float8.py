@@ -1,19 +1,21 @@
-"""Eight-bit floating point (E4M3): simulated in training, stored in deployment.
+"""FP8 (E4M3): simulated in training, stored in deployment.
 
-Weights have one scale per output row, activations one per token; the scale is the largest magnitude over 448. Where the
-hardware multiplies FP8 matrices, tokens are quantised as they come and the product is one kernel; elsewhere both sides are
-read back from their codes before the product: the memory and the values are real, the speed is not.
+Weights have one scale per output row, activations one per token; the scale is the largest magnitude
+over 448. Where the hardware multiplies FP8 matrices, tokens are quantised as they come and the
+product is one kernel; elsewhere both sides are read back from their codes before the product: the
+memory and the values are real, the speed is not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LARGEST, EPS = 448.0, 1e-8
+LARGEST = 448.0  # E4M3 number
+EPS = 1e-8
 
 
 def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,13 +25,16 @@ def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fake_quantise(x: Tensor) -> Tensor:
-    """``x`` as its E4M3 codes would be read back, in its own precision; the gradient passes straight through."""
+    """``x`` [..., C] as its E4M3 codes would be dequantised, in its own precision.
+
+    The gradient passes straight through.
+    """
     codes, scale = quantise(x.detach())
     return x + ((codes.to(x.dtype) * scale) - x).detach()
 
 
 class FakeQuantLinear(nn.Linear):
-    """A linear layer whose weights, and activations if asked, go through E4M3 in every forward pass (QAT)."""
+    """A linear layer whose weights, and activations if asked, go through E4M3 in training (QAT)."""
 
     quantise_activations: bool = True
 
@@ -37,7 +42,8 @@ class FakeQuantLinear(nn.Linear):
     def of(cls, linear: nn.Linear, activations: bool = True) -> FakeQuantLinear:
         """The same layer, sharing its parameters."""
         layer = cls(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
-        layer.weight, layer.bias = linear.weight, linear.bias
+        layer.weight = linear.weight
+        layer.bias = linear.bias
         layer.quantise_activations = activations
         return layer
 
@@ -47,9 +53,10 @@ class FakeQuantLinear(nn.Linear):
 
 
 def scaled_product(x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
-    """``x`` [..., in] times the transposed FP8 matrix ``codes`` [out, in] with scales [out, 1], multiplied in FP8.
+    """``x`` [..., in] times the transposed matrix ``codes`` [out, in] with scales [out, 1], in FP8.
 
-    Tokens are quantised here; sums are kept in float32 and returned in bf16. Both widths must be multiples of 16.
+    Tokens are quantised here; sums are kept in float32 and returned in bf16. Both widths must be
+    multiples of 16.
     """
     tokens, token_scale = quantise(x.reshape(-1, x.shape[-1]).float())
     out = torch._scaled_mm(
@@ -61,9 +68,9 @@ def scaled_product(x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
 class StoredLinear(nn.Module):
     """A linear layer whose weight is stored in ``dtype``: FP8 with a scale per row, or bf16.
 
-    It is widened when used, unless ``activations`` are FP8 as well: then tokens are quantised too, and where
-    ``products`` says that the hardware can, both are multiplied as they are. Layers whose widths are no multiples of 16,
-    which no such hardware multiplies, are emulated.
+    It is dequantised when used, unless ``activations`` are FP8 as well: then tokens are quantised
+    too, and where ``products`` says that the hardware can, both are multiplied as they are. Layers
+    whose widths are no multiples of 16, which no such hardware multiplies, are emulated.
     """
 
     scale: Tensor | None
@@ -99,8 +106,13 @@ class StoredLinear(nn.Module):
         return F.linear(x, weight, None if self.bias is None else self.bias.to(x.dtype))
 
 
-def replace_linears(model: nn.Module, make: Any, skip: tuple[type, ...] = ()) -> int:
-    """Put ``make(linear)`` in place of every linear layer of ``model`` outside modules of the types ``skip``; how many."""
+def replace_linears(
+    model: nn.Module, make: Callable[[nn.Linear], nn.Module], skip: tuple[type, ...] = ()
+) -> int:
+    """Put ``make(linear)`` in place of every linear layer of ``model``; returns how many.
+
+    Modules of the types ``skip`` stay as they are.
+    """
     count = 0
     for name, child in list(model.named_children()):
         if isinstance(child, skip):

@@ -1,4 +1,7 @@
-"""Merging similar tokens before attention and giving each its output afterwards (ToMe, Bolya et al. 2023, and FastVGGT)."""
+"""Merging similar tokens before attention and giving each its output afterwards.
+
+After "Token Merging: Your ViT But Faster" (Bolya et al. 2023).
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,26 @@ def best_match(
 ) -> tuple[Tensor, Tensor]:
     """Cosine similarity to and index of the best destination of every source.
 
-    ``sources`` [G, n, C], ``destinations`` [G, m, C], compared group by group in ``dtype``, ``chunk`` sources at a time.
-    Returns both [G, n].
+    ``sources`` [G, n, C], ``destinations`` [G, m, C], compared group by group in ``dtype``,
+    ``chunk`` sources at a time. Returns both [G, n].
     """
     target = F.normalize(destinations, dim=-1).to(dtype).mT
-    found = [
-        (F.normalize(part, dim=-1).to(dtype) @ target).max(-1) for part in sources.split(chunk, 1)
-    ]
-    return torch.cat([f.values for f in found], 1), torch.cat([f.indices for f in found], 1)
+    values = []
+    indices = []
+    for part in sources.split(chunk, 1):
+        best = (F.normalize(part, dim=-1).to(dtype) @ target).max(-1)
+        values.append(best.values)
+        indices.append(best.indices)
+    return torch.cat(values, 1), torch.cat(indices, 1)
 
 
 @dataclass
 class MergePlan:
     """Which tokens of a sequence of ``length`` are merged into which.
 
-    ``members`` [M] are indices of tokens in the merged sequence's rows ``rows`` [M] (a protected destination is in
-    two rows, alone in one); ``read`` [length] is the row from which each token takes its output.
+    ``members`` [M] are indices of tokens in the merged sequence's rows ``rows`` [M] (a protected
+    destination is in two rows, alone in one); ``read`` [length] is the row from which each token
+    takes its output.
     """
 
     length: int
@@ -67,48 +74,52 @@ def bipartite_plan(
     protected: Tensor,
     dtype: torch.dtype = torch.bfloat16,
 ) -> MergePlan:
-    """FastVGGT's plan: the ``count`` unprotected sources most similar to a destination are merged into it.
+    """The ``count`` unprotected sources most similar to a destination are merged into it.
 
-    ``metric`` [N, C] decides; ``destination`` [N] bool; ``protected`` ascending indices. A protected source stays as it
-    is; a protected destination receives merges and stands a second time, unmerged, at the end, where it reads its output.
+    "FastVGGT: Training-Free Acceleration of Visual Geometry Transformer" (Shen et al. 2025).
+
+    ``metric`` [N, C] decides; ``destination`` [N] bool; ``protected`` ascending indices. A
+    protected source stays as it is; a protected destination receives merges and stands a second
+    time, unmerged, at the end, where it reads its output.
     """
     n = len(metric)
     kept_alone = torch.zeros(n, dtype=torch.bool, device=metric.device)
     kept_alone[protected] = True
     source = (~destination & ~kept_alone).nonzero().squeeze(1)
     targets = destination.nonzero().squeeze(1)
-    score, match = (
-        x[0] for x in best_match(metric[None, source], metric[None, targets], dtype=dtype)
-    )
+    found = best_match(metric[None, source], metric[None, targets], dtype=dtype)
+    score, match = (x[0] for x in found)
     order = score.argsort(descending=True, stable=True)
-    merged, kept = order[:count], order[count:].sort().values
+    merged = order[:count]
+    kept = order[count:].sort().values
     base = len(kept)
     end = base + len(targets)
-    rows = [
-        torch.arange(base, device=metric.device),
-        torch.arange(base, end, device=metric.device),
-        base + match[merged],
-        torch.arange(end, end + len(protected), device=metric.device),
-    ]
+    length = end + len(protected)
+    every = torch.arange(length, device=metric.device)
+    rows = [every[:base], every[base:end], base + match[merged], every[end:]]
     members = [source[kept], targets, source[merged], protected]
     read = torch.empty(n, dtype=torch.long, device=metric.device)
     for index, row in zip(members, rows, strict=True):
         read[index] = row
-    return MergePlan(n, end + len(protected), torch.cat(members), torch.cat(rows), read)
+    return MergePlan(n, length, torch.cat(members), torch.cat(rows), read)
 
 
 def strided_plan(metric: Tensor, groups: list[Tensor], alone: Tensor, factor: int) -> MergePlan:
-    """Spark3R's plan: inside each group every ``factor``-th token is a destination and takes the others most like it.
+    """Inside each group every ``factor``-th token takes the others that are most like it.
 
-    ``metric`` [N, C]; ``groups`` disjoint lists of token indices in order; ``alone`` the tokens that stay as they are.
-    The merged length is exactly len(alone) + the sum of ceil(len(group) / factor).
+    ``metric`` [N, C]; ``groups`` disjoint lists of token indices in order; ``alone`` the tokens
+    that stay as they are. The merged length is exactly len(alone) + the sum of ceil(len(group) /
+    factor).
     """
     device = metric.device
-    members, rows, start = [alone], [torch.arange(len(alone), device=device)], len(alone)
+    members = [alone]
+    rows = [torch.arange(len(alone), device=device)]
+    start = len(alone)
     for batch in _equal_lengths(groups):
         index = torch.stack(batch)  # [G, n]
         place = torch.arange(index.shape[1], device=device) % factor == 0
-        targets, sources = index[:, place], index[:, ~place]
+        targets = index[:, place]
+        sources = index[:, ~place]
         width = targets.shape[1]
         first = start + width * torch.arange(len(batch), device=device)[:, None]
         members.append(targets.flatten())

@@ -1,4 +1,4 @@
-"""Softmax attention that also tells its normaliser, so that attention over parts of the keys can be put together."""
+"""Softmax attention with its normaliser, so that attention over parts of the keys adds up."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ CHUNK = 1 << 26  # scores held at once by the plain path
 
 
 def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention of ``q`` [N, h, Lq, d] to ``k``, ``v`` [N, h, Lk, d] and log sum exp of its scores [N, h, Lq].
+    """Attention of ``q`` [N, h, Lq, d] to ``k``, ``v`` [N, h, Lk, d], and its normaliser.
 
-    The fused CPU kernel where it serves; otherwise plain products in chunks of queries.
+    That is the log sum exp [N, h, Lq] of its scores. The fused CPU kernel where it serves;
+    otherwise plain products in chunks of queries.
     """
     if (
         q.device.type == "cpu"
@@ -32,7 +33,11 @@ def _plain(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def combine(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Attention over two disjoint sets of keys from the attention and log sum exp over each."""
-    (a, la), (b, lb) = first, second
+    """Attention over two disjoint sets of keys from that over each.
+
+    Each is attention [N, h, Lq, d] and the log sum exp [N, h, Lq] of its scores.
+    """
+    a, la = first
+    b, lb = second
     share = (la - lb).sigmoid()[..., None].to(a.dtype)
     return a * share + b * (1 - share), torch.logaddexp(la, lb)

@@ -1,9 +1,10 @@
 """Block-sparse softmax attention: only chosen pairs of query and key blocks are computed.
 
-Which pairs is a boolean map [N, heads, query blocks, key blocks]. On the CPU the kept key blocks of every query block are
-gathered and attended to in batches of equal length, so nothing that the map leaves out is computed. On a GPU the map
-goes to FlexAttention, compiled (a test compiles it for the CPU; its speed on a GPU has not been measured here). That call
-is an operator of its own, ``bench3r::flex_attention``, so that FLOP counters see one node with its price.
+Which pairs is a boolean map [N, heads, query blocks, key blocks]. On the CPU the kept key blocks of
+every query block are gathered and attended to in batches of equal length, so nothing that the map
+leaves out is computed. On a GPU the map goes to FlexAttention, compiled (a test compiles it for the
+CPU; its speed on a GPU has not been measured here). That call is an operator of its own,
+``bench3r::flex_attention``, so that FLOP counters see one node with its cost.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ GATHERED = 1 << 24  # key elements gathered at once
 def pool_blocks(x: Tensor, block: int, zero_padded: bool = False) -> Tensor:
     """Means [N, h, blocks, d] of ``x`` [N, h, L, d] over blocks of ``block`` tokens.
 
-    The last block's mean is over its own tokens, or over ``block`` tokens with zeros for those it lacks.
+    The last block's mean is over its own tokens, or over ``block`` tokens with zeros for those it
+    lacks.
     """
     length = x.shape[2]
     missing = -length % block
@@ -48,18 +50,17 @@ def block_sparse_attention(
     k_block: int,
     zero_padded: bool = False,
 ) -> Tensor:
-    """Softmax attention [N, h, Lq, d] of ``q`` over the tokens of the key blocks that ``keep`` [N, h, Bq, Bk] allows.
+    """Softmax attention of ``q`` [N, h, Lq, d] over the key blocks that a map allows.
 
-    Blocks are ``q_block`` and ``k_block`` consecutive tokens; the last ones may be shorter, or (``zero_padded``) are
-    filled up with keys and values of zero that take part. Raises ValueError when a query block keeps nothing or the map
-    does not fit the sequences.
+    ``k``, ``v`` [N, h, Lk, d]; the map ``keep`` is [N, h, Bq, Bk]. Blocks are ``q_block`` and
+    ``k_block`` consecutive tokens; the last ones may be shorter, or (``zero_padded``) are filled up
+    with keys and values of zero that take part. Raises ValueError when a query block keeps nothing
+    or the map does not fit the sequences.
     """
-    expected = (
-        *q.shape[:2],
-        math.ceil(int(q.shape[2]) / q_block),
-        math.ceil(int(k.shape[2]) / k_block),
-    )
-    if tuple(keep.shape) != tuple(map(int, expected)):
+    query_blocks = math.ceil(int(q.shape[2]) / q_block)
+    key_blocks = math.ceil(int(k.shape[2]) / k_block)
+    expected = (int(q.shape[0]), int(q.shape[1]), query_blocks, key_blocks)
+    if tuple(keep.shape) != expected:
         raise ValueError(f"the block map is {tuple(keep.shape)}, expected {expected}")
     if zero_padded:
         k, v = (F.pad(x, (0, 0, 0, -x.shape[2] % k_block)) for x in (k, v))
@@ -67,51 +68,52 @@ def block_sparse_attention(
     if not least:
         raise ValueError("a query block keeps no key block: softmax over nothing is undefined")
     if q.device.type == "cuda" and not torch.is_grad_enabled():
-        return torch.ops.bench3r.flex_attention(q, k, v, keep, q_block, k_block, pairs)
+        return torch.ops.bench3r.flex_attention(q, k, v, keep, q_block, k_block, pairs=pairs)
     return _gathered(q, k, v, keep, q_block, k_block)
 
 
 def kept_pairs(keep: Tensor, keys: int, q_block: int, k_block: int) -> tuple[int, int]:
-    """Fewest key blocks that a query block keeps, and pairs of query (whole blocks of them) and key that are computed."""
+    """Fewest key blocks that a query block keeps, and how many pairs of tokens are computed.
+
+    ``keep`` [N, h, Bq, Bk]; queries count as whole blocks.
+    """
     sizes = torch.full((keep.shape[-1],), k_block, device=keep.device)
     sizes[-1] = keys - (keep.shape[-1] - 1) * k_block
-    least, pairs = torch.stack(
-        [keep.sum(-1).min(), (keep * sizes).sum() * q_block]
-    ).tolist()  # one wait for the device
+    both = torch.stack([keep.sum(-1).min(), (keep * sizes).sum() * q_block])
+    least, pairs = both.tolist()  # one wait for the device
     return int(least), int(pairs)
 
 
+def _as_blocks(x: Tensor, block: int) -> Tensor:
+    """``x`` [N, h, L, d], filled up with zeros, as [N * h * blocks, block, d]."""
+    padded = F.pad(x, (0, 0, 0, -x.shape[2] % block))
+    return padded.unflatten(2, (-1, block)).flatten(0, 2)
+
+
 def _gathered(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int) -> Tensor:
-    """Query blocks with equally many kept blocks together: gather their keys, one fused attention each."""
+    """Query blocks that keep equally many key blocks, together: gather the keys, attend once."""
     n, h, length, d = map(int, q.shape)
-    blocks = (
-        F.pad(q, (0, 0, 0, -length % q_block)).unflatten(2, (-1, q_block)).flatten(0, 2)
-    )  # [rows, q_block, d]
-    keys = (
-        F.pad(k, (0, 0, 0, -k.shape[2] % k_block)).unflatten(2, (-1, k_block)).flatten(0, 2)
-    )  # [N h Bk, k_block, d]
-    values = F.pad(v, (0, 0, 0, -v.shape[2] % k_block)).unflatten(2, (-1, k_block)).flatten(0, 2)
+    blocks = _as_blocks(q, q_block)
+    keys = _as_blocks(k, k_block)
+    values = _as_blocks(v, k_block)
     rows = keep.flatten(0, 2)
     per_sequence = int(keep.shape[3])
     last = int(k.shape[2]) - (per_sequence - 1) * k_block  # real tokens of the last block
     partial = rows[:, -1] if last < k_block else torch.zeros_like(rows[:, -1])
     kind = 2 * rows.sum(1) + partial
-    results, order = [], []
+    results = []
+    order = []
     for value in kind.unique().tolist():
         members = (kind == value).nonzero().squeeze(1)
         for part in members.split(max(1, GATHERED // (value // 2 * k_block * d))):
-            which = (
-                rows[part].nonzero()[:, 1].view(len(part), -1)
-            )  # ascending, so the last block comes last
+            # ascending, so that the last block comes last
+            which = rows[part].nonzero()[:, 1].view(len(part), -1)
             where = which + (part // keep.shape[2])[:, None] * per_sequence
-            ks, vs = (x[where].flatten(1, 2) for x in (keys, values))
-            if value % 2:
-                ks, vs = ks[:, : last - k_block], vs[:, : last - k_block]
-            results.append(
-                F.scaled_dot_product_attention(blocks[part][:, None], ks[:, None], vs[:, None])[
-                    :, 0
-                ]
-            )
+            end = last - k_block if value % 2 else None
+            ks = keys[where].flatten(1, 2)[:, None, :end]
+            vs = values[where].flatten(1, 2)[:, None, :end]
+            attended = F.scaled_dot_product_attention(blocks[part][:, None], ks, vs)
+            results.append(attended[:, 0])
             order.append(part)
     out = torch.cat(results)[torch.cat(order).argsort()]
     return out.unflatten(0, (n, h, -1)).flatten(2, 3)[:, :, :length]
@@ -128,13 +130,15 @@ def _compiled_flex() -> Any:
 def flex_attention(
     q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int
 ) -> Tensor:
-    """FlexAttention over the kept blocks; the map is data, so nothing is compiled anew for another one.
+    """FlexAttention of ``q`` [N, h, Lq, d] over the kept blocks of ``k``, ``v`` [N, h, Lk, d].
 
+    The map ``keep`` [N, h, Bq, Bk] is data, so nothing is compiled anew for another one.
     ``pairs``, of query and key that are computed, is for FLOP counters alone.
     """
     from torch.nn.attention.flex_attention import BlockMask
 
-    length, keys = q.shape[2], k.shape[2]
+    length = q.shape[2]
+    keys = k.shape[2]
     counts = keep.sum(-1, dtype=torch.int32)
     order = keep.int().argsort(dim=-1, descending=True, stable=True).to(torch.int32)
 
@@ -142,8 +146,9 @@ def flex_attention(
         return ki < keys
 
     mask = BlockMask.from_kv_blocks(counts, order, BLOCK_SIZE=(q_block, k_block), mask_mod=in_range)
-    pad_q, pad_k = -length % q_block, -keys % k_block
-    q, k, v = F.pad(q, (0, 0, 0, pad_q)), F.pad(k, (0, 0, 0, pad_k)), F.pad(v, (0, 0, 0, pad_k))
+    q = F.pad(q, (0, 0, 0, -length % q_block))
+    k = F.pad(k, (0, 0, 0, -keys % k_block))
+    v = F.pad(v, (0, 0, 0, -keys % k_block))
     return _compiled_flex()(q, k, v, block_mask=mask)[:, :, :length]
 
 
@@ -155,11 +160,14 @@ def _(
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, eps: float = 1e-6) -> Tensor:
-    """phi(Q) (phi(K)^T V) / (phi(Q) sum phi(K) + eps) for non-negative features ``q``, ``k`` [N, h, L, d]; linear in L."""
+    """phi(Q) (phi(K)^T V) / (phi(Q) sum phi(K) + eps), linear in L.
+
+    ``q``, ``k`` [N, h, L, d] are non-negative features phi, ``v`` [N, h, L, d] values.
+    """
     memory = k.mT @ v
     return (q @ memory) / ((q * k.sum(2, keepdim=True)).sum(-1, keepdim=True) + eps)
 
 
 def elu_features(x: Tensor) -> Tensor:
-    """elu(x) + 1 (Katharopoulos et al. 2020)."""
+    """elu(x) + 1 of ``x`` [...] (Katharopoulos et al. 2020)."""
     return F.elu(x) + 1
