@@ -1,7 +1,8 @@
 """My method: one sentence that `bench3r list --methods` prints.
 
-Copy this file to methods/NAME.py, rename what is in capitals, then run `bench3r check methods/NAME.py`. As it stands it
-keeps every query, key and value: an option that changes nothing is the first thing to test.
+Copy this file to methods/NAME.py, rename what is in capitals, then run
+`bench3r check methods/NAME.py`. As it stands it keeps every query, key and value: an option that
+changes nothing is the first thing to test.
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ from bench3r.models.layers import Core, TokenLayout, attention_modules
 
 
 class Options(MethodOptions):
-    """Settings with published defaults; a list of values in a configuration becomes an axis of the sweep."""
+    """Settings with published defaults; lists of values in a configuration are axes."""
 
     stride: int = Field(1, ge=1, description="every so many-th key and value is kept; 1 keeps all")
 
 
 class MyCore(Core):
-    """How queries meet keys. Parameters defined here are trained and saved under ``core.`` of their layer."""
+    """How queries meet keys. Parameters made here are saved under ``core.`` of their layer."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
         self.stride = stride
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
-        """Attend ``q`` [B, heads, Nq, d] to ``k``, ``v`` [B, heads, Nk, d]; ``layout`` says which tokens are what."""
-        return F.scaled_dot_product_attention(q, k[:, :, :: self.stride], v[:, :, :: self.stride])
+        """Attend ``q`` [B, heads, Nq, d] to ``k``, ``v`` [B, heads, Nk, d].
+
+        ``layout`` says which tokens are what. Returns [B, heads, Nq, d].
+        """
+        keys = k[:, :, :: self.stride]
+        values = v[:, :, :: self.stride]
+        return F.scaled_dot_product_attention(q, keys, values)
 
 
 class MyMethod(Method):
@@ -37,9 +43,8 @@ class MyMethod(Method):
 
     name = "NAME"  # in configurations; the file is called the same
     label = "NAME"  # in tables
-    hooks = (
-        "attention",
-    )  # what a backbone must let it change; ("schedule",) for which blocks run on which tokens
+    # what a backbone must let it change; ("schedule",) for which blocks run on which tokens
+    hooks = ("attention",)
     source = "PAPER, VENUE YEAR"
     Options = Options
 
@@ -48,6 +53,7 @@ class MyMethod(Method):
         for _, attention in attention_modules(model, "global"):  # or "encoder", "frame", "head"
             attention.core = MyCore(self.options.stride)
 
-    # Also possible: check (refuse a backbone or options at planning), fit (learn in closed form from training scenes),
-    # deploy (how weights are stored), closed_form (FLOPs at published size without running), build (a whole model).
-    # Derive from bench3r.api.method.TrainedMethod to be fine-tuned before the comparison. docs/add_a_method.md has examples.
+    # Also possible: check (refuse a backbone or options at planning), fit (learn in closed form
+    # from training scenes), deploy (how weights are stored), cost (MACs at published size without
+    # running), build (a whole model). Derive from bench3r.api.method.TrainedMethod to be fine-tuned
+    # before the comparison. docs/add_a_method.md has examples.

@@ -1,4 +1,7 @@
-"""Depth-Anything-3 as published: every pair on every token, dense attention. The reference of what changes it."""
+"""Depth-Anything-3 as published: every pair on every token, dense attention.
+
+The reference of the methods that change it.
+"""
 
 from bench3r.api.method import Method
 

@@ -23,15 +23,21 @@ class GlobalAlignment(PairwisePredictor):
     kind = "global"
 
     def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
-        o = self.options
-        return align(
-            predictions,
-            AlignmentOptions(o.iterations, o.lr, min_confidence=o.min_confidence, stride=o.stride),
+        options = self.options
+        settings = AlignmentOptions(
+            options.iterations,
+            options.lr,
+            min_confidence=options.min_confidence,
+            stride=options.stride,
         )
+        return align(predictions, settings)
 
 
 class Dust3r(Method):
-    """The network on every pair of the scene graph, then global alignment; two images are aligned in closed form."""
+    """The network on every pair of the scene graph, then global alignment.
+
+    Two images are aligned in closed form.
+    """
 
     name = "dust3r"
     label = "DUSt3R"
@@ -42,6 +48,8 @@ class Dust3r(Method):
     sections = (PAIRWISE_TABLE,)
 
     class Options(PairwiseOptions):
+        """Alignment of all pixels."""
+
         iterations: int = Field(300, ge=0, description="of global alignment")
         lr: float = Field(0.01, gt=0, description="at the start; a cosine takes it to 1e-6")
         stride: int = Field(
@@ -50,8 +58,8 @@ class Dust3r(Method):
             description="every stride-th pixel is aligned; above 1 is faster than published",
         )
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        return network_cost(dense, self.options)
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        return network_cost(unchanged, self.options)
 
     def build(self, context: BuildContext) -> GlobalAlignment:
         return GlobalAlignment(context, self.options)

@@ -1,4 +1,7 @@
-"""MASt3R (Leroy et al. 2024): DUSt3R with local features, whose matches give the cameras (MASt3R-SfM's alignment)."""
+"""MASt3R (Leroy et al. 2024): DUSt3R with local features, whose matches give the cameras.
+
+Cameras come from the alignment of MASt3R-SfM.
+"""
 
 from typing import Any, Literal
 
@@ -29,32 +32,35 @@ class SparseAlignment(PairwisePredictor):
         self.kind = options.alignment
 
     def align_many(self, predictions: PairPredictions, pairs: dict[Edge, PairOutput]) -> Aligned:
-        o = self.options
-        if o.alignment == "global":
-            return align(predictions, AlignmentOptions(min_confidence=o.min_confidence))
-        matches = {
-            (i, j): pair_matches(pairs[i, j], pairs[j, i], o.step)
-            for i, j in pairs
-            if i < j and (j, i) in pairs
-        }
-        settings = SparseOptions(
-            iterations=(o.coarse_iterations, o.fine_iterations), trusted=o.trusted
-        )
+        options = self.options
+        if options.alignment == "global":
+            return align(predictions, AlignmentOptions(min_confidence=options.min_confidence))
+        matches = {}
+        for i, j in pairs:
+            if i < j and (j, i) in pairs:
+                matches[i, j] = pair_matches(pairs[i, j], pairs[j, i], options.step)
+        iterations = (options.coarse_iterations, options.fine_iterations)
+        settings = SparseOptions(iterations=iterations, trusted=options.trusted)
         return sparse_align(predictions, matches, settings)
 
 
 class Mast3r(Method):
-    """The network on every pair of the scene graph, reciprocal matching, then sparse alignment in two stages."""
+    """The network on every pair of the scene graph, reciprocal matching, sparse alignment."""
 
     name = "mast3r"
     label = "MASt3R"
     kind = "model"
     backbones = ("mast3r",)
-    source = "Leroy et al., Grounding Image Matching in 3D with MASt3R, 2024; Duisterhof et al., MASt3R-SfM, 2024"
+    source = (
+        "Leroy et al., Grounding Image Matching in 3D with MASt3R, 2024; "
+        "Duisterhof et al., MASt3R-SfM, 2024"
+    )
     facts = PAIRWISE_FACTS
     sections = (PAIRWISE_TABLE,)
 
     class Options(PairwiseOptions):
+        """Matching and alignment."""
+
         alignment: Literal["sparse", "global"] = Field(
             "sparse", description="by matches, or by all pixels as DUSt3R"
         )
@@ -67,8 +73,8 @@ class Mast3r(Method):
         coarse_iterations: int = Field(300, ge=0, description="of the first stage, in the world")
         fine_iterations: int = Field(300, ge=0, description="of the second stage, in the images")
 
-    def cost(self, dense: BackboneCost) -> Cost:
-        return network_cost(dense, self.options)
+    def cost(self, unchanged: BackboneCost) -> Cost:
+        return network_cost(unchanged, self.options)
 
     def build(self, context: BuildContext) -> SparseAlignment:
         return SparseAlignment(context, self.options)

@@ -1,4 +1,4 @@
-"""Control: ground truth plus noise. The best score that a protocol can give a nearly perfect method."""
+"""Control: ground truth plus noise, which shows what a protocol gives a nearly perfect method."""
 
 import numpy as np
 import torch
@@ -13,15 +13,17 @@ from bench3r.api.scene import SceneData
 
 
 class Oracle(Method):
-    """True depth with relative noise, true poses with angular and positional noise."""
+    """Ground-truth z-depth with relative noise, poses with angular and positional noise."""
 
     name = "oracle"
-    label = "oracle (truth + noise)"
+    label = "oracle (ground truth + noise)"
     kind = "control"
     conditions_on = ("ground_truth",)
 
     class Options(MethodOptions):
-        depth_noise: float = Field(0.05, ge=0, description="standard deviation of the log depth")
+        """How much noise."""
+
+        depth_noise: float = Field(0.05, ge=0, description="standard deviation of the log z-depth")
         rotation_deg: float = Field(
             2.0, ge=0, description="rotation error of every view but the first"
         )
@@ -32,37 +34,44 @@ class Oracle(Method):
     def build(self, context: BuildContext) -> Predictor:
         return lambda images, ground_truth: self.perturb(ground_truth, context.seed)
 
-    def perturb(self, scene: SceneData | None, seed: int) -> Reconstruction:
-        """The truth of ``scene`` with noise that depends on the scene's name and ``seed`` only."""
-        if scene is None or scene.depth is None:
-            raise Unsupported("the oracle needs true depth, which this dataset does not have")
+    def perturb(self, scene: SceneData, seed: int) -> Reconstruction:
+        """The ground truth of ``scene`` with noise that depends on its name and ``seed`` only.
+
+        Raises Unsupported for a scene without z-depth.
+        """
+        if scene.depth is None:
+            raise Unsupported("the oracle needs ground-truth depth, which this dataset lacks")
         rng = np.random.default_rng([seed, *scene.name.encode()])
         known = scene.depth > 0
         filled = np.where(known, scene.depth, np.median(scene.depth[known]))
         depth = filled * np.exp(rng.normal(0, self.options.depth_noise, filled.shape))
-        c2w, intrinsics = scene.c2w.astype(np.float64), scene.intrinsics
-        if not (np.isfinite(c2w).all() and np.isfinite(intrinsics).all()):  # truth has depth alone
-            c2w, intrinsics = (
-                np.tile(np.eye(4), (len(c2w), 1, 1)),
-                np.tile(_some_camera(depth), (len(c2w), 1, 1)),
-            )
-        axis = rng.normal(size=(len(c2w), 3))
-        axis *= np.radians(self.options.rotation_deg) / np.linalg.norm(axis, axis=1, keepdims=True)
-        axis[0] = 0
-        c2w[:, :3, :3] = (
-            c2w[:, :3, :3] @ Rotation.from_rotvec(axis).as_matrix()
-        )  # about the camera's own centre
-        if len(c2w) > 1:
-            apart = self.options.translation * np.median(pdist(c2w[:, :3, 3]))
-            c2w[1:, :3, 3] += (
-                apart * rng.normal(size=(len(c2w) - 1, 3)) @ c2w[0, :3, :3].T
-            )  # in view 0's axes
+        c2w = scene.c2w.astype(np.float64)
+        intrinsics = scene.intrinsics
+        if not (np.isfinite(c2w).all() and np.isfinite(intrinsics).all()):  # z-depth alone is known
+            c2w = np.tile(np.eye(4), (len(c2w), 1, 1))
+            intrinsics = np.tile(_some_camera(depth), (len(c2w), 1, 1))
+        c2w = self._move(c2w, rng)
         return Reconstruction(
             extrinsics=_batch(np.linalg.inv(c2w)[:, :3]),
             intrinsics=_batch(intrinsics),
             depth=_batch(depth),
             depth_conf=_batch(np.ones_like(depth)),
         )
+
+    def _move(self, c2w: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Poses [S, 4, 4] with noise in all but the first."""
+        views = len(c2w)
+        axis = rng.normal(size=(views, 3))
+        axis *= np.radians(self.options.rotation_deg) / np.linalg.norm(axis, axis=1, keepdims=True)
+        axis[0] = 0
+        turn = Rotation.from_rotvec(axis).as_matrix()
+        moved = c2w.copy()
+        moved[:, :3, :3] = c2w[:, :3, :3] @ turn  # about the camera's own centre
+        if views > 1:
+            apart = self.options.translation * np.median(pdist(c2w[:, :3, 3]))
+            shift = apart * rng.normal(size=(views - 1, 3))  # in the axes of view 0
+            moved[1:, :3, 3] += shift @ moved[0, :3, :3].T
+        return moved
 
 
 def _some_camera(depth: np.ndarray) -> np.ndarray:

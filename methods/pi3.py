@@ -1,4 +1,7 @@
-"""π³ as published: every pair on every token, dense attention. The reference of what changes it."""
+"""π³ as published: every pair on every token, dense attention.
+
+The reference of the methods that change it.
+"""
 
 from bench3r.api.method import Method
 

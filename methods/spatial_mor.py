@@ -372,7 +372,8 @@ MAXIMUM_DEPTH = OptionTable(
 )
 REPORTED = Reported(
     paper="SpatialMoR",
-    source="SpatialMoR-VGGT, Table II (A100 80GB; dataset, frames, resolution and units not stated)",
+    source="SpatialMoR-VGGT, Table II "
+    "(A100 80GB; dataset, frames, resolution and units not stated)",
     tables={
         "table1": "Table I",
         "table2": "Table II",

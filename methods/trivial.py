@@ -1,6 +1,6 @@
-"""Control: the per-pixel median depth of the training set, identity poses and its median field of view.
+"""Control: median z-depth of the training set, identity poses, median field of view.
 
-What a method scores that has never looked at its input. Anything near it has learned nothing.
+It has never looked at its input: a method that scores no better has learned nothing.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,8 @@ from bench3r.api.scene import SceneData
 from bench3r.models.geometry import decode_pose
 from bench3r.models.weights import read_state_dict
 
-USUAL_FOV = (
-    0.84,
-    1.05,
-)  # vertical, horizontal, radians: where no training scene knows its intrinsics
+# vertical, horizontal, radians: where no training scene knows its intrinsics
+USUAL_FOV = (0.84, 1.05)
 GRID = 48  # the depth map is kept at this many pixels a side
 
 
@@ -31,12 +29,17 @@ class Trivial(Method):
     kind = "control"
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, torch.Tensor]:
-        """Per-pixel median of depth maps divided by their scene's median, and the median fields of view."""
-        maps, fovs = [], []
+        """Median z-depth [48, 48] of every pixel, and median fields of view [2].
+
+        Depth maps are divided by their scene's median first. Raises Bench3RError without any.
+        """
+        maps: list[torch.Tensor] = []
+        fovs: list[np.ndarray] = []
         for scene in scenes:
             if scene.depth is None:
                 continue
-            depth = torch.from_numpy(scene.depth / np.median(scene.depth[scene.depth > 0]))[:, None]
+            relative = scene.depth / np.median(scene.depth[scene.depth > 0])
+            depth = torch.from_numpy(relative)[:, None]
             maps.append(F.interpolate(depth, (GRID, GRID), mode="nearest")[:, 0])
             size = np.array(scene.images.shape[1:3])
             focal = np.array([scene.intrinsics[0, 1, 1], scene.intrinsics[0, 0, 0]])
@@ -46,26 +49,28 @@ class Trivial(Method):
             raise Bench3RError("trivial: no training scene has depth")
         stacked = torch.cat(maps)
         stacked[stacked <= 0] = float("nan")
-        depth = stacked.nanmedian(0).values.nan_to_num(1.0)
+        fov = np.median(fovs or [USUAL_FOV], axis=0)
         return {
-            "depth": depth,
-            "fov": torch.from_numpy(np.median(fovs or [USUAL_FOV], axis=0)).float(),
+            "depth": stacked.nanmedian(0).values.nan_to_num(1.0),
+            "fov": torch.from_numpy(fov).float(),
         }
 
     def build(self, context: BuildContext) -> Predictor:
+        """The predictor. Raises Bench3RError before the train stage has run."""
         if context.fitted is None:
             raise Bench3RError("trivial: the train stage has to run first")
         learned = read_state_dict(context.fitted)
         return lambda images: self.guess(images, learned)
 
     def guess(self, images: torch.Tensor, learned: dict[str, torch.Tensor]) -> Reconstruction:
-        """The same reconstruction whatever ``images`` [1, S, 3, H, W] show, apart from their size and number."""
+        """The reconstruction of ``images`` [1, S, 3, H, W], whatever they show.
+
+        ``learned`` is what :meth:`fit` returned: depth [48, 48], fields of view [2].
+        """
         _, s, _, h, w = images.shape
-        depth = F.interpolate(learned["depth"][None, None], (h, w), mode="bilinear")[0].expand(
-            1, s, h, w
-        )
+        depth = F.interpolate(learned["depth"][None, None], (h, w), mode="bilinear")[0]
+        depth = depth.expand(1, s, h, w)
         identity = torch.tensor([0.0, 0, 0, 0, 0, 0, 1]).expand(1, s, 7)
-        extrinsics, intrinsics = decode_pose(
-            torch.cat([identity, learned["fov"].expand(1, s, 2)], -1), (h, w)
-        )
+        pose = torch.cat([identity, learned["fov"].expand(1, s, 2)], -1)
+        extrinsics, intrinsics = decode_pose(pose, (h, w))
         return Reconstruction(extrinsics, intrinsics, depth, torch.ones_like(depth))

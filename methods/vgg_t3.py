@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
-from bench3r.api.presentation import Fact, FactValue, FactColumn, LayerValues, OptionTable
+from bench3r.api.presentation import Fact, FactColumn, FactValue, LayerValues, OptionTable
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.metrics.pose import pairs, relative_pose_errors

@@ -1,4 +1,7 @@
-"""VGGT as published: every pair on every token, dense attention. The reference of every comparison."""
+"""VGGT as published: every pair on every token, dense attention.
+
+The reference of the methods that change it.
+"""
 
 from bench3r.api.method import Method
 
