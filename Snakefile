@@ -1,10 +1,11 @@
-# Bench3R: methods x datasets x options -> tables. The grid is planned in bench3r/run/plan.py; the rules only carry it out.
+# Bench3R: methods x datasets x options -> tables. bench3r/run/planner.py plans, the rules carry out.
 #   snakemake --cores all                                    the laptop run of config/default.yaml
 #   snakemake --cores all --configfile config/NAME.yaml      another run
 #   snakemake --cores all --profile slurm                    the full sweep on a cluster
 import sys
 
 sys.path.insert(0, str(workflow.basedir))
+from bench3r.jobs.onstart import begin
 from bench3r.run import paths
 from bench3r.run.workflow import load_plan
 
@@ -43,7 +44,7 @@ rule all:
 
 onstart:
     if workflow.is_main_process:
-        PLAN.begin(workflow.local_exec)
+        begin(PLAN, workflow.local_exec)
 
 
 onsuccess:
@@ -55,5 +56,5 @@ onerror:
         "python -m bench3r collect --plan {PLAN_FILE:q} && python -m bench3r report --plan {PLAN_FILE:q} || true"
     )
     print(
-        f"\nSome jobs were lost; reports/{RUN}/index.md names every hole. Run again to fill them."
+        f"\nJobs were lost; reports/{RUN}/index.md names all missing results. Run again for them."
     )

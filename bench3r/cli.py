@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,15 +13,17 @@ from rich.table import Table
 
 from bench3r.api.errors import Bench3RError
 
+if TYPE_CHECKING:
+    from bench3r.run.plan import Plan
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Benchmark of efficient feed-forward 3D reconstruction. Exit codes: 0 done, 1 a check failed, 2 bad input.",
+    help="Benchmark of efficient feed-forward 3D reconstruction. "
+    "Exit codes: 0 done, 1 a check failed, 2 bad input.",
 )
 console = Console()
-
-WITH_TORCH = "BENCH3R_PLAN_WITH_TORCH"  # set when planning starts again with the real torch
 
 PlanFile = Annotated[Path, typer.Option("--plan", help="plan made by `bench3r plan`")]
 Out = Annotated[
@@ -31,19 +32,26 @@ Out = Annotated[
 Threads = Annotated[int, typer.Option("--threads", min=1, help="CPU threads")]
 
 
-def _plan(path: Path):
-    from bench3r.files import read_json
-    from bench3r.run.plan import Plan
+def _plan(path: Path) -> Plan:
+    from bench3r.run.plan import read_plan
 
-    return Plan.model_validate(read_json(path))
+    return read_plan(path)
 
 
-def _claim_gpu(plan: Any) -> None:
-    """A GPU of its own for a job of a run on GPUs."""
-    from bench3r.jobs.gpus import claim
+def _print(*lines: str) -> None:
+    """Print lines that the terminal may fold and that hold no markup."""
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
 
-    if plan.config["device"] == "cuda":
-        claim()
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table whose first column is never cut."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 @app.command("list", epilog="Example: bench3r list --methods")
@@ -54,7 +62,10 @@ def list_(
     protocols: Annotated[bool, typer.Option("--protocols")] = False,
     frame_lists: Annotated[bool, typer.Option("--frame-lists")] = False,
 ) -> None:
-    """Print methods, backbones, datasets, protocols and frame lists by name (all, or those asked for)."""
+    """Print methods, backbones, datasets, protocols and frame lists by name.
+
+    All, or those asked for.
+    """
     from bench3r.stages.listing import sections
 
     asked = {
@@ -64,13 +75,8 @@ def list_(
         "protocols": protocols,
         "frame lists": frame_lists,
     }
-    for title, columns, rows in sections([k for k, v in asked.items() if v] or list(asked)):
-        table = Table(title=title, title_justify="left")
-        for i, column in enumerate(columns):
-            table.add_column(column, no_wrap=i == 0, overflow="fold")  # names are never cut
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    for section in sections([name for name, wanted in asked.items() if wanted] or list(asked)):
+        _table(*section)
 
 
 @app.command(epilog="Example: bench3r check methods/spark3r.py")
@@ -89,47 +95,16 @@ def plan(
     ),
     out: Out = None,
 ) -> None:
-    """Expand a configuration into cells; print their number and the disk that predictions may take."""
-    from bench3r.files import write_json
-    from bench3r.run.torch_stub import leave_torch_out
+    """Expand a configuration into cells.
 
-    with_stand_ins = not os.environ.get(WITH_TORCH) and leave_torch_out()
-    warned: list[warnings.WarningMessage] = []
-    try:
-        from bench3r.run.config import load_config
-        from bench3r.run.plan import make_plan
+    Prints their number and the disk that predictions may take.
+    """
+    from bench3r.stages import plan as stage
 
-        with warnings.catch_warnings(record=True) as warned:
-            made = make_plan(load_config(config))
-        if warned and with_stand_ins:
-            raise RuntimeError("a plug-in may be broken for want of torch alone")
-    except Exception:
-        if not with_stand_ins:
-            raise
-        os.environ[WITH_TORCH] = (
-            "1"  # a plug-in computes while it is planned, or there is a mistake to be named: once more
-        )
-        os.execv(
-            sys.executable,
-            [
-                sys.executable,
-                "-m",
-                "bench3r",
-                "plan",
-                "--config",
-                str(config),
-                *(["--out", str(out)] if out else []),
-            ],
-        )
-    for one in warned:
-        Console(stderr=True).print(f"warning: {_escaped(str(one.message))}", soft_wrap=True)
-    target = out or Path(".bench3r") / f"{made.config['name']}.json"
-    write_json(target, made.model_dump(mode="json"))
-    console.print(
-        f"{len(made.cells)} cells, {len(made.datasets)} datasets, {len(made.trainings)} trainings, "
-        f"{len(made.profiles)} profiles; predictions take at most {made.prediction_bytes / 1e6:.1f} MB; "
-        f"plan: {target}"
-    )
+    made, target, left_out = stage.plan(config, out)
+    for text in left_out:
+        Console(stderr=True).print(f"warning: {_escaped(text)}", soft_wrap=True)
+    console.print(stage.summary(made, target))
 
 
 @app.command(epilog="Example: bench3r prepare seven_scenes --root /data/7scenes")
@@ -146,28 +121,27 @@ def prepare(
     plan: Annotated[Path | None, typer.Option("--plan")] = None,
     out: Out = None,
 ) -> None:
-    """Validate a whole data root, or prepare a dataset of a plan, or render a procedural one, with frame lists."""
+    """Validate a whole data root, or prepare a dataset of a plan, or render a procedural one.
+
+    Preparing writes frame lists and checks.
+    """
     if plan is None and root != "procedural":
         _validate(dataset, Path(root), scenes, every, workers, out)
         return
     from bench3r.run import paths
     from bench3r.run.config import DatasetConfig
-    from bench3r.run.plan import adhoc_dataset
+    from bench3r.run.datasets import adhoc_dataset
     from bench3r.stages.prepare import prepare as run
 
     if plan is not None:
         entry = _plan(plan).dataset(dataset)
     else:
-        entry = adhoc_dataset(
-            dataset,
-            DatasetConfig(root=root, scenes=scenes or 10, views=max(views, *frames)),
-            frames,
-        )
+        wanted = DatasetConfig(root=root, scenes=scenes or 10, views=max(views, *frames))
+        entry = adhoc_dataset(dataset, wanted, frames)
     result = run(entry, out or paths.prepared(entry.id), paths.data_folder(entry.id))
-    failed = {k: v["note"] for k, v in result["checks"].items() if not v["ok"]}
-    console.print(
-        f"{entry.name}: {len(result['checks'])} scenes, {len(failed)} broken, root {result['root']}"
-    )
+    failed = {name: check.note for name, check in result.checks.items() if not check.ok}
+    counts = f"{len(result.checks)} scenes, {len(failed)} broken"
+    console.print(f"{entry.name}: {counts}, root {result.root}")
     for name, note in failed.items():
         console.print(f"  {name}: {note}")
 
@@ -176,52 +150,16 @@ def _validate(
     name: str, root: Path, scenes: int | None, every: int, workers: int, out: Path | None
 ) -> None:
     """Check a data root; exit 1 when something is wrong with a scene."""
-    from bench3r.data.validate import SHOWN, validate
+    from bench3r.data.validate import validate
     from bench3r.run import paths
+    from bench3r.stages.validate import problems, root_table, summary
 
     target = out or paths.RESULTS / "data" / f"{name}-validation.json"
-    result = validate(name, root, target, scenes, every, workers)
-    table = Table(title=f"{name}: {result['root']}", title_justify="left")
-    for column in (
-        "scene",
-        "frames",
-        "read",
-        "sizes",
-        "depth",
-        "surface",
-        "reprojection",
-        "problems",
-    ):
-        table.add_column(
-            column,
-            no_wrap=column == "scene",
-            justify="left" if column in ("scene", "sizes") else "right",
-        )
-    for row in result["details"]:
-        depth, gate = row.get("depth_coverage"), row["gate"]
-        table.add_row(
-            row["scene"],
-            str(row["frames"]),
-            str(row["read"]),
-            ", ".join(row.get("sizes", [])),
-            f"{depth:.0%}" if depth is not None else "–",
-            f"{row['surface']:,}" if row.get("surface") else "–",
-            f"{gate:.2%}" if gate is not None else "–",
-            str(max(len(row["problems"]), row["unreadable"])),
-        )
-    console.print(table)
-    for row in result["details"]:
-        for problem in row["problems"]:
-            console.print(f"  {row['scene']}: {problem}", soft_wrap=True)
-        if row["unreadable"] > SHOWN:
-            console.print(
-                f"  {row['scene']}: {row['unreadable']} frames cannot be read; the first {SHOWN} are shown"
-            )
-    console.print(
-        f"{result['scenes']} scenes, {result['frames']} frames with poses, {result['read']} read, "
-        f"{len(result['broken'])} scenes with problems; details: {target}"
-    )
-    if result["broken"]:
+    report = validate(name, root, target, scenes, every, workers)
+    console.print(root_table(report))
+    _print(*problems(report))
+    console.print(f"{summary(report)}; details: {target}")
+    if report.broken:
         raise typer.Exit(1)
 
 
@@ -235,16 +173,20 @@ def train(
     ] = float("inf"),
     threads: Threads = 1,
 ) -> None:
-    """Train a base, or what a method learns. Resumes by itself; start it with torchrun for several processes."""
+    """Train a base, or what a method learns. Resumes by itself.
+
+    Start it with torchrun for several processes.
+    """
     import torch
 
+    from bench3r.jobs.gpus import claim_for
     from bench3r.run import paths
     from bench3r.stages.train import train as run
 
     torch.set_num_threads(threads)
     made = _plan(plan)
-    _claim_gpu(made)
-    run(made, name, out or paths.trained(made.config["name"], name), max_minutes * 60)
+    claim_for(made.config.device)
+    run(made, name, out or paths.trained(made.name, name), max_minutes * 60)
 
 
 @app.command(epilog="Example: bench3r predict CELL --plan .bench3r/default.json")
@@ -254,20 +196,15 @@ def predict(
     out: Out = None,
     threads: Threads = 1,
 ) -> None:
-    """Predict all scenes of a cell under supervision; failures become records. Resumes by itself."""
-    from bench3r.jobs.predict import Supervisor
-    from bench3r.run import paths
+    """Predict all scenes of a cell under supervision; failures become records.
 
-    made = _plan(plan)
-    _claim_gpu(made)
-    entry, run = made.cell(cell), str(made.config["name"])
-    base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-    supervisor = Supervisor(plan, made, entry, out or paths.predicted(run, cell), threads)
-    rows = supervisor.run(paths.prepared(entry.dataset), base, fitted)
-    bad = [r for r in rows if r["status"] != "ok"]
-    console.print(f"{cell}: {len(rows) - len(bad)} of {len(rows)} scenes ok")
-    for reason in sorted({f"  {r['status']}: {r['reason']}" for r in bad}):
-        console.print(reason)
+    Resumes by itself.
+    """
+    from bench3r.stages import predict as stage
+
+    rows = stage.predict(plan, cell, out, threads)
+    for line in stage.summary(cell, rows):
+        console.print(line)
 
 
 @app.command(epilog="Example: bench3r profile --scale full --frames 1 100 1000 --device meta")
@@ -287,46 +224,21 @@ def profile(
         str, typer.Option(help="with --device meta: frame counts, separated by blanks or commas")
     ] = "",
 ) -> None:
-    """Measure FLOPs, latency and memory of one forward pass, or the most frames that fit; wants the machine to itself.
+    """Measure FLOPs, latency and memory of one forward pass, or the maximum frame count.
 
-    With --device meta: count the FLOPs of all methods on all backbones at --scale, from their sizes alone.
+    Requires an idle machine. With --device meta: count the FLOPs of all methods on all backbones at
+    --scale, from their sizes alone.
     """
+    from bench3r.stages import profile as stage
+
     if device:
-        _count_published(device, scale, " ".join([frames, *(names or [])]), out)
+        counts = " ".join([frames, *(names or [])])
+        _print(stage.count_published(device, scale, counts, out))
         return
     if not names or len(names) > 1 or plan is None:
         raise Bench3RError("profile: give one profile id and --plan, or --device meta")
-    name = names[0]
-    from bench3r.jobs.profile import Measurement
-    from bench3r.run import paths
-
-    made = _plan(plan)
-    _claim_gpu(made)
-    target = out or paths.profiled(made.config["name"], name)
-    entry, run = made.profile(name), str(made.config["name"])
-    base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-    record = Measurement(
-        plan, made, entry, target, paths.prepared(entry.dataset), base, fitted, threads
-    ).run()
-    console.print(f"{name}: {record.status} {record.reason}")
-
-
-def _count_published(device: str, scale: str, frames: str, out: Path | None) -> None:
-    """Print the table of FLOPs at ``scale``; with ``out`` write every number as CSV."""
-    from bench3r.files import write_text
-    from bench3r.report.published import PUBLISHED_FRAMES, published_table
-
-    if device != "meta":
-        raise Bench3RError(
-            f"profile: --device {device}: only meta counts without a plan; the plan says where others run"
-        )
-    words = frames.replace(",", " ").split()
-    if not all(w.isdigit() for w in words):
-        raise Bench3RError(f"profile: --frames {frames}: expected numbers of frames")
-    table = published_table(scale, tuple(map(int, words)) or PUBLISHED_FRAMES)
-    console.print(table.markdown(), soft_wrap=True)
-    if out:
-        write_text(out, table.raw.to_csv(index=False))
+    record = stage.profile(plan, names[0], out, threads)
+    console.print(f"{names[0]}: {record.status} {record.reason}")
 
 
 @app.command(epilog="Example: bench3r score CELL --plan .bench3r/default.json")
@@ -337,31 +249,30 @@ def score(
     threads: Threads = 1,
 ) -> None:
     """Score a cell's saved predictions under every protocol of the plan."""
-    from bench3r.metrics import clouds
     from bench3r.run import paths
     from bench3r.stages.score import score_cell
 
-    clouds.workers = threads
     made = _plan(plan)
-    entry, run = made.cell(cell), str(made.config["name"])
+    entry, run = made.cell(cell), made.name
     rows = score_cell(
         made,
         entry,
         paths.predicted(run, cell),
         paths.prepared(entry.dataset),
         out or paths.scored(run, cell),
+        workers=threads,
     )
     console.print(f"{cell}: {len(rows)} score records")
 
 
 @app.command(epilog="Example: bench3r collect --plan .bench3r/default.json")
 def collect(plan: PlanFile, out: Out = None) -> None:
-    """Put all records of a run into one tidy table (parquet and CSV), holes included."""
+    """Put all records of a run, missing results included, into one tidy table (parquet and CSV)."""
     from bench3r.run import paths
     from bench3r.stages.collect import write_tables
 
     made = _plan(plan)
-    write_tables(made, out or paths.collected(made.config["name"]))
+    write_tables(made, out or paths.collected(made.name))
 
 
 @app.command(epilog="Example: bench3r report --plan .bench3r/default.json")
@@ -371,8 +282,8 @@ def report(plan: PlanFile, out: Out = None) -> None:
     from bench3r.stages.report import report as run
 
     made = _plan(plan)
-    target = out or Path("reports") / str(made.config["name"]) / "index.md"
-    run(made, paths.collected(made.config["name"]), target)
+    target = out or Path("reports") / made.name / "index.md"
+    run(made, paths.collected(made.name), target)
     console.print(f"report: {target}")
 
 
@@ -382,10 +293,14 @@ def compare_(
     second: Annotated[Path, typer.Argument(help="the same of another run, machine or person")],
     out: Out = None,
 ) -> None:
-    """What got better, worse or stayed within noise from the first run to the second, where rules and frames agree."""
-    from bench3r.exchange.compare import compare, read_records
+    """What got better, worse or stayed within noise from the first run to the second.
 
-    table = compare(read_records(first), read_records(second), (str(first), str(second)))
+    Only where rules and frames agree.
+    """
+    from bench3r.exchange.compare import compare
+    from bench3r.exchange.source import read_table
+
+    table = compare(read_table(first), read_table(second), (str(first), str(second)))
     console.print(table.markdown(), soft_wrap=True)
     if out:
         table.write(out)
@@ -400,7 +315,10 @@ def merge_(
         Path, typer.Option("--out", help="folder to write; must be new or empty")
     ] = Path("reports/merged"),
 ) -> None:
-    """Put results of several runs, machines or people in one table, where rules and frames are the same."""
+    """Put results of several runs, machines or people in one table.
+
+    Only where rules and frames are the same.
+    """
     from bench3r.exchange.merge import read_sources, write_merged
 
     tables = write_merged(read_sources(sources), out)
@@ -417,41 +335,37 @@ def export_(
         Path | None, typer.Option(help="check a bundle instead of writing one")
     ] = None,
 ) -> None:
-    """Write a bundle of a run (configuration, plan, records, hashes) that others can verify and compare with theirs."""
+    """Write a bundle of a run (configuration, plan, records, hashes) for others.
+
+    They can verify it and compare it with theirs.
+    """
     from bench3r.exchange import bundle
 
     if verify is not None:
         manifest = bundle.verify(verify)
-        console.print(
-            f"{verify}: run {manifest['run']}, {len(manifest['sha256'])} files, all as they were written"
-        )
+        files = f"{len(manifest.sha256)} files, all as they were written"
+        console.print(f"{verify}: run {manifest.run}, {files}")
         return
     if plan is None:
         raise Bench3RError("export: give --plan, or --verify and a bundle")
     made = _plan(plan)
-    target = out or Path(f"{made.config['name']}.zip")
+    target = out or Path(f"{made.name}.zip")
     manifest = bundle.export(made, target)
-    console.print(
-        f"{target}: {len(manifest['sha256'])} files, {len(manifest['missing'])} planned ones are missing"
-    )
+    missing = f"{len(manifest.missing)} planned ones are missing"
+    console.print(f"{target}: {len(manifest.sha256)} files, {missing}")
 
 
 @app.command(epilog="Example: bench3r parity tests/golden/da3-small.json")
 def parity(
     files: Annotated[list[Path], typer.Argument(help="FILE.json with FILE.npz beside it")],
 ) -> None:
-    """Compare this implementation with stored outputs of official code; exit 1 when a gate is missed."""
+    """Compare with stored outputs of official code; exit 1 when a tolerance is exceeded."""
     from bench3r.parity.check import check_file
 
     passed = True
     for file in files:
         rows, good = check_file(file)
-        table = Table(title=str(file), title_justify="left")
-        for i, column in enumerate(("array", "largest error", "gate", "")):
-            table.add_column(column, no_wrap=i == 0, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+        _table(str(file), ("array", "largest error", "tolerance", ""), rows)
         passed &= good
     if not passed:
         raise typer.Exit(1)

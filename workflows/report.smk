@@ -14,7 +14,7 @@ rule collect:
         "../environment.yml"
     params:
         plan=PLAN_FILE,
-        cells=PLAN.names("cells"),
+        key=PLAN.collect_key,
     shell:
         "python -m bench3r collect --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"
 

@@ -1,1 +1,1 @@
-"""What runs a stage's work in processes: workers, their supervisors, the job server, claims on GPUs."""
+"""Processes that do a stage's work: workers, supervisors, the job server, claims on GPUs."""

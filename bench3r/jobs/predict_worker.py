@@ -5,70 +5,49 @@ Started and watched by :mod:`bench3r.jobs.predict`; what it has appended survive
 
 from __future__ import annotations
 
-import errno
 import sys
-import traceback
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from bench3r.api.dataset import Dataset
-from bench3r.api.errors import Bench3RError, InvalidPrediction, Unsupported
-from bench3r.api.method import METHODS, BuildContext, CountedPredictor, Predictor, conditions_of
+from bench3r.api.errors import InvalidPrediction
+from bench3r.api.method import CountedPredictor, Method, Predictor, conditions_of
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.api.scene import SceneData
-from bench3r.data.load import load_scene
-from bench3r.data.prepared import open_prepared
-from bench3r.files import append_jsonl, file_digest, read_json, write_npz, write_text
+from bench3r.data.load import SceneLoader
+from bench3r.data.prepared import Prepared, SceneItem, read_prepared
+from bench3r.files import append_jsonl, file_digest, write_npz, write_text
+from bench3r.jobs.failures import disk_is_lost, failure
+from bench3r.jobs.tasks import PredictTask, read_task
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.flops import count_torch
 from bench3r.measure.savings import saving_facts
 from bench3r.measure.trackers import MemoryTracker, Timer
-from bench3r.models.backbones import BackbonePredictor
-from bench3r.models.backbones import build_predictor as build_method
-from bench3r.models.catalogue import NO_BACKBONE, input_size
+from bench3r.models.backbones import BackbonePredictor, build_predictor
+from bench3r.models.catalogue import input_size
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.preprocess import scene_images
-from bench3r.models.weights import resolve_base
 from bench3r.run.config import RunConfig
-from bench3r.run.plan import Cell, Plan
+from bench3r.run.context import Trained, context_of, method_of, weights_hash
+from bench3r.run.plan import Cell, Plan, read_plan
 from bench3r.run.provenance import provenance
-from bench3r.run.records import LOST_INFRASTRUCTURE, Efficiency, PredictRecord, Status
+from bench3r.run.records import LOST_INFRASTRUCTURE, Efficiency, Facts, PredictRecord
+
+PLAIN = (int, float, str, bool, list)  # kinds of facts that fit a record
+HALF_LIMIT = 6e4  # confidences above do not fit float16
 
 
-def disk_is_lost(error: BaseException) -> bool:
-    """Whether ``error`` says that the disk is full or gone, which is no result of a method."""
-    return isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EIO,
-    )
+def check_prediction(out: object, images: Tensor) -> Reconstruction:
+    """``out``, a reconstruction of ``images`` [1, S, 3, H, W].
 
-
-def build_predictor(
-    cell: Cell, config: RunConfig, base: Path | None, fitted: Path | None
-) -> tuple[Predictor, str]:
-    """The cell's predictor and the hash of the weights it runs with."""
-    cls = METHODS.get(cell.method)
-    weights = None
-    if cell.backbone != NO_BACKBONE:
-        weights = resolve_base(config.base_of(cell.backbone), cell.backbone, cell.scale, base)
-    context = BuildContext(
-        cell.backbone, cell.scale, config.device, config.precision, weights, fitted, cell.seed
-    )
-    hashes = [file_digest(p) for p in (weights, fitted) if p is not None]
-    return build_method(cls(cls.Options.model_validate(cell.options)), context), "+".join(hashes)
-
-
-def check_prediction(out: Any, images: torch.Tensor) -> Reconstruction:
-    """Raise InvalidPrediction unless ``out`` is a sound reconstruction of ``images``."""
+    Raises InvalidPrediction unless it is a sound one.
+    """
     if not isinstance(out, Reconstruction):
-        raise InvalidPrediction(
-            f"the method returned {type(out).__name__}, expected a Reconstruction"
-        )
+        kind = type(out).__name__
+        raise InvalidPrediction(f"the method returned {kind}, expected a Reconstruction")
     problems = out.problems(images)
     if problems:
         raise InvalidPrediction("; ".join(problems))
@@ -76,199 +55,194 @@ def check_prediction(out: Any, images: torch.Tensor) -> Reconstruction:
 
 
 def arrays(out: Reconstruction, config: RunConfig) -> dict[str, np.ndarray]:
-    """What is stored of a prediction (setting ``keep``); points that follow from depth and pose are not."""
+    """What is stored of a prediction of S views by name (setting ``keep``).
+
+    ``depth`` [S, H, W], ``extrinsics`` [S, 3, 4], ``intrinsics`` [S, 3, 3] and, where kept,
+    ``recursion_depth`` [S, h, w], ``depth_conf`` [S, H, W] and ``world_points`` [S, H, W, 3];
+    points that follow from depth and pose are not.
+    """
     kept = {
         "depth": out.depth[0].float(),
         "extrinsics": out.extrinsics[0].double(),
         "intrinsics": out.intrinsics[0].double(),
-        "recursion_depth": first(out.recursion_depth),
-        "depth_conf": out.depth_conf[0].clamp(max=6e4).half() if config.keep.depth_conf else None,
-        "world_points": first(out.world_points) if config.keep.world_points else None,
     }
-    return {k: v.cpu().numpy() for k, v in kept.items() if v is not None}
+    if out.recursion_depth is not None:
+        kept["recursion_depth"] = out.recursion_depth[0]
+    if config.keep.depth_conf:
+        kept["depth_conf"] = out.depth_conf[0].clamp(max=HALF_LIMIT).half()
+    if config.keep.world_points and out.world_points is not None:
+        kept["world_points"] = out.world_points[0]
+    return {name: tensor.cpu().numpy() for name, tensor in kept.items()}
 
 
-def first(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    """The first scene of a batch, if there is a tensor."""
-    return None if tensor is None else tensor[0]
+def plain_facts(extras: dict[str, object]) -> Facts:
+    """The extras of a reconstruction that fit a record: numbers, texts and lists of them."""
+    facts: Facts = {}
+    for name, value in extras.items():
+        if isinstance(value, PLAIN) and not _holds_tensors(value):
+            facts[name] = value
+    return facts
 
 
-def plain_extras(extras: dict[str, Any]) -> dict[str, Any]:
-    """The extras that fit a record: numbers, texts and short lists."""
-    return {
-        k: v
-        for k, v in extras.items()
-        if isinstance(v, (int, float, str, bool, list)) and not _has_tensor(v)
-    }
+def _holds_tensors(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(v, Tensor) for v in value)
 
 
-def _has_tensor(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(v, torch.Tensor) for v in value)
-
-
-def predict_scene(
-    predictor: Predictor,
-    scene: SceneData,
-    given: dict[str, Any],
-    config: RunConfig,
-    counter: FlopCounter,
-) -> tuple[Reconstruction, Efficiency]:
-    """One forward pass with its time and memory (shared: other jobs may run beside it), then its FLOPs."""
-    images = scene_images(scene, config.device)
-    with (
-        torch.inference_mode(),
-        MemoryTracker(config.device) as memory,
-        Timer(config.device) as timer,
-    ):
-        out = predictor(images, **given)
-    check_prediction(out, images)
-    with torch.inference_mode():
-        macs = counter(predictor, images, out)
-        out.extras |= (
-            predictor.explain(images, out) if isinstance(predictor, BackbonePredictor) else {}
-        )
-    return out, Efficiency(
-        seconds=timer.seconds,
-        peak_rss_bytes=memory.peak_rss,
-        peak_gpu_bytes=memory.peak_gpu,
-        macs=macs,
-        flops=None if macs is None else 2 * macs,
-    )
-
-
+@dataclass
 class FlopCounter:
-    """Counts multiply-adds of a cell's inputs: every input where the method decides by content what runs, else one of
-    each shape. By torch's counter, which costs little more than the pass itself; tests hold it equal to fvcore's.
+    """Counts multiply-adds of a cell's inputs.
+
+    Every input is counted where the method decides by content what runs, else one of each shape.
+    By torch's counter, which costs little more than the pass itself; tests hold it equal to
+    fvcore's.
     """
 
-    def __init__(self) -> None:
-        self.known: dict[tuple[int, ...], int] = {}
+    known: dict[tuple[int, ...], int] = field(default_factory=dict)  # by shape of the input
 
-    def __call__(
-        self, predictor: Predictor, images: torch.Tensor, out: Reconstruction
-    ) -> int | None:
-        """Multiply-adds of ``predictor`` on ``images``; None when it names nothing to count (``counted``)."""
+    def __call__(self, predictor: Predictor, images: Tensor, out: Reconstruction) -> int | None:
+        """Multiply-adds of ``predictor`` on ``images`` [1, S, 3, H, W].
+
+        None when it names nothing to count (``counted``).
+        """
         if not isinstance(predictor, CountedPredictor):
             return None
         model = predictor.counted(images)
-        dynamic = (
-            out.recursion_depth is not None
-            or "decided_by" in out.extras
-            or cost_depends_on_content(model)
-        )
+        adaptive = out.recursion_depth is not None or "decided_by" in out.extras
         shape = tuple(images.shape)
-        if dynamic or shape not in self.known:
-            whole = isinstance(predictor, BackbonePredictor)
-            self.known[shape] = count_torch(model, images, predictor if whole else None)
+        if adaptive or cost_depends_on_content(model) or shape not in self.known:
+            whole = predictor if isinstance(predictor, BackbonePredictor) else None
+            self.known[shape] = count_torch(model, images, whole)
         return self.known[shape]
 
 
-def failure(error: BaseException) -> tuple[Status, str]:
-    """Status and reason of an exception."""
-    if isinstance(error, InvalidPrediction):
-        return "invalid", str(error)
-    if isinstance(error, Unsupported):
-        return "unsupported", str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "oom", f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, Bench3RError):
-        return "error", str(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return "error", f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+@dataclass
+class CellPredictor:
+    """What predicts the scenes of a cell."""
+
+    method: Method
+    predictor: Predictor
+    weights: str  # their hash
+    config: RunConfig
+    count: FlopCounter = field(default_factory=FlopCounter)
+
+    def predict(self, scene: SceneData) -> tuple[Reconstruction, Efficiency]:
+        """One forward pass with its time and memory, then its FLOPs.
+
+        Time is recorded as shared: other jobs may run beside it. Raises InvalidPrediction for
+        what is no reconstruction of the scene.
+        """
+        device = self.config.device
+        images = scene_images(scene, device)
+        given = conditions_of(self.method, scene)
+        with torch.inference_mode(), MemoryTracker(device) as memory, Timer(device) as timer:
+            out = self.predictor(images, **given)
+        check_prediction(out, images)
+        with torch.inference_mode():
+            macs = self.count(self.predictor, images, out)
+            if isinstance(self.predictor, BackbonePredictor):
+                out.extras |= self.predictor.explain(images, out)
+        return out, Efficiency(
+            seconds=timer.seconds,
+            peak_rss_bytes=memory.peak_rss,
+            peak_gpu_bytes=memory.peak_gpu,
+            macs=macs,
+            flops=None if macs is None else 2 * macs,
+        )
+
+    def savings(self, scene: SceneData, out: Reconstruction, macs: int | None) -> Facts:
+        """What a changed backbone saves on this input; empty for others.
+
+        Counted, and predicted from the recursion depths.
+        """
+        if not isinstance(self.predictor, BackbonePredictor) or macs is None:
+            return {}
+        model = self.predictor.model
+        return saving_facts(model, len(scene.images), _size(scene), macs, out.extras)
+
+
+def _size(scene: SceneData) -> tuple[int, int]:
+    """Image height and width."""
+    return scene.images.shape[1], scene.images.shape[2]
 
 
 class CellRun:
     """One cell in one folder: scenes that are done stay done."""
 
-    def __init__(self, plan: Plan, cell: Cell, folder: Path, prepared: dict[str, Any]) -> None:
-        self.config, self.cell, self.folder = plan.run_config(), cell, folder
-        self.prepared, self.progress = prepared, folder / "progress.jsonl"
-        self.provenance = {
-            **provenance(self.config.device),
-            "lists_sha256": prepared["lists_sha256"],
-            "procedural": prepared["procedural"],
-        }
+    def __init__(self, plan: Plan, cell: Cell, folder: Path, prepared: Prepared) -> None:
+        self.config = plan.config
+        self.cell = cell
+        self.folder = folder
+        self.prepared = prepared
+        self.progress = folder / "progress.jsonl"
+        self.provenance = provenance(self.config.device)
+        self.provenance.lists_sha256 = prepared.lists_sha256
+        self.provenance.procedural = prepared.procedural
 
-    def run(self, items: list[dict[str, Any]], base: Path | None, fitted: Path | None) -> None:
-        """Predict ``items``, appending a record for each."""
-        predictor, weights = build_predictor(self.cell, self.config, base, fitted)
-        self.counter = FlopCounter()
-        dataset = open_prepared(self.prepared)
+    def run(self, items: list[SceneItem], base: Path | None, fitted: Path | None) -> None:
+        """Predict ``items``, appending a record for each. Raises OSError when the disk is lost."""
+        method = method_of(self.cell.method, self.cell.options)
+        trained = Trained(base, fitted)
+        context = context_of(self.cell, self.config, trained, self.cell.seed)
+        predictor = CellPredictor(
+            method=method,
+            predictor=build_predictor(method, context),
+            weights=weights_hash(context),
+            config=self.config,
+        )
+        _, width, patch = input_size(self.config.sees(self.cell.backbone), self.cell.scale)
+        loader = SceneLoader(self.prepared, width, patch)
         for item in items:
-            write_text(self.folder / "current", item["id"])
-            append_jsonl(
-                self.progress, self.one(predictor, weights, dataset, item).model_dump(mode="json")
-            )
+            write_text(self.folder / "current", item.id)
+            record = self.one(predictor, loader, item)
+            append_jsonl(self.progress, record.model_dump(mode="json"))
         (self.folder / "current").unlink(missing_ok=True)
 
-    def one(
-        self, predictor: Predictor, weights: str, dataset: Dataset, item: dict[str, Any]
-    ) -> PredictRecord:
-        """The record of one scene, whatever happens. A full disk is no result and is raised."""
-        common = {
-            "cell": self.cell.id,
-            "key": self.cell.key,
-            "scene": item["id"],
-            "frames": len(item["frames"]),
-            "weights": weights,
-            "provenance": self.provenance,
-        }
+    def one(self, predictor: CellPredictor, loader: SceneLoader, item: SceneItem) -> PredictRecord:
+        """The record of one scene, whatever happens. Raises OSError when the disk is lost."""
+        record = PredictRecord(
+            cell=self.cell.id,
+            key=self.cell.key,
+            scene=item.id,
+            status="ok",
+            frames=len(item.frames),
+            weights=predictor.weights,
+            provenance=self.provenance,
+        )
         try:
-            _, width, patch = input_size(self.config.sees(self.cell.backbone), self.cell.scale)
-            scene = load_scene(dataset, item["scene"], item["frames"], width, patch)
-            scene.name = item["id"]
-            out, efficiency = predict_scene(
-                predictor,
-                scene,
-                conditions_of(METHODS.get(self.cell.method), scene),
-                self.config,
-                self.counter,
-            )
-            path = self.folder / f"{item['id']}.npz"
+            scene = loader.load(item)
+            scene.name = item.id
+            out, efficiency = predictor.predict(scene)
+            path = self.folder / f"{item.id}.npz"
             write_npz(path, arrays(out, self.config))
         except Exception as error:
             if disk_is_lost(error):
                 raise
             status, reason = failure(error)
-            return PredictRecord(**common, status=status, reason=reason)
-        return PredictRecord(
-            **common,
-            status="ok",
-            efficiency=efficiency,
-            prediction=path.name,
-            prediction_sha256=file_digest(path),
-            image_size=(scene.images.shape[1], scene.images.shape[2]),
-            extras={**plain_extras(out.extras), **self.savings(predictor, scene, out, efficiency)},
-        )
-
-    def savings(
-        self, predictor: Predictor, scene: SceneData, out: Reconstruction, efficiency: Efficiency
-    ) -> dict[str, Any]:
-        """What a changed backbone saves on this input: counted, and predicted from the depths; empty for others."""
-        if not isinstance(predictor, BackbonePredictor) or efficiency.macs is None:
-            return {}
-        size = (scene.images.shape[1], scene.images.shape[2])
-        return saving_facts(predictor.model, len(scene.images), size, efficiency.macs, out.extras)
+            return record.model_copy(update={"status": status, "reason": reason})
+        record.efficiency = efficiency
+        record.prediction = path.name
+        record.prediction_sha256 = file_digest(path)
+        record.image_size = _size(scene)
+        savings = predictor.savings(scene, out, efficiency.macs)
+        record.extras = {**plain_facts(out.extras), **savings}
+        return record
 
 
-def main(arguments: Path) -> int:
-    """Run the job described by a JSON file written by the supervisor."""
-    job = read_json(arguments)
-    torch.set_num_threads(int(job["threads"]))
+def main(file: Path) -> int:
+    """Run the task that the supervisor wrote to ``file``; the exit code."""
+    task = read_task(file, PredictTask)
+    torch.set_num_threads(task.threads)
     keep_freed_memory()
-    plan = Plan.model_validate(read_json(Path(job["plan"])))
-    run = CellRun(
-        plan, plan.cell(job["cell"]), Path(job["folder"]), read_json(Path(job["prepared"]))
-    )
-    optional = {k: Path(job[k]) if job[k] else None for k in ("base", "fitted")}
+    plan = read_plan(task.plan)
+    run = CellRun(plan, plan.cell(task.cell), task.folder, read_prepared(task.prepared))
     try:
-        run.run(job["items"], optional["base"], optional["fitted"])
+        run.run(task.items, task.base, task.fitted)
     except Exception as error:
         if disk_is_lost(error):
             print(f"{error}", file=sys.stderr)
             return LOST_INFRASTRUCTURE
         status, reason = failure(error)
-        write_text(Path(job["folder"]) / "failed", f"{status}\n{reason}")
+        write_text(task.folder / "failed", f"{status}\n{reason}")
         print(reason, file=sys.stderr)
         return 1
     return 0

@@ -1,7 +1,7 @@
-"""The supervisor of cost measurements: each in a process of its own, watched; and the search for what still fits.
+"""The supervisor of cost measurements: each in a process of its own, watched, and the searches.
 
-Running out of memory or time is a result. The measuring itself is :mod:`bench3r.jobs.profile_worker`, which imports torch;
-this process does not.
+Running out of memory or time is a result. The measuring itself is
+:mod:`bench3r.jobs.profile_worker`, which imports torch; this process does not.
 """
 
 from __future__ import annotations
@@ -10,46 +10,31 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from bench3r.api.errors import Bench3RError
-from bench3r.files import read_json, write_json
-from bench3r.jobs.watch import START_LIMIT, ended, run_worker
+from bench3r.files import write_json
+from bench3r.jobs.tasks import ProfileTask, write_task
+from bench3r.jobs.watch import START_LIMIT, Verdict, Work, ended, run_worker
 from bench3r.run.plan import Plan, ProfileEntry
-from bench3r.run.records import USER_ERROR, ProfileRecord
+from bench3r.run.records import USER_ERROR, Probe, ProfileRecord, read_record
 
+WORKER = "bench3r.jobs.profile_worker"
 CALLS = 30  # scenes' worth of time that a measurement of many calls may take
-PRECISION = 0.05  # relative width at which the search for the largest frame count ends
+PRECISION = 0.05  # relative width at which the search for the maximum frame count ends
 
 
 class Measurement:
-    """One cost measurement of a plan."""
+    """One cost measurement of a plan. ``task`` says what all of its processes have in common."""
 
-    def __init__(
-        self,
-        plan_path: Path,
-        plan: Plan,
-        entry: ProfileEntry,
-        out: Path,
-        prepared: Path,
-        base: Path | None,
-        fitted: Path | None,
-        threads: int = 1,
-    ) -> None:
-        self.entry, self.out = entry, out
-        self.limits = plan.run_config().limits
-        self.cuda = plan.run_config().device == "cuda"
-        self.job: dict[str, Any] = {
-            "plan": str(plan_path),
-            "profile": entry.id,
-            "prepared": str(prepared),
-            "threads": threads,
-            "base": str(base) if base else None,
-            "fitted": str(fitted) if fitted else None,
-        }
+    def __init__(self, plan: Plan, entry: ProfileEntry, task: ProfileTask) -> None:
+        self.entry = entry
+        self.task = task
+        self.out = task.out
+        self.limits = plan.config.limits
+        self.cuda = plan.config.device == "cuda"
 
     def run(self) -> ProfileRecord:
-        """Measure and write the record. Raises Bench3RError only when the infrastructure is lost."""
+        """Measure and write the record. Raises Bench3RError when the infrastructure is lost."""
         record = self._search(self.entry.largest) if self.entry.largest else self._measure()
         write_json(self.out, record.model_dump(mode="json"))
         return record
@@ -57,47 +42,50 @@ class Measurement:
     def _measure(self) -> ProfileRecord:
         """Beside the unchanged backbone; without it where the two together need too much."""
         record = self._once(self.entry.frames, probe=False)
-        plugin = self.entry.method != self.entry.backbone  # whole models are measured by themselves
+        plugin = self.entry.method != self.entry.backbone  # whole models are measured alone
         if plugin and record.status in ("oom", "timeout"):
             record = self._once(self.entry.frames, probe=False, alone=True)
         return record
 
     def _once(self, frames: int, probe: bool, alone: bool = False) -> ProfileRecord:
-        """One process. A measurement of many calls may take longer than the limit of a scene, a probe may not."""
+        """One process.
+
+        A measurement of many calls may take longer than the limit of a scene, a probe may not.
+        """
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        job, log, answer = (
-            self.out.with_name(f".{self.out.stem}.{os.getpid()}.{n}")
-            for n in ("job", "log", "answer")
-        )
-        write_json(
-            job, {**self.job, "frames": frames, "probe": probe, "alone": alone, "out": str(answer)}
-        )
+        file, log, answer = (self._beside(name) for name in ("job", "log", "answer"))
+        asked = {"frames": frames, "probe": probe, "alone": alone, "out": answer}
+        write_task(file, self.task.model_copy(update=asked))
         allowed = START_LIMIT + self.limits.seconds_per_scene * (1 if probe else CALLS)
+        work = Work(WORKER, file, log, self.task.threads, self.limits.memory_gb)
         start = time.monotonic()
         try:
-            code, verdict = run_worker(
-                "bench3r.jobs.profile_worker",
-                job,
-                log,
-                self.job["threads"],
-                self.limits.memory_gb,
-                lambda: allowed - (time.monotonic() - start),
-            )
+            code, verdict = run_worker(work, lambda: allowed - (time.monotonic() - start))
             if verdict is None and code == 0:
-                return ProfileRecord.model_validate(read_json(answer))
+                return read_record(answer, ProfileRecord)
             if code == USER_ERROR and verdict is None:
                 raise Bench3RError(log.read_text(errors="replace").strip())
-            status, reason = verdict or ended(code, log)
-            reason = reason or f"no result after {allowed:g} s"
+            failed = verdict or ended(code, log)
         finally:
-            for file in (job, log, answer):
-                file.unlink(missing_ok=True)
+            for path in (file, log, answer):
+                path.unlink(missing_ok=True)
+        return self._failed(failed, frames, f"no result after {allowed:g} s")
+
+    def _beside(self, name: str) -> Path:
+        """A working file of this process."""
+        return self.out.with_name(f".{self.out.stem}.{os.getpid()}.{name}")
+
+    def _failed(self, verdict: Verdict, frames: int, late: str) -> ProfileRecord:
         return ProfileRecord(
-            cell=self.entry.id, key=self.entry.key, status=status, reason=reason, frames=frames
+            cell=self.entry.id,
+            key=self.entry.key,
+            status=verdict.status,
+            reason=verdict.reason or late,
+            frames=frames,
         )
 
     def _search(self, limit: int) -> ProfileRecord:
-        """The record at the largest frame count that fits, with all that was tried."""
+        """The record at the maximum frame count, with all that was tried."""
         found: dict[int, ProfileRecord] = {}
 
         def fits(frames: int) -> bool:
@@ -106,33 +94,34 @@ class Measurement:
             return found[frames].status == "ok"
 
         fits(1)
-        least = (
-            2 if found[1].status == "unsupported" and limit > 1 else 1
-        )  # pairwise models know no single image
+        # Pairwise models take no single image.
+        least = 2 if found[1].status == "unsupported" and limit > 1 else 1
         largest = largest_that(fits, limit, PRECISION, least)
         record = found[largest] if largest else found[least]
         record.largest = largest
-        record.probes = [
-            {
-                "frames": n,
-                "status": r.status,
-                "reason": r.reason,
-                "seconds": r.seconds[0] if r.seconds else None,
-                "bytes": r.peak_gpu_bytes if self.cuda else r.peak_rss_bytes,
-            }
-            for n, r in found.items()
-        ]
+        record.probes = [self._probe(frames, tried) for frames, tried in found.items()]
         return record
+
+    def _probe(self, frames: int, tried: ProfileRecord) -> Probe:
+        return Probe(
+            frames=frames,
+            status=tried.status,
+            reason=tried.reason,
+            seconds=tried.seconds[0] if tried.seconds else None,
+            bytes=tried.peak_gpu_bytes if self.cuda else tried.peak_rss_bytes,
+        )
 
 
 def largest_that(
     fits: Callable[[int], bool], limit: int, precision: float = 0.0, least: int = 1
 ) -> int:
-    """The largest number from ``least`` to ``limit`` that ``fits``, which must not fit again once it does not; 0: none.
+    """The largest number from ``least`` to ``limit`` that ``fits``; 0: none.
 
-    Doubles until something does not fit, then bisects until the answer is known to a relative ``precision``.
+    What does not fit must not fit again above. Doubles until something does not fit, then bisects
+    until the answer is known to a relative ``precision``.
     """
-    good, step = 0, least
+    good = 0
+    step = least
     while fits(step):
         good = step
         if good == limit:

@@ -1,8 +1,11 @@
-"""A process that has torch loaded and forks one child per job, so that small jobs do not wait for imports.
+"""A process that has torch loaded and forks one child per job: small jobs wait for no imports.
 
-``python -m bench3r`` hands the stages in :data:`HANDED` to the server that the environment names, and runs everything itself
-when there is none. A job stays a process of its own, with its own files, environment and limits; when the command that
-asked for it ends, it is ended. Cost measurements are never handed over: their memory is that of a fresh process.
+``python -m bench3r`` hands the stages in :data:`HANDED` to the server that the environment names,
+and runs everything itself when there is none. A job stays a process of its own, with its own files,
+environment and limits; when the command that asked for it ends, it is ended. Cost measurements are
+never handed over: their memory is that of a fresh process.
+
+The server knows no command: whoever starts it (``bench3r/__main__.py``) tells it what to run.
 """
 
 from __future__ import annotations
@@ -17,64 +20,91 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench3r.jobs.fork import run_and_end
+
 ADDRESS = "BENCH3R_SERVER"  # environment: the server's socket
+SERVE = "serve"  # what ``python -m bench3r`` is told to become the server
 HANDED = ("prepare", "predict", "score", "collect")
 SOURCES = ("PYTHONPATH", "BENCH3R_ROOT")  # of the code and the plug-ins
-DONE, NOT_MINE = 0, 1  # first byte of an answer; the second is the exit code
-PAYS = 12  # cells from which on starting a server (three seconds) pays
-PRELOADED = (
-    "torch",
-    "scipy.spatial",
-    "pandas",
-    "pyarrow.parquet",
-    "bench3r.cli",
-    "bench3r.stages.prepare",
-    "bench3r.jobs.predict",
-    "bench3r.jobs.predict_worker",
-    "bench3r.stages.score",
-    "bench3r.stages.collect",
-    "bench3r.models.vggt.network",
-    "bench3r.data.reprojection",
-)
-forked = False  # whether this process is a job of a server
+DONE = 0  # first byte of an answer; the second is the exit code
+NOT_MINE = 1
+LENGTH_BYTES = 8  # of a request, before it
+STANDARD_FILES = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command as the server is asked to run it."""
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    python: str  # prefix of the environment that Python runs in
 
 
 def ask(arguments: list[str]) -> int | None:
-    """Exit code of ``bench3r arguments`` as run by the server; None when none answers, or it has other sources loaded."""
+    """Exit code of ``bench3r arguments`` as run by the server.
+
+    None when none answers, or when it has other sources loaded.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(os.environ[ADDRESS])
     except OSError:
         return None
-    request = json.dumps(
-        {
-            "arguments": arguments,
-            "folder": os.getcwd(),
-            "environment": dict(os.environ),
-            "python": sys.prefix,
-        }
-    ).encode()
-    with connection:
-        try:
-            socket.send_fds(connection, [len(request).to_bytes(8, "big")], [0, 1, 2])
-            connection.sendall(request)
-            answer = connection.recv(2)
-        except OSError:
-            answer = b""
+    asked = Request(
+        arguments=arguments,
+        folder=os.getcwd(),
+        environment=dict(os.environ),
+        python=sys.prefix,
+    )
+    answer = _send(connection, json.dumps(asdict(asked)).encode())
     if len(answer) < 2:
         print("error: the job server ended before the job did", file=sys.stderr)
         return 1
     return answer[1] if answer[0] == DONE else None
 
 
-class Server:
-    """Accepts requests, forks a child for each, and tells the exit code to whoever asked."""
+def _send(connection: socket.socket, request: bytes) -> bytes:
+    """The two bytes that the server answers; fewer when it ended."""
+    length = len(request).to_bytes(LENGTH_BYTES, "big")
+    with connection:
+        try:
+            socket.send_fds(connection, [length], list(STANDARD_FILES))
+            connection.sendall(request)
+            return connection.recv(2)
+        except OSError:
+            return b""
 
-    def __init__(self, address: str) -> None:
+
+def _receive(connection: socket.socket) -> tuple[Request, list[int]]:
+    """A request with the files of who asks.
+
+    Raises EOFError, ValueError or TypeError for a broken one.
+    """
+    head, files, _, _ = socket.recv_fds(connection, LENGTH_BYTES, len(STANDARD_FILES))
+    request = b""
+    length = int.from_bytes(head, "big")
+    while len(request) < length:
+        part = connection.recv(length - len(request))
+        if not part:
+            raise EOFError
+        request += part
+    return Request(**json.loads(request)), files
+
+
+class Server:
+    """Accepts requests, forks a child for each, and tells the exit code to whoever asked.
+
+    ``run`` carries out the command in ``sys.argv``.
+    """
+
+    def __init__(self, address: str, run: Callable[[], None]) -> None:
+        self.run_command = run
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.listener.bind(address)
         os.chmod(address, 0o600)  # a job runs as whoever owns the server
@@ -88,51 +118,56 @@ class Server:
             selector.register(self.listener, selectors.EVENT_READ)
             while os.getppid() == parent:
                 for key, _ in selector.select(timeout=0.02 if self.jobs else 0.5):
-                    if key.fileobj is self.listener:
-                        connection = self._start()
-                        if connection is not None:
-                            selector.register(connection, selectors.EVENT_READ)
-                    else:  # whoever asked is gone
-                        self._abandon(key.fileobj)  # type: ignore[arg-type]
-                        selector.unregister(key.fileobj)
+                    self._answer(selector, key.fileobj)  # type: ignore[arg-type]
                 for connection in self._ended():
                     with contextlib.suppress(KeyError):
                         selector.unregister(connection)
                     connection.close()
 
+    def _answer(self, selector: selectors.BaseSelector, source: socket.socket) -> None:
+        """A new connection asks for a job; an old one that can be read has ended."""
+        if source is not self.listener:
+            self._abandon(source)
+            selector.unregister(source)
+            return
+        connection = self._start()
+        if connection is not None:
+            selector.register(connection, selectors.EVENT_READ)
+
     def _start(self) -> socket.socket | None:
-        """Fork the job that a new connection asks for."""
+        """Fork the job that a new connection asks for; None when it is not carried out."""
         connection, _ = self.listener.accept()
         try:
-            head, files, _, _ = socket.recv_fds(connection, 8, 3)
-            request, length = b"", int.from_bytes(head, "big")
-            while len(request) < length:
-                part = connection.recv(length - len(request))
-                if not part:
-                    raise EOFError
-                request += part
-            asked = json.loads(request)
-        except (OSError, EOFError, ValueError):
+            asked, files = _receive(connection)
+        except (OSError, EOFError, ValueError, TypeError):
             connection.close()
             return None
-        if asked["python"] != sys.prefix or any(
-            asked["environment"].get(k) != os.environ.get(k) for k in SOURCES
-        ):
+        if not _same_sources(asked):
             connection.sendall(bytes([NOT_MINE, 0]))
             connection.close()
-            for file in files:
-                os.close(file)
+            _close(files)
             return None
         pid = os.fork()
         if pid == 0:
             self.listener.close()
             for other in (connection, *self.jobs.values()):
                 other.close()
-            _child(lambda: _command(asked, files))
-        for file in files:
-            os.close(file)
+            run_and_end(lambda: self._carry_out(asked, files))
+        _close(files)
         self.jobs[pid] = connection
         return connection
+
+    def _carry_out(self, asked: Request, files: list[int]) -> None:
+        """In the child: become the asking process in folder, environment and files, and run."""
+        os.setsid()
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+        os.closerange(len(STANDARD_FILES), 64)
+        os.chdir(asked.folder)
+        os.environ.clear()
+        os.environ.update(asked.environment)
+        sys.argv = ["bench3r", *asked.arguments]
+        self.run_command()
 
     def _abandon(self, connection: socket.socket) -> None:
         for pid, asker in self.jobs.items():
@@ -154,105 +189,40 @@ class Server:
         return over
 
 
-def _command(asked: dict, files: list[int]) -> None:
-    """In the child: become the asking process in folder, environment and files, and run its command."""
-    os.setsid()
-    for number, file in enumerate(files):
-        os.dup2(file, number)
-    os.closerange(3, 64)
-    os.chdir(asked["folder"])
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    sys.argv = ["bench3r", *asked["arguments"]]
-    from bench3r.cli import main
-
-    main()
+def _same_sources(asked: Request) -> bool:
+    """Whether who asks would run the same Python and the same code."""
+    same = [asked.environment.get(k) == os.environ.get(k) for k in SOURCES]
+    return asked.python == sys.prefix and all(same)
 
 
-def _child(call: Callable[[], int | None]) -> None:
-    """In a forked child: run ``call`` and end with its exit code; never return."""
-    global forked
-    forked = True
-    code = 1
-    try:
-        code = call() or 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-
-
-class Fork:
-    """A child that runs ``module.main(job)``, with what of subprocess.Popen its supervisor needs."""
-
-    def __init__(self, module: str, job: Path, log: int, environment: dict[str, str]) -> None:
-        self.returncode: int | None = None
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            os.environ.update(environment)
-            _child(lambda: importlib.import_module(module).main(job))
-
-    def poll(self) -> int | None:
-        """The exit code when the child has ended, negative for a signal."""
-        if self.returncode is None:
-            found, status = os.waitpid(self.pid, os.WNOHANG)
-            if found:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def kill(self) -> None:
-        """End the child."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
-
-    def wait(self) -> int:
-        """Wait for its end; the exit code."""
-        while self.poll() is None:
-            time.sleep(0.01)
-        assert self.returncode is not None
-        return self.returncode
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """Start a server below this process and name it in the environment; None when one is named already.
+    """Start a server below this process and name it in the environment.
 
-    It ends with this process. Jobs that come before it listens run by themselves.
+    None when one is named already. It ends with this process. Jobs that come before it listens run
+    by themselves.
     """
     if os.environ.get(ADDRESS):
         return None
-    folder = tempfile.mkdtemp(prefix="bench3r-")  # sockets want a short path
+    folder = tempfile.mkdtemp(prefix="bench3r-")  # the path of a socket must be short
     os.environ[ADDRESS] = f"{folder}/jobs"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "bench3r.jobs.server", os.environ[ADDRESS]]
-    return subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "bench3r", SERVE, os.environ[ADDRESS]]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdin=quiet, stdout=quiet)
 
 
-def main(address: str) -> None:
-    """Load what jobs need, then serve."""
-    for name in PRELOADED:
+def serve(address: str, run: Callable[[], None], preloaded: Sequence[str]) -> None:
+    """Load the modules that jobs need, then serve ``run`` at ``address``."""
+    for name in preloaded:
         importlib.import_module(name)
     try:
-        Server(address).run()
+        Server(address, run).run()
     finally:
         with contextlib.suppress(OSError):
             Path(address).unlink()
             Path(address).parent.rmdir()
-
-
-if __name__ == "__main__":
-    from bench3r.jobs import server
-
-    server.main(sys.argv[1])

@@ -8,15 +8,45 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-from bench3r.jobs import server
+from bench3r.jobs import fork
 from bench3r.run.records import Status
 
 POLL = 0.1  # seconds
-START_LIMIT = 300.0  # seconds a worker may take to load its model, on top of the limit for its work
+START_LIMIT = 300.0  # seconds to load a model, on top of the limit for the work
+KILLED = "the worker was killed by signal 9, most likely by the system for lack of memory"
+
+Worker = subprocess.Popen[bytes] | fork.Fork
+
+
+class Verdict(NamedTuple):
+    """Why a worker had to be stopped, or how it failed."""
+
+    status: Status
+    reason: str
+
+
+class End(NamedTuple):
+    """How a worker ended: its exit code, and why it was stopped, if it was."""
+
+    code: int
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """``python -m module task`` with its output in ``log``, and what it may use."""
+
+    module: str
+    task: Path
+    log: Path
+    threads: int
+    memory_gb: float
 
 
 def memory_of(pid: int) -> int:
@@ -28,9 +58,6 @@ def memory_of(pid: int) -> int:
             with contextlib.suppress(psutil.Error):
                 total += p.memory_info().rss
     return total
-
-
-Worker = subprocess.Popen[bytes] | server.Fork
 
 
 def end(process: Worker) -> None:
@@ -45,55 +72,44 @@ def end(process: Worker) -> None:
     process.wait()
 
 
-def run_worker(
-    module: str,
-    job: Path,
-    log: Path,
-    threads: int,
-    memory_gb: float,
-    allowed: Callable[[], float],
-) -> tuple[int, tuple[Status, str] | None]:
-    """Run ``python -m module job`` and watch it. Its exit code, and status and reason when it had to be stopped.
+def run_worker(work: Work, allowed: Callable[[], float]) -> End:
+    """Run a worker and watch it.
 
-    ``allowed`` is asked again and again for the seconds that are left to the worker, and may start them anew; output goes
-    to ``log``.
+    ``allowed`` is asked again and again for the seconds that are left to it, and may start them
+    anew.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with log.open("wb") as file:
+    threads = str(work.threads)
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    with work.log.open("wb") as file:
         process: Worker
-        if server.forked:  # what the worker imports is here already
-            process = server.Fork(module, job, file.fileno(), environment)
+        if fork.forked:  # what the worker imports is here already
+            process = fork.Fork(work.module, work.task, file.fileno(), environment)
         else:
-            process = subprocess.Popen(
-                [sys.executable, "-m", module, str(job)], stdout=file, stderr=file, env=environment
-            )
+            command = [sys.executable, "-m", work.module, str(work.task)]
+            process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
         try:
-            verdict = _watch(process, memory_gb, allowed)
+            verdict = _watch(process, work.memory_gb, allowed)
         finally:
             end(process)
-    return process.wait(), verdict
+    return End(process.wait(), verdict)
 
 
-def _watch(
-    process: Worker, memory_gb: float, allowed: Callable[[], float]
-) -> tuple[Status, str] | None:
+def _watch(process: Worker, memory_gb: float, allowed: Callable[[], float]) -> Verdict | None:
     while process.poll() is None:
         time.sleep(POLL)
         used = memory_of(process.pid)
         if used > memory_gb * 1e9:
-            return "oom", f"resident memory reached {used / 1e9:.2f} GB, allowed {memory_gb:g} GB"
+            reached = f"resident memory reached {used / 1e9:.2f} GB, allowed {memory_gb:g} GB"
+            return Verdict("oom", reached)
         if allowed() < 0:
-            return "timeout", ""
+            return Verdict("timeout", "")
     return None
 
 
-def ended(code: int, log: Path) -> tuple[Status, str]:
-    """Status and reason of a worker that ended by itself with ``code``, not 0, and left no word of its own."""
+def ended(code: int, log: Path) -> Verdict:
+    """Of a worker that ended by itself with ``code``, not 0, and left no word of its own."""
     if code == -9:
-        return (
-            "oom",
-            "the worker was killed by signal 9, most likely by the system for lack of memory",
-        )
+        return Verdict("oom", KILLED)
     lines = log.read_text(errors="replace").strip().splitlines()
     last = lines[-1] if lines else ""
-    return "error", f"the worker ended with code {code}: {last[-300:]}"
+    return Verdict("error", f"the worker ended with code {code}: {last[-300:]}")

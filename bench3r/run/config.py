@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from bench3r.api.errors import Bench3RError, describe, unknown
 from bench3r.models.catalogue import NO_BACKBONE
@@ -23,32 +23,32 @@ class DatasetConfig(Strict):
     """Which scenes and frames of a dataset are used."""
 
     root: str  # folder, or "procedural"
-    scenes: int | Literal["all"] | list[str] = (
-        10  # the first n, or names; with a frame list "all" unless given
-    )
-    frame_list: str | None = (
-        None  # a published list (bench3r list --frame-lists); fixed frames want `frames: [0]`
-    )
+    # The first n, or names; with a frame list "all" unless given.
+    scenes: int | Literal["all"] | list[str] = 10
+    # A published list (bench3r list --frame-lists); one that fixes frames needs `frames: [0]`.
+    frame_list: str | None = None
     views: int = Field(8, gt=1)  # frames rendered per procedural scene
-    step: int | None = Field(
-        None, gt=0
-    )  # every step-th frame; None: spread over the whole sequence
-    windows: int = Field(
-        1, gt=0
-    )  # disjoint stretches taken from every sequence, each a scene of its own
+    # Every step-th frame; None: spread over the whole sequence.
+    step: int | None = Field(None, gt=0)
+    # Disjoint stretches taken from every sequence, each a scene of its own.
+    windows: int = Field(1, gt=0)
     seed: int = Field(0, ge=0)  # of the procedural test scenes
-    intrinsics: Literal["exact", "pi3"] = (
-        "exact"  # how they follow a resize: right, or as Pi3's released evaluation
-    )
+    # How intrinsics follow a resize: right, or as Pi3's released evaluation.
+    intrinsics: Literal["exact", "pi3"] = "exact"
     main: bool = True  # whether the main methods run on it; False: only the ablations that name it
 
     @model_validator(mode="before")
     @classmethod
-    def _whole_list(cls, values: Any) -> Any:
+    def _whole_list(cls, values: object) -> object:
         """A frame list is used whole unless scenes are asked for."""
         if isinstance(values, dict) and values.get("frame_list") and "scenes" not in values:
             return {**values, "scenes": "all"}
         return values
+
+    def shrunk(self, views: int) -> DatasetConfig:
+        """The same with one scene of ``views`` frames."""
+        scenes = 1 if isinstance(self.scenes, int) else self.scenes[:1]
+        return self.model_copy(update={"scenes": scenes, "windows": 1, "views": views})
 
     @model_validator(mode="after")
     def _rendered_scenes_are_counted(self) -> DatasetConfig:
@@ -63,13 +63,11 @@ class ProfileConfig(Strict):
     frames: list[int] = [4]
     warmup: int = Field(2, ge=1)
     repeats: int = Field(10, ge=1)
-    seconds: float = Field(
-        60, gt=0
-    )  # timed work of a setting after which no more calls follow, once there are 3
+    # Timed work of a setting after which no more calls follow, once there are 3.
+    seconds: float = Field(60, gt=0)
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
-    largest: int | None = Field(
-        None, ge=1
-    )  # also search the largest frame count that fits, up to this one
+    # Also search the maximum frame count, up to this one.
+    largest: int | None = Field(None, ge=1)
 
 
 class Limits(Strict):
@@ -86,13 +84,12 @@ class Keep(Strict):
     world_points: bool = False
 
 
-Grids = (
-    dict[str, Any] | list[dict[str, Any]] | None
-)  # options with lists as axes, or several such grids
+Grid = dict[str, JsonValue]  # options by name; a list of values is an axis
+Grids = Grid | list[Grid] | None  # one grid, or several
 
 
 class Ablation(Strict):
-    """A comparison in a table of its own: one method's options with each other, or several methods."""
+    """A comparison in a table of its own: one method's options, or several methods."""
 
     method: str | None = None
     options: Grids = None  # of ``method``
@@ -104,9 +101,8 @@ class Ablation(Strict):
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Ablation:
-        if (self.method is None) == (not self.methods) or (
-            self.methods and self.options is not None
-        ):
+        one = self.method is not None
+        if one == bool(self.methods) or (self.methods and self.options is not None):
             raise ValueError("give either `method` with `options`, or `methods`")
         return self
 
@@ -116,7 +112,10 @@ class Ablation(Strict):
 
 
 class RunConfig(Strict):
-    """A whole run. Lists among the options of a method are axes: every combination becomes a cell."""
+    """A whole run.
+
+    Lists among the options of a method are axes: every combination becomes a cell.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     scale: Literal["tiny", "paper", "full"] = "tiny"
@@ -128,9 +127,8 @@ class RunConfig(Strict):
     seeds: list[int] = Field([0], min_length=1)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
-    base: str | dict[str, str] = (
-        "shipped"  # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone
-    )
+    # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone.
+    base: str | dict[str, str] = "shipped"
     points: Literal["depth_camera", "point_head"] = "depth_camera"
     protocols: list[str] = [
         "pi3_pointmap",
@@ -155,25 +153,32 @@ class RunConfig(Strict):
         return [p for p in self.protocols if dataset in self.only.get(p, [dataset])]
 
     def base_of(self, backbone: str) -> str:
-        """Where the weights of ``backbone`` come from. Raises Bench3RError when `base` has no entry for it."""
+        """Where the weights of ``backbone`` come from.
+
+        Raises Bench3RError when `base` has no entry for it.
+        """
         if isinstance(self.base, str):
             return self.base
         if backbone not in self.base:
+            known = ", ".join(self.base)
             raise Bench3RError(
-                f"config: base has no entry for backbone {backbone} (it has {', '.join(self.base)})"
+                f"config: base has no entry for backbone {backbone} (it has {known})"
             )
         return self.base[backbone]
 
     def sees(self, backbone: str) -> str:
-        """The network whose usual images a cell of ``backbone`` gets: its own; controls get those of the first backbone."""
+        """The network whose usual images a cell of ``backbone`` gets.
+
+        It is its own; controls get the images of the first backbone.
+        """
         return self.backbones[0] if backbone == NO_BACKBONE else backbone
 
     @model_validator(mode="after")
     def _smoke(self) -> RunConfig:
-        return self.model_copy(update=self._shrunk()) if self.smoke else self
+        return self._shrunk() if self.smoke else self
 
-    def _shrunk(self) -> dict[str, Any]:
-        """What a smoke run has less of. Procedural datasets keep just the frames that are needed."""
+    def _shrunk(self) -> RunConfig:
+        """What a smoke run does. Procedural datasets keep just the frames that are needed."""
         few = {
             "steps": 2,
             "warmup": 1,
@@ -182,75 +187,79 @@ class RunConfig(Strict):
             "queries": 4,
             "workers": 0,
         }
-        datasets = {
-            name: d.model_copy(
-                update={
-                    "scenes": 1 if isinstance(d.scenes, int) else d.scenes[:1],
-                    "windows": 1,
-                    "views": max(2, *self.frames),
-                }
-            )
-            for name, d in self.datasets.items()
-        }
-        return {
-            "datasets": datasets,
-            "train": self.train.model_copy(update=few),
-            "fit_scenes": 3,
-            "seeds": self.seeds[:1],
-            "finetune": self.finetune.model_copy(update=few),
-            "profile": self.profile.model_copy(update={"warmup": 1, "repeats": 1, "scenes": 1}),
-        }
+        once = {"warmup": 1, "repeats": 1, "scenes": 1}
+        views = max(2, *self.frames)
+        return self.model_copy(
+            update={
+                "datasets": {name: d.shrunk(views) for name, d in self.datasets.items()},
+                "train": self.train.model_copy(update=few),
+                "fit_scenes": 3,
+                "seeds": self.seeds[:1],
+                "finetune": self.finetune.model_copy(update=few),
+                "profile": self.profile.model_copy(update=once),
+            }
+        )
 
 
-def parse_config(raw: Any, where: str) -> RunConfig:
-    """Validate a parsed configuration. Raises Bench3RError that names the key, with the closest known one."""
+SECTIONS = (RunConfig, DatasetConfig, TrainConfig, ProfileConfig, Limits, Keep, Ablation)
+
+
+def parse_config(raw: object, where: str) -> RunConfig:
+    """Validate a parsed configuration.
+
+    Raises Bench3RError that names the key, with the closest known one.
+    """
     if not isinstance(raw, dict):
         raise Bench3RError(f"{where}: expected a mapping of keys, got {type(raw).__name__}")
-    known = [*RunConfig.model_fields, *DatasetConfig.model_fields, *TrainConfig.model_fields]
-    known += [
-        *ProfileConfig.model_fields,
-        *Limits.model_fields,
-        *Keep.model_fields,
-        *Ablation.model_fields,
-    ]
     try:
         config = RunConfig.model_validate(raw)
     except ValidationError as error:
+        known = [key for section in SECTIONS for key in section.model_fields]
         raise describe(error, where, known) from error
-    listed = any(
-        d.frame_list for d in config.datasets.values()
-    )  # then 0 frames are as many as a list says
-    for key, values, least in (
-        ("frames", config.frames, 1 - listed),
-        ("profile.frames", config.profile.frames, 1),
-    ):
-        if min(values) < least:
-            raise Bench3RError(
-                f"{where}: {key}: every frame count must be at least 1, got {min(values)}"
-            )
     if not config.methods:
         raise Bench3RError(f"{where}: methods: at least one method is needed")
+    _check_frames(config, where)
+    _check_protocols(config, where)
+    for name, ablation in config.ablations.items():
+        _check_ablation(config, ablation, f"{where}: ablations.{name}")
+    return config
+
+
+def _check_frames(config: RunConfig, where: str) -> None:
+    """Frame counts are at least 1; 0 stands for as many as a frame list says."""
+    listed = any(d.frame_list for d in config.datasets.values())
+    if min(config.frames) < (0 if listed else 1):
+        raise _too_few(f"{where}: frames", config.frames)
+    if min(config.profile.frames) < 1:
+        raise _too_few(f"{where}: profile.frames", config.profile.frames)
+
+
+def _too_few(where: str, frames: list[int]) -> Bench3RError:
+    return Bench3RError(f"{where}: every frame count must be at least 1, got {min(frames)}")
+
+
+def _check_protocols(config: RunConfig, where: str) -> None:
+    """The setting `only` names protocols and datasets of the run."""
     for name, datasets in config.only.items():
         if name not in config.protocols:
             raise unknown("protocol", name, config.protocols, f"{where}: only")
         for dataset in datasets:
             if dataset not in config.datasets:
                 raise unknown("dataset", dataset, config.datasets, f"{where}: only.{name}")
-    for name, ablation in config.ablations.items():
-        for dataset in ablation.datasets or ():
-            if dataset not in config.datasets:
-                raise unknown(
-                    "dataset", dataset, config.datasets, f"{where}: ablations.{name}.datasets"
-                )
-        for frames in ablation.frames or ():
-            if frames not in config.frames:
-                raise Bench3RError(
-                    f"{where}: ablations.{name}.frames: {frames} is none of the run's frames {config.frames}"
-                )
-    return config
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def _check_ablation(config: RunConfig, ablation: Ablation, where: str) -> None:
+    """An ablation names datasets and frame counts of the run."""
+    for dataset in ablation.datasets or ():
+        if dataset not in config.datasets:
+            raise unknown("dataset", dataset, config.datasets, f"{where}.datasets")
+    for frames in ablation.frames or ():
+        if frames not in config.frames:
+            problem = f"{frames} is none of the run's frames {config.frames}"
+            raise Bench3RError(f"{where}.frames: {problem}")
+
+
+def read_config(path: Path) -> object:
     """Parsed YAML. Raises Bench3RError with file and line of a syntax error."""
     try:
         return yaml.safe_load(path.read_text())
@@ -261,5 +270,5 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def load_config(path: Path) -> RunConfig:
-    """Read and validate a configuration file."""
+    """Read and validate a configuration file. Raises Bench3RError as :func:`parse_config` does."""
     return parse_config(read_config(path), str(path))

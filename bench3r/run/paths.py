@@ -23,7 +23,7 @@ def trained(run: str, training: str) -> Path:
 
 
 def predicted(run: str, cell: str) -> Path:
-    """Finished predict records of a cell; scenes and progress lie in the folder of the same name."""
+    """Predict records of a cell; scenes and progress lie in the folder of the same name."""
     return RESULTS / run / "predict" / f"{cell}.jsonl"
 
 
@@ -40,3 +40,8 @@ def profiled(run: str, profile: str) -> Path:
 def collected(run: str) -> Path:
     """The tidy table of a run."""
     return RESULTS / run / "records.parquet"
+
+
+def trained_or_none(run: str, training: str | None) -> Path | None:
+    """Weights that a training produced; None without one."""
+    return None if training is None else trained(run, training)

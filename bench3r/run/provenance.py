@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -10,30 +11,11 @@ import subprocess
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from bench3r.api.registry import ROOT
-from bench3r.files import tree_digest
+from bench3r.run.records import Provenance
 
 PACKAGES = ("torch", "numpy", "scipy", "fvcore", "pandas", "snakemake")
-LIBRARY = Path(__file__).resolve().parent.parent
-
-# folders whose change makes the records of a stage stale
-MODELS = ("api", "models", "recursion", "attention")
-RUNNING = (*MODELS, "data", "pairwise", "measure", "jobs")
-STAGE_CODE = {
-    "prepare": ("api", "data", "stages/prepare.py"),
-    "train": (*MODELS, "data", "training", "stages/train.py"),
-    "predict": RUNNING,
-    "profile": RUNNING,
-    "score": ("api", "data", "metrics", "protocols", "stages/score.py"),
-}
-
-
-@cache
-def stage_hash(stage: str) -> str:
-    """Hash of the library sources behind a stage."""
-    return tree_digest(LIBRARY / part for part in STAGE_CODE[stage])
 
 
 def version_of(package: str) -> str | None:
@@ -45,29 +27,29 @@ def version_of(package: str) -> str | None:
 
 
 @cache
-def git_state() -> dict[str, Any]:
-    """Commit and whether the tree differs from it; empty outside a repository."""
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit, and whether the tree differs from it; nothing outside a repository."""
     try:
-        sha = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        return {"git": sha.strip(), "dirty": bool(dirty.stdout.strip())}
+        sha = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain")
     except (OSError, subprocess.CalledProcessError):
-        return {"git": None, "dirty": None}
+        return None, None
+    return sha, bool(changes)
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def cpu_name() -> str:
     """Model name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def device_name(device: str) -> str:
@@ -79,33 +61,29 @@ def device_name(device: str) -> str:
     return cpu_name()
 
 
-def provenance(device: str) -> dict[str, Any]:
+def provenance(device: str) -> Provenance:
     """Git state, versions, host, device and its settings, time (UTC)."""
-    out: dict[str, Any] = {
-        **git_state(),
-        "versions": {p: version_of(p) for p in PACKAGES},
-        "python": platform.python_version(),
-        "host": socket.gethostname(),
-        "device": device_name(device),
-        "device_type": device,
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
-        "slurm_node": os.environ.get("SLURMD_NODENAME"),
-        "visible_gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "cpus": int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0))),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return {**out, **_torch_state(device)}
-
-
-def _torch_state(device: str) -> dict[str, Any]:
     import torch
 
-    state: dict[str, Any] = {
-        "threads": torch.get_num_threads(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "attention": "scaled_dot_product_attention",
-    }
+    git, dirty = git_state()
+    found = Provenance(
+        git=git,
+        dirty=dirty,
+        versions={name: version_of(name) for name in PACKAGES},
+        python=platform.python_version(),
+        host=socket.gethostname(),
+        device=device_name(device),
+        device_type=device,
+        slurm_job=os.environ.get("SLURM_JOB_ID"),
+        slurm_node=os.environ.get("SLURMD_NODENAME"),
+        visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        cpus=int(os.environ.get("SLURM_CPUS_PER_TASK") or len(os.sched_getaffinity(0))),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        threads=torch.get_num_threads(),
+        tf32=torch.backends.cuda.matmul.allow_tf32,
+        attention="scaled_dot_product_attention",
+    )
     if device == "cuda":
-        properties = torch.cuda.get_device_properties(0)
-        state |= {"cuda": torch.version.cuda, "gpu_memory_bytes": properties.total_memory}
-    return state
+        found.cuda = torch.version.cuda
+        found.gpu_memory_bytes = torch.cuda.get_device_properties(0).total_memory
+    return found

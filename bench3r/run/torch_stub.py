@@ -1,8 +1,9 @@
-"""Planning without torch: plug-ins are read with stand-ins in its place, which can be named and subclassed but not used.
+"""Planning without torch: stand-ins in its place can be named and subclassed, but not used.
 
-A plan needs of a method its name, options and what it supports, not its layers; importing torch for that costs seconds and,
-on a head node, memory. Whatever asks more of a stand-in than a class definition does raises :class:`TorchNeeded`, and the
-plan is made again with the real one (``bench3r plan`` does that by itself).
+A plan needs of a method its name, options and what it supports, not its layers; importing torch for
+that costs seconds and, on a head node, memory. Whatever asks more of a stand-in than a class
+definition does raises :class:`TorchNeeded`, and the plan is made again with the real one
+(``bench3r plan`` does that by itself).
 """
 
 from __future__ import annotations
@@ -30,36 +31,38 @@ class StandIn(ABCMeta):
     """Metaclass of what stands for a class, function or constant of torch."""
 
     def __getattr__(cls, name: str) -> Any:
+        """A stand-in for an attribute. Raises AttributeError for special names."""
         if name.startswith("__"):
             raise AttributeError(name)
         return stand_in(f"{cls.__name__}.{name}")
 
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        """A decorator hands back what it decorates; a subclass that a plug-in defined cannot be made; the rest stays one."""
+        """A decorator hands back what it decorates; what else is called gives a stand-in.
+
+        Raises TorchNeeded for a subclass that a plug-in defined.
+        """
         if not cls.__dict__.get("_stands_in"):
             _refuse(cls)
-        if (
-            len(arguments) == 1
-            and not named
-            and (isinstance(arguments[0], type) or hasattr(arguments[0], "__code__"))
-        ):
-            return arguments[0]
+        if len(arguments) == 1 and not named:
+            decorated = arguments[0]
+            if isinstance(decorated, type) or hasattr(decorated, "__code__"):
+                return decorated
         return stand_in(f"{cls.__name__}()")
 
-    __bool__ = __iter__ = __len__ = __index__ = __int__ = __float__ = __lt__ = __le__ = __gt__ = (
-        __ge__
-    ) = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __matmul__ = (
-        __neg__
-    ) = __invert__ = _refuse
-    __enter__ = __exit__ = __contains__ = _refuse
+
+# What a computation does with a value.
+USES = """
+    bool iter len index int float contains enter exit lt le gt ge
+    add radd sub rsub mul rmul truediv matmul neg invert
+"""
+for use in USES.split():
+    setattr(StandIn, f"__{use}__", _refuse)
 
 
 def stand_in(name: str) -> Any:
     """A class that stands for ``name``."""
-    return StandIn(
-        name, (), {"_stands_in": True, "__class_getitem__": classmethod(lambda cls, _: cls)}
-    )
+    body = {"_stands_in": True, "__class_getitem__": classmethod(lambda cls, _: cls)}
+    return StandIn(name, (), body)
 
 
 class StandInModule(ModuleType):
@@ -68,6 +71,7 @@ class StandInModule(ModuleType):
     __path__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
+        """A stand-in for a name of the module. Raises AttributeError for special names."""
         if name.startswith("__"):
             raise AttributeError(name)
         found = stand_in(f"{self.__name__}.{name}")
@@ -93,7 +97,10 @@ class Finder(MetaPathFinder, Loader):
 
 
 def leave_torch_out() -> bool:
-    """Put the stand-ins in place for the rest of this process; False when torch is loaded already and nothing changes."""
+    """Put the stand-ins in place for the rest of this process.
+
+    False when torch is loaded already and nothing changes.
+    """
     if "torch" in sys.modules:
         return False
     sys.meta_path.insert(0, Finder())

@@ -1,4 +1,7 @@
-"""Prepare: scenes on disk, checked, with frame lists. Procedural data are written in the dataset's official layout."""
+"""Prepare: scenes on disk, checked, with frame lists.
+
+Procedural data are written in the dataset's official layout.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ from bench3r.data.procedural import layout
 from bench3r.data.procedural.seeds import TEST_SEEDS
 from bench3r.run.plan import DatasetEntry
 
-SEEDS_PER_RUN = (
-    100_000  # procedural scene i of seed s uses generator seed TEST_SEEDS + s * SEEDS_PER_RUN + i
-)
+# Procedural scene i of seed s uses generator seed TEST_SEEDS + s * SEEDS_PER_RUN + i.
+SEEDS_PER_RUN = 100_000
+
+Lists = dict[str, list[SceneItem]]  # by frame count
 
 
 def write_scenes(cls: type[Dataset], root: Path, first_seed: int, count: int, views: int) -> None:
@@ -37,42 +41,31 @@ def write_scenes(cls: type[Dataset], root: Path, first_seed: int, count: int, vi
 
 
 def choose(frames: list[str], count: int, step: int | None, window: tuple[int, int]) -> list[str]:
-    """``count`` frames of the stretch ``window`` (number, of how many): every ``step``-th, or evenly spread.
+    """``count`` frames of one stretch of ``frames``: every ``step``-th, or evenly spread.
 
-    Raises Bench3RError when the stretch is too short.
+    ``window``: the number of the stretch, and of how many. Raises Bench3RError when it is too
+    short.
     """
     number, windows = window
-    start, stop = number * len(frames) // windows, (number + 1) * len(frames) // windows
+    start = number * len(frames) // windows
+    stop = (number + 1) * len(frames) // windows
     stretch = frames[start:stop]
     if len(stretch) < count or (step and (count - 1) * step >= len(stretch)):
-        raise Bench3RError(
-            f"{len(stretch)} frames are too few for {count}"
-            + (f" in steps of {step}" if step else "")
-        )
+        steps = f" in steps of {step}" if step else ""
+        raise Bench3RError(f"{len(stretch)} frames are too few for {count}{steps}")
     if step:
         return stretch[: count * step : step]
     return [stretch[i] for i in np.linspace(0, len(stretch) - 1, count).round().astype(int)]
 
 
-def frame_lists(
-    dataset: Dataset, scenes: list[str], entry: DatasetEntry
-) -> dict[str, list[SceneItem]]:
-    """For every frame count: scene id, scene and frames. Raises Bench3RError naming a scene that is too short."""
-    lists: dict[str, list[SceneItem]] = {str(n): [] for n in entry.frames}
+def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> Lists:
+    """For every frame count the items, each a scene with its frames.
+
+    Raises Bench3RError naming a scene that is too short.
+    """
     if entry.frame_list:
-        wanted = load_list(entry.frame_list)
-        for listed, scene in scene_names(wanted, scenes).items():
-            frames = dataset.frames(scene)
-            for count in entry.frames:
-                spread = wanted.frames_by == "run"
-                chosen = (
-                    choose(frames, count, entry.step, (0, 1))
-                    if spread
-                    else chosen_frames(wanted, listed, frames, count)
-                )
-                name = scene.replace("/", "_")
-                lists[str(count)].append(SceneItem(id=name, scene=scene, frames=chosen))
-        return lists
+        return _published_lists(dataset, scenes, entry, entry.frame_list)
+    lists: Lists = {str(count): [] for count in entry.frames}
     for scene in scenes:
         frames = dataset.frames(scene)
         for count in entry.frames:
@@ -82,9 +75,27 @@ def frame_lists(
                     chosen = choose(frames, count, entry.step, (number, entry.windows))
                 except Bench3RError as error:
                     raise Bench3RError(f"{dataset.name} {scene}: {error}") from error
-                name = scene.replace("/", "_") + suffix
-                lists[str(count)].append(SceneItem(id=name, scene=scene, frames=chosen))
+                lists[str(count)].append(_item(scene, chosen, suffix))
     return lists
+
+
+def _published_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry, name: str) -> Lists:
+    """The items of the published frame list ``name``."""
+    lists: Lists = {str(count): [] for count in entry.frames}
+    wanted = load_list(name)
+    for listed, scene in scene_names(wanted, scenes).items():
+        frames = dataset.frames(scene)
+        for count in entry.frames:
+            if wanted.frames_by == "run":
+                chosen = choose(frames, count, entry.step, (0, 1))
+            else:
+                chosen = chosen_frames(wanted, listed, frames, count)
+            lists[str(count)].append(_item(scene, chosen))
+    return lists
+
+
+def _item(scene: str, frames: list[str], suffix: str = "") -> SceneItem:
+    return SceneItem(id=scene.replace("/", "_") + suffix, scene=scene, frames=frames)
 
 
 def pick_scenes(dataset: Dataset, wanted: int | str | list[str]) -> list[str]:
@@ -114,30 +125,43 @@ def check_scene(dataset: Dataset, item: SceneItem) -> SceneCheck:
     return SceneCheck(ok=True, median_error=result.median, pairs=result.pairs, note=result.note)
 
 
-def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> Prepared:
-    """Write the data (procedural) and ``out``: root, frame lists with their hash, checks. Returns what it wrote.
+def check_scenes(dataset: Dataset, lists: Lists) -> dict[str, SceneCheck]:
+    """The check of every item with the most frames, by its id.
 
-    Raises Bench3RError for a missing root, and when every scene fails its checks; single broken scenes are listed and
-    become records with status ``error`` later.
+    Raises Bench3RError when none passes.
     """
-    cls = DATASETS.get(entry.name)
-    procedural = entry.root == "procedural"
-    root = data_folder if procedural else Path(entry.root).expanduser()
-    if procedural:
-        root.mkdir(parents=True, exist_ok=True)
-        first = TEST_SEEDS + entry.seed * SEEDS_PER_RUN
-        layout.mark_procedural(root, str(cls.procedural_style), first)
-        count = entry.scenes if isinstance(entry.scenes, int) else len(entry.scenes)
-        write_scenes(cls, root, first, count, entry.views)
-    dataset = cls(root, entry.intrinsics)
-    lists = frame_lists(dataset, pick_scenes(dataset, entry.scenes), entry)
     longest = lists[max(lists, key=int)]
     checks = {}
     for item in track(longest, f"check {dataset.name}", transient=True):
         checks[item.id] = check_scene(dataset, item)
-    failed = [c.note for c in checks.values() if not c.ok]
+    failed = [check.note for check in checks.values() if not check.ok]
     if failed and len(failed) == len(checks):
-        raise Bench3RError(f"{entry.name}: no scene passes its checks; the first: {failed[0]}")
+        raise Bench3RError(f"{dataset.name}: no scene passes its checks; the first: {failed[0]}")
+    return checks
+
+
+def render(entry: DatasetEntry, root: Path) -> None:
+    """Write the procedural scenes of ``entry`` under ``root``."""
+    cls = DATASETS.get(entry.name)
+    root.mkdir(parents=True, exist_ok=True)
+    first = TEST_SEEDS + entry.seed * SEEDS_PER_RUN
+    layout.mark_procedural(root, str(cls.procedural_style), first)
+    count = entry.scenes if isinstance(entry.scenes, int) else len(entry.scenes)
+    write_scenes(cls, root, first, count, entry.views)
+
+
+def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> Prepared:
+    """Write the data (procedural) and ``out``: root, frame lists with their hash, checks.
+
+    Raises Bench3RError for a missing root, and when every scene fails its checks; single broken
+    scenes are listed and become records with status ``error`` later.
+    """
+    procedural = entry.root == "procedural"
+    root = data_folder if procedural else Path(entry.root).expanduser()
+    if procedural:
+        render(entry, root)
+    dataset = DATASETS.get(entry.name)(root, entry.intrinsics)
+    lists = frame_lists(dataset, pick_scenes(dataset, entry.scenes), entry)
     result = Prepared(
         id=entry.id,
         name=entry.name,
@@ -148,7 +172,7 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> Prepared:
         intrinsics=entry.intrinsics,
         lists=lists,
         lists_sha256=lists_digest(lists),
-        checks=checks,
+        checks=check_scenes(dataset, lists),
     )
     write_prepared(out, result)
     return result

@@ -1,4 +1,7 @@
-"""Train: a base from scratch, or what a method learns; weights as safetensors, the curve as CSV, a record as JSON."""
+"""Train: a base from scratch, or what a method learns.
+
+Weights are written as safetensors, the curve as CSV, a record as JSON.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from rich.progress import track
 from torch.utils.data import DataLoader
 
-from bench3r.api.method import METHODS, BuildContext, Method, TrainedMethod
+from bench3r.api.method import BuildContext, Method, TrainedMethod
 from bench3r.api.scene import SceneData
 from bench3r.data.procedural.render import make_scene
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
@@ -27,9 +30,11 @@ from bench3r.models.losses import Batch
 from bench3r.models.weights import load_strict, read_state_dict, resolve_base, save_safetensors
 from bench3r.run import paths
 from bench3r.run.config import RunConfig
+from bench3r.run.context import Trained, context_of, method_of
 from bench3r.run.keys import shipped_part
 from bench3r.run.plan import Plan, TrainEntry
 from bench3r.run.provenance import provenance
+from bench3r.run.records import Facts, TrainRecord, read_record
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.initialisation import initialise
@@ -39,6 +44,7 @@ from bench3r.training.trainer import Trainer
 from bench3r.training.transfer import start_from
 
 VIEWS_PER_SCENE = 8
+PREFETCHED = 4  # batches per rendering process
 
 
 def start_processes() -> tuple[int, int]:
@@ -51,7 +57,10 @@ def start_processes() -> tuple[int, int]:
 def batch_source(
     backbone: str, scale: str, config: TrainConfig, rank: int, ranks: int
 ) -> Callable[[int], Iterator[Batch]]:
-    """Endless batches of training scenes, procedural or real, from a number of scenes already seen."""
+    """Endless batches of training scenes, from a number of scenes already seen.
+
+    The scenes are real ones where the configuration names data, else procedural.
+    """
     width = config.width or input_size(backbone, scale)[1]
     source: SceneSource = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
     if config.data:
@@ -59,21 +68,22 @@ def batch_source(
 
     def batches(seen: int) -> Iterator[Batch]:
         stream = BatchStream(
-            source,
-            config.frames_per_batch,
-            config.view_counts,
-            config.heights,
-            config.queries,
-            config.reuse,
-            config.seed,
-            seen // config.reuse,
-            rank,
-            ranks,
+            source=source,
+            frames=config.frames_per_batch,
+            view_counts=config.view_counts,
+            heights=config.heights,
+            queries=config.queries,
+            reuse=config.reuse,
+            seed=config.seed,
+            first_scene=seen // config.reuse,
+            rank=rank,
+            ranks=ranks,
         )
-        ahead = 4 if config.workers else None
-        return iter(
-            DataLoader(stream, batch_size=None, num_workers=config.workers, prefetch_factor=ahead)
+        ahead = PREFETCHED if config.workers else None
+        loader = DataLoader(
+            stream, batch_size=None, num_workers=config.workers, prefetch_factor=ahead
         )
+        return iter(loader)
 
     return batches
 
@@ -86,20 +96,17 @@ def train_base(
     device: str = "cpu",
     max_seconds: float = float("inf"),
 ) -> Trainer:
-    """Train ``backbone`` at ``scale`` on procedural scenes in ``folder``, or go on where it stopped there.
+    """Train ``backbone`` at ``scale``, or go on where it stopped in ``folder``.
 
-    A network that declares its ``training_views`` sees so many, whatever ``config.view_counts`` asks of the others.
+    A network of pairs sees two views a scene, whatever ``config.view_counts`` asks of the others.
     """
-    views = NETWORKS.get(backbone).training_views
-    if views:
-        config = config.model_copy(update={"view_counts": views})
+    if not NETWORKS.get(backbone).is_backbone:
+        config = config.model_copy(update={"view_counts": (2,)})
     keep_freed_memory()
     rank, ranks = start_processes()
     torch.manual_seed(config.seed)
-    model, batches = (
-        build_backbone(backbone, scale),
-        batch_source(backbone, scale, config, rank, ranks),
-    )
+    model = build_backbone(backbone, scale)
+    batches = batch_source(backbone, scale, config, rank, ranks)
     initialise(model)
     if config.start in NETWORKS.get(backbone).starts_from:
         state = read_state_dict(resolve_base("shipped", config.start, scale, None))
@@ -119,7 +126,10 @@ def finetune(
     folder: Path,
     max_seconds: float = float("inf"),
 ) -> Trainer:
-    """Fine-tune the backbone as ``method`` changes it, from the weights of ``context``; resumes in ``folder``."""
+    """Fine-tune the backbone as ``method`` changes it, or go on where it stopped in ``folder``.
+
+    It starts from the weights of ``context``.
+    """
     keep_freed_memory()
     rank, ranks = start_processes()
     model = load_backbone(context)
@@ -138,42 +148,40 @@ def finetune(
     return trainer
 
 
-def export_trained(trainer: Trainer, out: Path, record: dict[str, Any]) -> None:
+def export_trained(trainer: Trainer, out: Path, record: TrainRecord) -> None:
     """Write the averaged weights as float16 safetensors with their curve and record beside them.
 
     Of a method that trains only a part of its backbone, that part and the buffers.
     """
-    frozen = (
-        set()
-        if record["method"] is None
-        else {n for n, p in trainer.model.named_parameters() if not p.requires_grad}
-    )
-    state = {
-        k: v.half() if v.is_floating_point() else v
-        for k, v in trainer.ema.weights.items()
-        if k not in frozen
-    }
-    save_safetensors(out, state, {"record": digest(record)})
+    frozen: set[str] = set()
+    if record.method is not None:
+        frozen = {n for n, p in trainer.model.named_parameters() if not p.requires_grad}
+    state = {}
+    for name, tensor in trainer.ema.weights.items():
+        if name not in frozen:
+            state[name] = tensor.half() if tensor.is_floating_point() else tensor
+    save_safetensors(out, state, {"record": digest(record.model_dump(mode="json"))})
     shutil.copy(trainer.folder / "curve.csv", out.with_suffix(".csv"))
-    write_json(
-        out.with_suffix(".json"),
-        {
-            **record,
-            "weights": file_digest(out),
-            "steps_done": trainer.step,
-            "scenes_seen": trainer.scenes,
-            "seconds": round(trainer.seconds, 1),
-        },
-    )
+    done = record.model_copy()
+    done.weights = file_digest(out)
+    done.steps_done = trainer.step
+    done.scenes_seen = trainer.scenes
+    done.seconds = round(trainer.seconds, 1)
+    write_record(out, done)
 
 
-def data_specification(config: TrainConfig | None = None) -> dict[str, Any]:
+def write_record(out: Path, record: TrainRecord) -> None:
+    """Write the record of the weights ``out`` beside them."""
+    write_json(out.with_suffix(".json"), record.model_dump(mode="json"))
+
+
+def data_specification(config: TrainConfig | None = None) -> Facts:
     """What training scenes are made of, for the record."""
     if config is not None and config.data:
-        return {
-            "data": {k: v.model_dump() for k, v in config.data.items()},
-            "views_per_scene": VIEWS_PER_SCENE,
-        }
+        data: Facts = {}
+        for name, settings in config.data.items():
+            data[name] = settings.model_dump(mode="json")
+        return {"data": data, "views_per_scene": VIEWS_PER_SCENE}
     return {
         "data": "procedural",
         "generator_version": GENERATOR_VERSION,
@@ -184,7 +192,10 @@ def data_specification(config: TrainConfig | None = None) -> dict[str, Any]:
 
 
 def fit_scenes(count: int, size: tuple[int, int], frames: int) -> Iterator[SceneData]:
-    """``count`` procedural training scenes of all styles as a method's ``fit`` sees them."""
+    """``count`` procedural training scenes of all styles as a method's ``fit`` sees them.
+
+    Each has ``frames`` images of ``size`` (H, W).
+    """
     for index in track(range(count), "fit", transient=True):
         style = STYLES[index % len(STYLES)]
         try:
@@ -192,104 +203,135 @@ def fit_scenes(count: int, size: tuple[int, int], frames: int) -> Iterator[Scene
         except RuntimeError:
             continue
         yield SceneData(
-            f"train{index}",
-            tuple(map(str, range(frames))),
-            views.images,
-            views.intrinsics,
-            views.c2w,
-            views.depth,
-            "m",
-            SCENE_TYPE[style],
-            0.1,
+            name=f"train{index}",
+            frames=tuple(map(str, range(frames))),
+            images=views.images,
+            intrinsics=views.intrinsics,
+            c2w=views.c2w,
+            depth=views.depth,
+            unit="m",
+            scene_type=SCENE_TYPE[style],
+            icp_distance=0.1,
         )
 
 
 def fit_method(
     method: Method, entry: TrainEntry, config: RunConfig, context: BuildContext
 ) -> dict[str, torch.Tensor]:
-    """What ``method`` learns in closed form from training scenes."""
+    """What ``method`` learns in closed form from training scenes: tensors of any shape by name."""
     height, width, _ = input_size(config.sees(entry.backbone), entry.scale)
-    return (
-        method.fit(fit_scenes(config.fit_scenes, (height, width), min(config.frames)), context)
-        or {}
-    )
+    scenes = fit_scenes(config.fit_scenes, (height, width), min(config.frames))
+    return method.fit(scenes, context) or {}
 
 
 def copy_part(part: Path, out: Path) -> None:
     """Take what ships for a method, weights, curve and record, as the result of its training."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(
-        out.with_suffix(".json"), {**read_json(part.with_suffix(".json")), "shipped": part.name}
-    )
+    record = read_json(part.with_suffix(".json"))
+    write_json(out.with_suffix(".json"), {**record, "shipped": part.name})
     for suffix in (".csv", ".safetensors"):  # the weights last: they say that the job is done
         if part.with_suffix(suffix).exists():
             shutil.copy(part.with_suffix(suffix), out.with_suffix(suffix))
 
 
-def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
-    """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
-    entry, config = plan.training(name), plan.config
-    record = {
-        "id": entry.id,
-        "key": entry.key,
-        "backbone": entry.backbone,
-        "scale": entry.scale,
-        "seed": entry.seed,
-        "method": entry.method,
-        "options": entry.options,
-        "provenance": provenance(config.device),
-    }
-    if entry.method is None:
-        settings = config.train.model_copy(update={"seed": entry.seed})
-        record |= data_specification(settings)
+def matching_part(entry: TrainEntry, config: RunConfig, base_weights: str | None) -> Path | None:
+    """The part that ships for the method of ``entry``, if it was trained from the same base."""
+    if entry.method is None or entry.backbone == NO_BACKBONE:
+        return None
+    if config.base_of(entry.backbone) != "shipped":
+        return None
+    part = shipped_part(entry.method, entry.options, entry.backbone, entry.scale)
+    if part is None:
+        return None
+    record = read_record(part.with_suffix(".json"), TrainRecord)
+    return part if record.base_weights == base_weights else None
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a plan: what it is, where it goes, and how long it may take."""
+
+    entry: TrainEntry
+    config: RunConfig
+    out: Path
+    max_seconds: float
+
+    def record(self) -> TrainRecord:
+        """What is known of it before it starts."""
+        entry = self.entry
+        return TrainRecord(
+            id=entry.id,
+            key=entry.key,
+            backbone=entry.backbone,
+            scale=entry.scale,
+            seed=entry.seed,
+            method=entry.method,
+            options=entry.options,
+            provenance=provenance(self.config.device),
+        )
+
+    def train_base(self) -> None:
+        """A base on training scenes."""
+        entry = self.entry
+        settings = self.config.train.model_copy(update={"seed": entry.seed})
+        folder = self.out.with_suffix("")
+        device = self.config.device
         trainer = train_base(
-            entry.backbone, entry.scale, settings, out.with_suffix(""), config.device, max_seconds
+            entry.backbone, entry.scale, settings, folder, device, self.max_seconds
         )
         if trainer.rank == 0:
-            export_trained(trainer, out, {**record, "train": settings.model_dump(mode="json")})
-        return
-    cls = METHODS.get(entry.method)
-    method = cls(cls.Options.model_validate(entry.options))
-    trained = paths.trained(config.name, entry.base) if entry.base else None
-    source = config.base_of(entry.backbone) if entry.backbone != NO_BACKBONE else ""
-    base = resolve_base(source, entry.backbone, entry.scale, trained) if source else None
-    context = BuildContext(
-        entry.backbone, entry.scale, config.device, config.precision, base, seed=entry.seed
-    )
-    record["base_weights"] = file_digest(base) if base else None
-    part = (
-        shipped_part(entry.method, entry.options, entry.backbone, entry.scale)
-        if source == "shipped"
-        else None
-    )
-    if part and read_json(part.with_suffix(".json")).get("base_weights") == record["base_weights"]:
-        copy_part(part, out)
-        return
-    if isinstance(method, TrainedMethod):
-        settings = config.finetune.model_copy(update={"seed": entry.seed})
-        record |= data_specification(settings)
-        trainer = finetune(method, context, settings, out.with_suffix(""), max_seconds)
+            export_trained(trainer, self.out, with_settings(self.record(), settings))
+
+    def train_method(self, name: str) -> None:
+        """What the method ``name`` learns, or what ships of it."""
+        method = method_of(name, self.entry.options)
+        base = paths.trained(self.config.name, self.entry.base) if self.entry.base else None
+        context = context_of(self.entry, self.config, Trained(base), self.entry.seed)
+        record = self.record()
+        record.base_weights = file_digest(context.weights) if context.weights else None
+        part = matching_part(self.entry, self.config, record.base_weights)
+        if part is not None:
+            copy_part(part, self.out)
+        elif isinstance(method, TrainedMethod):
+            self._finetune(method, context, record)
+        else:
+            self._fit(method, context, record)
+
+    def _finetune(self, method: TrainedMethod, context: BuildContext, record: TrainRecord) -> None:
+        settings = self.config.finetune.model_copy(update={"seed": self.entry.seed})
+        folder = self.out.with_suffix("")
+        trainer = finetune(method, context, settings, folder, self.max_seconds)
         if trainer.rank == 0:
-            layers = trainer.inner.teacher.loss.by_layer if trainer.inner.teacher else None
-            export_trained(
-                trainer,
-                out,
-                {**record, "train": settings.model_dump(mode="json"), "layers": layers},
-            )
-        return
-    record |= data_specification()
-    start = time.monotonic()
-    learned = fit_method(method, entry, config, context)
-    save_safetensors(out, learned, {"key": entry.key})
-    numbers = {
-        k: float(v) for k, v in learned.items() if v.numel() == 1
-    }  # what fits a record: a ratio per layer
-    write_json(
-        out.with_suffix(".json"),
-        {
-            **record,
-            "scenes": config.fit_scenes,
+            teacher = trainer.inner.teacher
+            record.layers = teacher.loss.by_layer if teacher else None
+            export_trained(trainer, self.out, with_settings(record, settings))
+
+    def _fit(self, method: Method, context: BuildContext, record: TrainRecord) -> None:
+        start = time.monotonic()
+        learned = fit_method(method, self.entry, self.config, context)
+        save_safetensors(self.out, learned, {"key": self.entry.key})
+        # What fits a record: one number per layer.
+        numbers = {name: float(v) for name, v in learned.items() if v.numel() == 1}
+        update = {
+            **data_specification(),
+            "scenes": self.config.fit_scenes,
             "seconds": time.monotonic() - start,
             "layers": numbers or None,
-        },
-    )
+        }
+        write_record(self.out, record.model_copy(update=update))
+
+
+def with_settings(record: TrainRecord, settings: TrainConfig) -> TrainRecord:
+    """``record`` with what the training scenes were, and the settings of the training."""
+    update = {**data_specification(settings), "train": settings.model_dump(mode="json")}
+    return record.model_copy(update=update)
+
+
+def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
+    """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
+    training = Training(plan.training(name), plan.config, out, max_seconds)
+    method = training.entry.method
+    if method is None:
+        training.train_base()
+    else:
+        training.train_method(method)

@@ -15,7 +15,9 @@ from bench3r.jobs.predict_worker import CellRun
 from bench3r.jobs.profile_worker import profile
 from bench3r.run import paths
 from bench3r.run.config import parse_config, read_config
-from bench3r.run.plan import Plan, make_plan
+from bench3r.run.context import Trained
+from bench3r.run.plan import Plan
+from bench3r.run.planner import make_plan
 from bench3r.stages.collect import write_tables
 from bench3r.stages.prepare import prepare
 from bench3r.stages.report import report
@@ -37,7 +39,7 @@ def smoke_plan(name: str, **changes: Any) -> Plan:
 
 def run_all(plan: Plan) -> None:
     """All stages, in the current folder."""
-    run, config = plan.config["name"], plan.run_config()
+    run, config = plan.name, plan.config
     for dataset in plan.datasets:
         prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
     for training in sorted(plan.trainings, key=lambda t: t.base is not None):
@@ -52,7 +54,7 @@ def run_all(plan: Plan) -> None:
         score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
     for entry in plan.profiles:
         base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-        record = profile(entry, config, paths.prepared(entry.dataset), base, fitted)
+        record = profile(entry, config, paths.prepared(entry.dataset), Trained(base, fitted))
         write_json(paths.profiled(run, entry.id), record.model_dump(mode="json"))
     write_tables(plan, paths.collected(run))
     report(plan, paths.collected(run), Path("reports") / run / "index.md")
@@ -63,7 +65,7 @@ SPOILT = ("no value anywhere", "six of ten cells lost")
 
 def report_of_spoilt(plan: Plan, folder: Path, how: str, into: Path) -> str:
     """The report (``into``/reports/RUN/index.md) of the finished run in ``folder``, were its records as bad as ``how`` says."""
-    run, rng = plan.config["name"], random.Random(0)
+    run, rng = plan.name, random.Random(0)
     shutil.copytree(
         folder / "results", into / "results", ignore=shutil.ignore_patterns("predict", "score")
     )

@@ -1,0 +1,85 @@
+"""Options of methods as a configuration gives them: lists of values are axes of a grid."""
+
+from __future__ import annotations
+
+import itertools
+import typing
+
+from pydantic import JsonValue, ValidationError
+
+from bench3r.api.errors import describe, unknown
+from bench3r.api.method import MethodOptions
+from bench3r.files import digest
+from bench3r.run.config import Grid, Grids
+from bench3r.run.records import Options
+
+SHOWN = 40  # characters of a setting in file names
+KEPT = 31  # of a longer one, before its hash
+
+
+def is_sequence_type(annotation: object) -> bool:
+    """Whether an option's type is itself a list or tuple, so that a list of values is one value."""
+    origin = typing.get_origin(annotation)
+    if origin in (list, tuple):
+        return True
+    if origin is not typing.Union:
+        return False
+    return any(is_sequence_type(a) for a in typing.get_args(annotation))
+
+
+def axis(value: JsonValue, annotation: object) -> list[JsonValue]:
+    """The values of one option of type ``annotation``: one, or those of a list."""
+    if not isinstance(value, list):
+        return [value]
+    if not is_sequence_type(annotation):
+        return value
+    several = bool(value) and isinstance(value[0], list)  # a list of values that are lists
+    return value if several else [value]
+
+
+def expand_options(
+    raw: Grid | None, options: type[MethodOptions], where: str
+) -> list[MethodOptions]:
+    """Every combination of the axes in ``raw``.
+
+    Raises Bench3RError for unknown options and values out of range.
+    """
+    fields = options.model_fields
+    axes: list[list[tuple[str, JsonValue]]] = []
+    for key, value in (raw or {}).items():
+        if key not in fields:
+            raise unknown("option", key, fields, where)
+        axes.append([(key, v) for v in axis(value, fields[key].annotation)])
+    try:
+        return [options.model_validate(dict(chosen)) for chosen in itertools.product(*axes)]
+    except ValidationError as error:
+        raise describe(error, where, fields) from error
+
+
+def expand_grids(raw: Grids, options: type[MethodOptions], where: str) -> list[MethodOptions]:
+    """Every combination of one grid of options, or of each of a list of grids, each once.
+
+    Raises Bench3RError as :func:`expand_options` does.
+    """
+    grids: dict[str, Grid | None] = {}
+    if isinstance(raw, list):
+        grids.update((f"{where}[{index}]", grid) for index, grid in enumerate(raw))
+    else:
+        grids[where] = raw
+    found: dict[str, MethodOptions] = {}
+    for place, grid in grids.items():
+        for expanded in expand_options(grid, options, place):
+            found.setdefault(digest(expanded.model_dump(mode="json")), expanded)
+    return list(found.values())
+
+
+def options_text(options: Options) -> str:
+    """Readable short form for file names: the values that were set, hashed when long."""
+    text = "-".join(f"{name}={value}" for name, value in sorted(options.items()))
+    safe = "".join(c if c.isalnum() or c in "=.-" else "_" for c in text)
+    return safe if len(safe) <= SHOWN else f"{safe[:KEPT]}-{digest(options)[:8]}"
+
+
+def set_text(options: MethodOptions) -> str:
+    """As :func:`options_text`, of the options that differ from their defaults."""
+    return options_text(options.model_dump(mode="json", exclude_defaults=True)) or "default"
