@@ -1,48 +1,18 @@
-"""Comparing two runs, and bundles of them."""
+"""Comparing two runs: what changed, and what can not be compared."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import zipfile
-
-import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from bench3r import cli
 from bench3r.api.errors import Bench3RError
-from bench3r.exchange import bundle, merge
-from bench3r.exchange.compare import compare, lower_is_better, read_records
-from bench3r.files import read_jsonl
-from bench3r.run.config import parse_config
-from bench3r.run.plan import make_plan
-from tests.helpers.in_process import run_all
-
-CONFIG = {
-    "name": "one",
-    "methods": {"vggt": {}, "oracle": {}},
-    "frames": [3],
-    "protocols": ["depth_median", "relpose_pi3"],
-    "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 3}},
-    "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
-}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run: its folder and plan."""
-    patch, folder = pytest.MonkeyPatch(), tmp_path_factory.mktemp("compare")
-    patch.chdir(folder)
-    plan = make_plan(parse_config(CONFIG, "one.yaml"))
-    run_all(plan)
-    yield folder, plan
-    patch.undo()
+from bench3r.exchange.compare import better_of, compare
+from bench3r.exchange.source import read_table
+from bench3r.protocols import PROTOCOLS
 
 
 def test_a_run_equals_itself_and_changes_are_found(finished):
     folder, _ = finished
-    table = read_records(folder / "results" / "one")
+    table = read_table(folder / "results" / "one")
     assert set(compare(table, table, ("a", "b")).raw["verdict"]) == {"same"}
     worse = table.assign(
         value=table["value"].where(table["metric"] != "absrel", table["value"] * 2 + 0.1)
@@ -56,80 +26,9 @@ def test_a_run_equals_itself_and_changes_are_found(finished):
     assert set(back[back["metric"] == "absrel"]["verdict"]) == {"better"}
 
 
-def test_a_run_on_gpus_is_scored_without_one(finished, tmp_path):
-    """Scoring runs on CPU nodes: it asks for no GPU, whatever the run's device."""
-    folder, plan = finished
-    changed = plan.model_dump(mode="json")
-    changed["config"]["device"] = "cuda"
-    (tmp_path / "plan.json").write_text(json.dumps(changed))
-    cell = next(c.id for c in plan.cells if c.method == "vggt")
-    asked = [
-        "score",
-        cell,
-        "--plan",
-        str(tmp_path / "plan.json"),
-        "--out",
-        str(tmp_path / "scores.jsonl"),
-        "--threads",
-        "2",
-    ]
-    done = CliRunner().invoke(cli.app, asked)
-    assert done.exit_code == 0, done.output
-    ours, theirs = (
-        read_jsonl(p)
-        for p in (tmp_path / "scores.jsonl", folder / f"results/one/score/{cell}.jsonl")
-    )
-    assert [r["metrics"] for r in ours] == [r["metrics"] for r in theirs]
-
-
-def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):
-    folder, plan = finished
-    one, other = folder / "results" / "one", tmp_path / "theirs"
-    bundle.export(plan, tmp_path / "ours.zip")
-    other.mkdir()
-    table = read_records(one).assign(device="another machine")
-    table["value"] = table["value"].where(table["metric"] != "absrel", table["value"] + 0.2)
-    table.to_parquet(other / "records.parquet")
-    sources = merge.read_sources([tmp_path / "ours.zip", other])
-    (merged,) = merge.write_merged(sources, tmp_path / "merged")
-    assert list(merged.shown["source"]) == ["ours", "ours", "theirs", "theirs"]
-    vggt = merged.raw[merged.raw["label"] == "VGGT"].set_index("source")["depth_median/absrel/mean"]
-    assert vggt["theirs"] == pytest.approx(vggt["ours"] + 0.2)
-    assert (
-        merged.shown.set_index(["method", "source"])["device"]["VGGT", "theirs"]
-        == "another machine"
-    )
-    assert "s" in merged.shown["Time (s)"].iloc[0] or "[" in merged.shown["Time (s)"].iloc[0]
-    assert merged.shown["Time (s)"].iloc[2] == "–"  # theirs came without profiles
-    kept = pd.read_parquet(tmp_path / "merged" / "records.parquet")
-    assert kept.groupby("source").size().to_dict() == {"ours": len(table), "theirs": len(table)}
-    with pytest.raises(Bench3RError, match="nothing is overwritten"):
-        merge.write_merged(sources, tmp_path / "merged")
-
-
-def test_other_rules_or_frames_are_not_merged(finished, tmp_path):
-    folder, _ = finished
-    table = read_records(folder / "results" / "one")
-    for name, changed in (
-        ("rules", table.assign(protocol_hash="x")),
-        ("frames", table.assign(lists_sha256="x")),
-    ):
-        (tmp_path / name).mkdir()
-        changed.to_parquet(tmp_path / name / "records.parquet")
-    paths = [folder / "results" / "one", tmp_path / "rules", tmp_path / "frames"]
-    with pytest.raises(Bench3RError, match="no two sources share"):
-        merge.merge(merge.read_sources(paths))
-    tables = merge.merge(merge.read_sources([paths[0], *paths]))
-    assert [t.name for t in tables] == ["merged_1_scannet", "not_merged"]
-    assert sorted(tables[1].shown["source"]) == ["frames", "rules"]
-    assert set(tables[0].shown["source"]) == {"one", "one-2"}
-    with pytest.raises(Bench3RError, match="at least two"):
-        merge.read_sources(paths[:1])
-
-
 def test_other_rules_and_other_frames_are_never_mixed(finished):
     folder, _ = finished
-    table = read_records(folder / "results" / "one")
+    table = read_table(folder / "results" / "one")
     other = table.assign(
         protocol_hash=table["protocol_hash"].where(table["protocol"] != "depth_median", "another")
     )
@@ -142,86 +41,41 @@ def test_other_rules_and_other_frames_are_never_mixed(finished):
         compare(table, table.assign(scale="full"), ("a", "b"))
 
 
-def test_bundles_are_verified(finished, tmp_path):
-    folder, plan = finished
-    path = tmp_path / "one.zip"
-    manifest = bundle.export(plan, path)
-    assert manifest["missing"] == []
-    assert bundle.verify(path)["run"] == "one"
-    pd.testing.assert_frame_equal(read_records(path), read_records(folder / "results" / "one"))
-    with pytest.raises(Bench3RError, match="never overwritten"):
-        bundle.export(plan, path)
-    forged = tmp_path / "forged.zip"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(forged, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            new.writestr(
-                name,
-                data.replace(b'"status": "ok"', b'"status": "OK"')
-                if name.startswith("score/")
-                else data,
-            )
-    with pytest.raises(Bench3RError, match="files are changed: score/"):
-        read_records(forged)
-    shutil.copy(path, forged)
-    with zipfile.ZipFile(forged, "a") as extra:
-        extra.writestr("more.txt", "x")
-    with pytest.raises(Bench3RError, match=r"not listed: more\.txt"):
-        bundle.verify(forged)
-    (tmp_path / "no.zip").write_text("no bundle")
-    with pytest.raises(Bench3RError, match="not a bundle"):
-        bundle.verify(tmp_path / "no.zip")
-
-
 @pytest.mark.parametrize(
-    ("metric", "lower"),
+    ("protocol", "metric", "better"),
     [
-        ("chamfer_norm", True),
-        ("acc_mean", True),
-        ("rot_deg", True),
-        ("scale_absrel", True),
-        ("ate", True),
-        ("auc30", False),
-        ("rra15", False),
-        ("delta1", False),
-        ("scaleshift_delta1", False),
-        ("nc_mean", False),
-        ("fscore_5cm", False),
-        ("valid", None),
+        ("pi3_pointmap", "chamfer_norm", "lower"),
+        ("pi3_pointmap", "acc_mean", "lower"),
+        ("relpose_pi3", "rot_deg", "lower"),
+        ("depth_video", "scale_absrel", "lower"),
+        ("trajectory_evo", "ate", "lower"),
+        ("relpose_pi3", "auc30", "higher"),
+        ("relpose_pi3", "rra15", "higher"),
+        ("depth_median", "delta1", "higher"),
+        ("depth_video", "scaleshift_delta1", "higher"),
+        ("pi3_pointmap", "nc_mean", "higher"),
+        ("scannet50_sim3", "fscore_5cm", "higher"),
+        ("localisation", "within_15", "higher"),
+        ("regions", "detail_complex", "higher"),
+        ("regions", "border_error", "lower"),
+        ("regions", "roughness_simple", "lower"),
+        ("depth_video", "valid", ""),
+        ("depth_median", "of another version", ""),
+        ("of somebody else", "absrel", ""),
     ],
 )
-def test_which_way_is_better(metric, lower):
-    assert lower_is_better(metric) is lower
+def test_which_way_is_better_is_what_the_protocol_declares(protocol, metric, better):
+    assert better_of(protocol, metric) == better
 
 
-def test_fidelity_is_zero_for_what_changes_nothing(tmp_path, monkeypatch):
-    """Spark3R without merging is its backbone; with merging it is near, a model skipping layers farther; no truth is used."""
-    monkeypatch.chdir(tmp_path)
-    spark = [
-        {"query_factor": 1, "kv_factor": 1, "layers": "fixed"},
-        {"query_factor": 4, "kv_factor": 4, "layers": "fixed"},
-    ]
-    raw = {
-        **CONFIG,
-        "name": "near",
-        "methods": {"vggt": {}, "spark3r": spark, "oracle": {}},
-        "protocols": ["fidelity"],
-    }
-    plan = make_plan(parse_config(raw, "near.yaml"))
-    run_all(plan)
-    rows = read_records(tmp_path / "results" / "near")
-    values = rows[rows["method"] == "spark3r"].assign(
-        merged=lambda t: t["options"].str.contains('"query_factor": 4')
-    )
-    mean = values.groupby(["merged", "metric"])["value"].mean()
-    assert (
-        mean[False, "depth_absrel"] < 1e-3
-    )  # of the half precision that predictions are stored in
-    assert mean[False, "points"] < 1e-3
-    assert mean[True, "points"] > 3 * mean[False, "points"]
-    table = (tmp_path / "reports" / "near" / "tables" / "fidelity.md").read_text()
-    assert "Spark3R" in table
-    assert "No truth is used" in table
-    others = rows[rows["method"] != "spark3r"]
-    assert others["value"].isna().all()
-    assert others["reason"].str.startswith("not applicable").all()
+def test_a_score_that_has_a_direction_gets_better_or_worse(finished):
+    folder, _ = finished
+    table = read_table(folder / "results" / "one")
+    more = table.assign(value=table["value"] + 1)
+    verdicts = compare(table, more, ("a", "b")).raw
+    changed = verdicts[verdicts["verdict"] != "within noise"]
+    assert len(changed) > 10
+    for row in changed.itertuples():
+        better = PROTOCOLS.get(row.protocol).metric(row.metric).better
+        expected = {"lower": "worse", "higher": "better", "": "differs"}[better]
+        assert row.verdict == expected, (row.protocol, row.metric)

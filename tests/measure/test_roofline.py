@@ -8,8 +8,8 @@ from bench3r.api.errors import Bench3RError
 from bench3r.jobs.profile_worker import suspect_reasons
 from bench3r.measure.roofline import device, devices, floor_seconds, measured_ceiling, traffic
 from bench3r.models.catalogue import unchanged_cost
-from bench3r.report.published import published_rows
-from bench3r.report.roofline import estimate, estimates
+from bench3r.report.published import published_counts
+from bench3r.report.sections.estimates import estimate, estimates
 from bench3r.run.records import ProfileRecord
 
 
@@ -47,24 +47,16 @@ def test_traffic_follows_what_runs():
 
 
 def test_estimates_grow_with_the_work_and_shrink_with_the_device():
-    rows = {
-        (r["method"], r["frames"]): r
-        for r in published_rows("full", (10, 100))
-        if r["backbone"] == "vggt"
-    }
-    h100, rtx = device("H100"), device("RTX4090")
-    assert estimate(rows["vggt", 100], h100, "bf16", 1.0) > 10 * estimate(
-        rows["vggt", 10], h100, "bf16", 1.0
-    )
-    assert estimate(rows["vggt", 100], rtx, "bf16", 1.0) > estimate(
-        rows["vggt", 100], h100, "bf16", 1.0
-    )
-    assert estimate(rows["lite3r", 100], h100, "bf16", 1.0) < estimate(
-        rows["vggt", 100], h100, "bf16", 1.0
-    )
-    assert estimate(rows["vggt", 10], h100, "bf16", 0.5) == pytest.approx(
-        2 * estimate(rows["vggt", 10], h100, "bf16", 1.0)
-    )
+    seconds = {}
+    for count in published_counts("full", (10, 100)):
+        if count.backbone == "vggt":
+            for name in ("H100", "RTX4090"):
+                found = estimate(count, device(name), "bf16", 1.0)
+                seconds[count.method, count.frames, name] = found
+                assert estimate(count, device(name), "bf16", 0.5) == pytest.approx(2 * found)
+    assert seconds["vggt", 100, "H100"] > 10 * seconds["vggt", 10, "H100"]
+    assert seconds["vggt", 100, "RTX4090"] > seconds["vggt", 100, "H100"]
+    assert seconds["lite3r", 100, "H100"] < seconds["vggt", 100, "H100"]
     table = estimates()
     assert "ESTIMATED" in table.notes[0]
     assert "seconds_estimated" in table.raw

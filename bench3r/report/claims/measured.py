@@ -134,7 +134,7 @@ def _is_default(setting: Setting, wanted: rules.Options) -> bool:
 
 
 def _chosen(settings: Iterable[Setting], method: str, wanted: rules.Options) -> Setting | None:
-    """A setting of ``method`` with the ``wanted`` options, all others at their defaults if it can."""
+    """A setting of ``method`` with the ``wanted`` options, if it can all others at defaults."""
     matching = []
     for setting in settings:
         own = setting.values
