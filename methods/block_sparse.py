@@ -98,7 +98,7 @@ class Selection(NamedTuple):
     """Key blocks that query blocks attend to."""
 
     probability: Tensor  # [B, h, Bq, Bk] attention between pooled blocks
-    count: Tensor  # [B, h, Bq] how many key blocks are kept
+    kept: Tensor  # [B, h, Bq] how many key blocks are kept
     keep: Tensor  # bool [B, h, Bq, Bk] which
 
 

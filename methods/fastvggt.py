@@ -100,8 +100,9 @@ class MergingCore(Core):
         outputs = []
         for b in range(len(x)):
             plan = self.plan(x[b], layout)
-            merged = [plan.merge(t[b])[None] for t in (q, k, v)]
-            outputs.append(plan.unmerge(F.scaled_dot_product_attention(*merged)[0]))
+            queries, keys, values = (plan.merge(t[b])[None] for t in (q, k, v))
+            attended = F.scaled_dot_product_attention(queries, keys, values)
+            outputs.append(plan.unmerge(attended[0]))
         return torch.stack(outputs).transpose(1, 2).flatten(2)
 
 

@@ -49,7 +49,7 @@ class Trivial(Method):
             raise Bench3RError("trivial: no training scene has depth")
         stacked = torch.cat(maps)
         stacked[stacked <= 0] = float("nan")
-        fov = np.median(fovs or [USUAL_FOV], axis=0)
+        fov = np.median(fovs or [np.array(USUAL_FOV)], axis=0)
         return {
             "depth": stacked.nanmedian(0).values.nan_to_num(1.0),
             "fov": torch.from_numpy(fov).float(),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench3r.api.errors import InvalidPrediction
-from bench3r.api.method import CountedPredictor, Method, Predictor, conditions_of
+from bench3r.api.method import CountedPredictor, Method, Predictor, conditions_of, withhold
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.api.scene import SceneData
 from bench3r.data.load import SceneLoader
@@ -209,7 +209,7 @@ class CellRun:
             provenance=self.provenance,
         )
         try:
-            scene = loader.load(item)
+            scene = withhold(predictor.method, loader.load(item))
             scene.name = item.id
             out, efficiency = predictor.predict(scene)
             path = self.folder / f"{item.id}.npz"
