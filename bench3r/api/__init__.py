@@ -1,1 +1,1 @@
-"""What a plug-in is written against: the contracts of methods and datasets, and what passes through them."""
+"""What a plug-in is written against: contracts of methods and datasets, and what passes them."""

@@ -1,7 +1,8 @@
-"""What a forward pass costs in closed form: multiply-adds (MACs) of an unchanged backbone, and of a method on it.
+"""What a forward pass costs in closed form: MACs of an unchanged backbone, and of a method on it.
 
-A backbone says what it costs (``bench3r/models/<backbone>/macs.py``); a method says in ``Method.cost`` what it changes of
-that. Nothing is run, so any size can be counted on any machine.
+MACs are multiply-adds. A backbone says what it costs (``bench3r/models/<backbone>/macs.py``); a
+method says in ``Method.cost`` what it changes of that. Nothing is run, so any size can be counted
+on any machine.
 """
 
 from __future__ import annotations
@@ -44,13 +45,11 @@ class BackboneCost:
     taps: tuple[int, ...]  # pairs that heads read
     parts: Mapping[str, float]  # MACs by part
     attentions: tuple[AttentionShape, ...]
-    attention_parts: Mapping[
-        str, tuple[str, ...]
-    ]  # role -> the parts that its attentions are counted in
+    # role -> the parts that its attentions are counted in
+    attention_parts: Mapping[str, tuple[str, ...]]
     depth_head: float  # MACs of the z-depth of one view, decoded alone
-    depth_shares: tuple[
-        float, ...
-    ] = ()  # assumed share of patches at recursion depth 1, 2, ...; (): the usual ones
+    # assumed share of patches at recursion depth 1, 2, ...; (): the usual ones
+    depth_shares: tuple[float, ...] = ()
     assumed: str = ""  # where ``depth_shares`` come from
 
     @property
@@ -93,9 +92,11 @@ class BackboneCost:
 
     def with_pairs(self, run: float) -> dict[str, float]:
         """The parts with ``run`` pairs of the trunk instead of all."""
-        share = run / self.pairs
-        trunk = ("frame_blocks", "global_blocks")
-        return {name: macs * share if name in trunk else macs for name, macs in self.parts.items()}
+        parts = dict(self.parts)
+        for name in ("frame_blocks", "global_blocks"):
+            if name in parts:
+                parts[name] *= run / self.pairs
+        return parts
 
     def with_depth_shares(self, shares: tuple[float, ...], assumed: str) -> BackboneCost:
         """The same with another assumption about recursion depths.

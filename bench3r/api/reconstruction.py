@@ -11,9 +11,10 @@ from torch import Tensor
 
 @dataclass
 class Reconstruction:
-    """Geometry of a set of views. World frame: camera 0 by convention. OpenCV axes, z-depth, integer pixel centres.
+    """Geometry of a set of views.
 
-    Shapes use B scenes, S views, images of H x W pixels, h x w patches, N tracked points.
+    World frame: camera 0 by convention. OpenCV axes, z-depth, integer pixel centres. Shapes use B
+    scenes, S views, images of H x W pixels, h x w patches, N tracked points.
     """
 
     extrinsics: Tensor  # [B, S, 3, 4] world to camera
@@ -26,16 +27,16 @@ class Reconstruction:
     visibility: Tensor | None = None  # [B, S, N] in [0, 1]
     track_conf: Tensor | None = None  # [B, S, N] in [0, 1]
     recursion_depth: Tensor | None = None  # [B, S, h, w] recursion steps of each patch
-    extras: dict[str, Any] = field(
-        default_factory=dict
-    )  # training and records only: pose_encodings, losses, ...
+    # for training and records only: pose_encodings, losses, facts of the method
+    extras: dict[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The fields that hold tensors, by name."""
-        return {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        """The fields that hold tensors, by name, in their shapes [B, S, ...]."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def problems(self, images: Tensor) -> list[str]:
-        """What makes this reconstruction of ``images`` [B, S, 3, H, W] invalid; empty when it is sound."""
+        """What makes this reconstruction of ``images`` [B, S, 3, H, W] invalid; [] when sound."""
         b, s, _, h, w = images.shape
         expected = {
             "extrinsics": (b, s, 3, 4),

@@ -142,7 +142,10 @@ class Registry(Generic[T]):
         return found
 
     def usable(self) -> tuple[dict[str, T], dict[str, Bench3RError]]:
-        """Entries by name, and by file name the errors of those that cannot be used."""
+        """Entries by name, and by file name the errors of those that cannot be used.
+
+        Raises nothing: what to do about a broken file is for the caller to say.
+        """
         good: dict[str, T] = {}
         broken: dict[str, Bench3RError] = {}
         origin: dict[str, Path] = {}

@@ -1,7 +1,7 @@
 """What a scene is: views with their ground truth, in one set of conventions.
 
-Images uint8 RGB, z-depth float32 with 0 = unknown, intrinsics in pixels with integer pixel centres, camera-to-world
-poses with OpenCV axes (x right, y down, z forward), all in the dataset's own unit.
+Images uint8 RGB, z-depth float32 with 0 = unknown, intrinsics in pixels with integer pixel centres,
+camera-to-world poses with OpenCV axes (x right, y down, z forward), all in the dataset's own unit.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class SceneData:
     icp_distance: float  # largest correspondence distance for ICP, in ``unit``
 
 
-# How intrinsics follow a resize. exact: each axis by its own factor; pi3: both axes by the larger one, as the released
-# evaluation of Pi3 does, whose "true" clouds of 7-Scenes, NRGBD and DTU are 0.9 % too narrow for it
+# How intrinsics follow a resize. exact: each axis by its own factor; pi3: both axes by the larger
+# one, as the released evaluation of Pi3 does, whose "true" clouds of 7-Scenes, NRGBD and DTU are
+# 0.9 % too narrow for it
 Intrinsics = Literal["exact", "pi3"]
