@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from pydantic import JsonValue
 
 from bench3r.api.errors import Bench3RError
 
+Row = dict[str, JsonValue]  # a line of a JSON-lines file
 SOURCES = (".py", ".yaml", ".json", ".j2", ".css", ".js")  # suffixes of what the library is made of
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a file beside ``path``, then put it in place in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -48,12 +50,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write compressed arrays atomically."""
+    """Write ``arrays`` (name -> [...], any shapes), compressed, atomically."""
     write_atomic(path, lambda f: np.savez_compressed(f, **arrays))  # type: ignore[arg-type]
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz by name, each of its stored shape, never unpickled.
+    """The arrays of an .npz by name, of any shapes [...], never unpickled.
 
     Raises Bench3RError for a missing, truncated or foreign file.
     """
@@ -76,7 +78,7 @@ def read_json(path: Path) -> Any:
         raise Bench3RError(f"{path}: not valid JSON ({error})") from error
 
 
-def append_jsonl(path: Path, row: dict[str, Any]) -> None:
+def append_jsonl(path: Path, row: Row) -> None:
     """Append one row as a line in a single write.
 
     An unfinished line of a killed writer is closed first.
@@ -93,7 +95,7 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[Row]:
     """Rows of a JSON-lines file; a damaged line (a writer was killed) is left out."""
     rows = []
     if path.exists():
@@ -107,7 +109,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
     """Write all rows atomically."""
     write_text(path, "".join(json.dumps(r, sort_keys=True, allow_nan=False) + "\n" for r in rows))
 

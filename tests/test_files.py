@@ -1,4 +1,4 @@
-"""Files that survive a kill."""
+"""Files that survive a kill, and hashes of what code does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from bench3r.api.errors import Bench3RError
 from bench3r.files import (
     append_jsonl,
+    code_digest,
     read_json,
     read_jsonl,
     read_npz,
@@ -58,3 +59,31 @@ def test_damaged_archives_are_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(Bench3RError, match=r"x\.json: not valid JSON"):
         read_json(tmp_path / "x.json")
+
+
+def test_code_is_hashed_by_what_it_does(tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text('"""Text."""\n\nclass A:\n    """Text."""\n\n    label = "a"\n    x = 1\n')
+    before = code_digest([tmp_path])
+    shown = code_digest([tmp_path], frozenset({"label"}))
+    file.write_text("# longer\nclass A:\n    label = 'a'  # quotes and comments\n\n    x = 1\n")
+    assert code_digest([tmp_path]) == before
+    file.write_text("class A:\n    label = 'b'\n    x = 1\n")
+    assert code_digest([tmp_path]) != before
+    assert code_digest([tmp_path], frozenset({"label"})) == shown
+    file.write_text("class A:\n    label = 'b'\n    x = 2\n")
+    assert code_digest([tmp_path], frozenset({"label"})) != shown
+
+
+def test_names_and_other_sources_count_as_they_are(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "a.yaml").write_text("x: 1\n")
+    before = code_digest([tmp_path])
+    (tmp_path / "a.yaml").write_text("x: 1  # text\n")
+    assert code_digest([tmp_path]) != before
+    (tmp_path / "a.yaml").write_text("x: 1\n")
+    assert code_digest([tmp_path]) == before
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert code_digest([tmp_path]) != before
+    (tmp_path / "b.py").write_text("this is no Python\n")
+    assert len(code_digest([tmp_path])) == 12
