@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass
@@ -32,11 +32,17 @@ class Reconstruction:
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that hold tensors, by name, in their shapes [B, S, ...]."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        found = {}
+        for field_ in fields(self):
+            value = getattr(self, field_.name)
+            if value is not None and field_.name != "extras":
+                found[field_.name] = value
+        return found
 
     def problems(self, images: Tensor) -> list[str]:
         """What makes this reconstruction of ``images`` [B, S, 3, H, W] invalid; [] when sound."""
+        import torch
+
         b, s, _, h, w = images.shape
         expected = {
             "extrinsics": (b, s, 3, 4),
