@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import ctypes
 
+# options of malloc.h
+TRIM_THRESHOLD = -1
+TOP_PAD = -2
+MMAP_THRESHOLD = -3
+
 
 def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory: models free and take the same large blocks over and over.
 
-    Without it up to a third of the time on a CPU goes into page faults, and more for models that make many small
-    tensors. Does nothing where there is no glibc.
+    Without it up to a third of the time on a CPU goes into page faults, and more for models that
+    make many small tensors. Does nothing where there is no glibc.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # malloc.h
-    for option, value in (
-        (mmap_threshold, 1 << 30),
-        (trim_threshold, -1),
-        (top_pad, 1 << 28),
-    ):  # -1: never give back
-        mallopt(option, value)
+    mallopt(MMAP_THRESHOLD, 1 << 30)
+    mallopt(TRIM_THRESHOLD, -1)  # never give back
+    mallopt(TOP_PAD, 1 << 28)

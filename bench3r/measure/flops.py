@@ -1,8 +1,9 @@
-"""Counts multiply-adds with fvcore, and says so when it meets an operator that nobody has priced.
+"""Counts multiply-adds with fvcore, and says so when it meets an operator whose cost is not known.
 
-fvcore counts one multiply-add as one "flop": that is ``macs`` here, and ``flops = 2 * macs``. Matrix products,
-convolutions and attention are priced; elementwise work, norms, softmax and interpolation are not (they are below 1 %
-and implementations disagree about them). An operator outside both lists is an error.
+fvcore counts one multiply-add as one "flop": that is ``macs`` here, and ``flops = 2 * macs``.
+Matrix products, convolutions and attention are counted; elementwise work, norms, softmax and
+interpolation are not (they are below 1 % and implementations disagree about them). An operator
+outside both lists is an error.
 """
 
 from __future__ import annotations
@@ -26,21 +27,25 @@ from bench3r.api.errors import Bench3RError
 
 ATTENTION = "aten::scaled_dot_product_attention"
 
-# operators that move or combine elements without multiply-adds worth counting (linalg_*: of 3 x 3 or 4 x 4 matrices)
+# operators that move or combine elements without multiply-adds worth counting
+# (linalg_*: of 3 x 3 or 4 x 4 matrices)
 FREE_NAMES = """
-__and__ __or__ _linalg_det _linalg_svd _unique2 _upsample_bicubic2d_aa abs abs_ acos adaptive_avg_pool2d add add_
-addcmul all amax amin any arange argmax argmin argsort as_strided asin atan atan2 atleast_1d avg_pool2d bincount
-bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_tensors cartesian_prod cat ceil chunk clamp clamp_max clamp_min
-clone contiguous copy_ cos cosine_similarity cumsum detach diagonal div div_ elu empty empty_like eq exp exp_ expand
-expand_as expm1 eye fill_ flatten flip floor floor_divide full full_like gather ge gelu gt hypot im2col index index_add
-index_add_ index_copy index_copy_ index_fill index_put index_put_ index_select isfinite isnan item layer_norm le lerp
-lift_fresh linalg_det linalg_inv linalg_inv_ex linalg_svd linalg_vector_norm linspace log logical_and logical_not
-logical_xor logsumexp lt mT masked_fill masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median
-meshgrid min minimum movedim mul mul_ nanmedian ne neg new_full new_ones new_tensor new_zeros nonzero norm normal_
-numel numpy_T one_hot ones ones_like pad permute pixel_shuffle pow prod rand randint randn reciprocal reflection_pad2d
-relu relu_ remainder repeat repeat_interleave replication_pad2d reshape resolve_conj roll rsqrt rsub scatter scatter_
-scatter_add select sigmoid sign silu sin slice softmax softplus sort split split_with_sizes sqrt square squeeze stack
-std sub sub_ sum tan tanh tensor_split to topk transpose tril triu type_as unbind unflatten unfold unique unsqueeze
+__and__ __or__ _linalg_det _linalg_svd _unique2 _upsample_bicubic2d_aa abs abs_ acos
+adaptive_avg_pool2d add add_ addcmul all amax amin any arange argmax argmin argsort as_strided asin
+atan atan2 atleast_1d avg_pool2d bincount bitwise_and bitwise_not bitwise_or bitwise_xor
+broadcast_tensors cartesian_prod cat ceil chunk clamp clamp_max clamp_min clone contiguous copy_ cos
+cosine_similarity cumsum detach diagonal div div_ elu empty empty_like eq exp exp_ expand expand_as
+expm1 eye fill_ flatten flip floor floor_divide full full_like gather ge gelu gt hypot im2col index
+index_add index_add_ index_copy index_copy_ index_fill index_put index_put_ index_select isfinite
+isnan item layer_norm le lerp lift_fresh linalg_det linalg_inv linalg_inv_ex linalg_svd
+linalg_vector_norm linspace log logical_and logical_not logical_xor logsumexp lt mT masked_fill
+masked_fill_ masked_scatter masked_select max max_pool2d maximum mean median meshgrid min minimum
+movedim mul mul_ nanmedian ne neg new_full new_ones new_tensor new_zeros nonzero norm normal_ numel
+numpy_T one_hot ones ones_like pad permute pixel_shuffle pow prod rand randint randn reciprocal
+reflection_pad2d relu relu_ remainder repeat repeat_interleave replication_pad2d reshape
+resolve_conj roll rsqrt rsub scatter scatter_ scatter_add select sigmoid sign silu sin slice softmax
+softplus sort split split_with_sizes sqrt square squeeze stack std sub sub_ sum tan tanh
+tensor_split to topk transpose tril triu type_as unbind unflatten unfold unique unsqueeze
 upsample_bicubic2d upsample_bilinear2d upsample_nearest2d var view view_as where zeros zeros_like
 """
 FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
@@ -49,21 +54,22 @@ FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 def attention_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Scaled dot-product attention: queries x keys and weights x values."""
     query, key, value = (get_shape(v) for v in inputs[:3])
-    batch = 1
-    for size in query[:-2]:
-        batch *= size
-    lq, lk = query[-2], key[-2]
-    return Counter({"attention": batch * lq * lk * (query[-1] + value[-1])})
+    pairs = math.prod(query[:-1]) * key[-2]
+    return Counter({"attention": pairs * (query[-1] + value[-1])})
 
 
 def baddbmm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Batched matrix product with an added term."""
-    a, b = get_shape(inputs[1]), get_shape(inputs[2])
+    a = get_shape(inputs[1])
+    b = get_shape(inputs[2])
     return Counter({"baddbmm": a[0] * a[1] * a[2] * b[2]})
 
 
 def matmul_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """Matrix product of any two shapes; leading dimensions broadcast (fvcore's own handler takes the first one's)."""
+    """Matrix product of any two shapes, whose leading dimensions broadcast.
+
+    fvcore's own handler takes the first one's.
+    """
     a, b = (list(get_shape(v)) for v in inputs[:2])
     a = [1, *a] if len(a) == 1 else a
     b = [*b, 1] if len(b) == 1 else b
@@ -72,14 +78,16 @@ def matmul_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 
 def flex_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    """FlexAttention over a block map: the pairs of query and key that it computes, which the call carries along."""
-    heads, value = get_shape(inputs[0]), get_shape(inputs[2])
-    return Counter({"flex_attention": inputs[6].toIValue() * (heads[-1] + value[-1])})
+    """FlexAttention over a block map, by the pairs of query and key that the call carries along."""
+    query = get_shape(inputs[0])
+    value = get_shape(inputs[2])
+    return Counter({"flex_attention": inputs[6].toIValue() * (query[-1] + value[-1])})
 
 
 def scaled_mm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Product of two FP8 matrices: each multiply-add counts as one, as in any precision."""
-    (rows, inner), (_, columns) = get_shape(inputs[0]), get_shape(inputs[1])
+    rows, inner = get_shape(inputs[0])
+    _, columns = get_shape(inputs[1])
     return Counter({"scaled_mm": rows * inner * columns})
 
 
@@ -91,7 +99,7 @@ HANDLERS: dict[str, Callable[..., Any] | None] = {
     "bench3r::flex_attention": flex_macs,
     "aten::_scaled_mm": scaled_mm_macs,
 }
-UNPRICED = (
+UNCOUNTED = (
     "aten::layer_norm",
     "aten::batch_norm",
     "aten::group_norm",
@@ -128,41 +136,37 @@ class Flat(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """The tensors of what the model makes of ``images`` (``tensors()``) and of its extras.
 
-        The tracer drops what no output depends on; a criterion that was only looked at (``extras["decided_by"]``) would
-        go uncounted.
+        The tracer drops what no output depends on; a criterion that was only looked at
+        (``extras["decided_by"]``) would go uncounted.
         """
         out = self.model(images)
-        extra = (
-            v
-            for value in out.extras.values()
-            for v in (value if isinstance(value, list | tuple) else [value])
-        )
+        extra: list[Any] = []
+        for value in out.extras.values():
+            extra += value if isinstance(value, list | tuple) else [value]
         return (*out.tensors().values(), *(v for v in extra if isinstance(v, Tensor)))
 
 
 def count(model: nn.Module, images: Tensor) -> Count:
-    """Multiply-adds of ``model(images)``, which returns a Reconstruction or PairOutput, counted by fvcore.
+    """Multiply-adds of ``model(images)``, counted by fvcore.
 
-    Raises Bench3RError that names every operator without a price and says how to add one.
+    ``images`` [B, S, 3, H, W]; the model returns a Reconstruction or a PairOutput. Raises
+    Bench3RError that names every operator whose cost is not known and says how to add it.
     """
     flat = Flat(model)
     analysis = FlopCountAnalysis(flat, images)
-    analysis.set_op_handle(**dict.fromkeys(UNPRICED, _free), **HANDLERS)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings(
-        "none"
-    )
+    analysis.set_op_handle(**dict.fromkeys(UNCOUNTED, _free), **HANDLERS)
+    analysis.unsupported_ops_warnings(False)
+    analysis.uncalled_modules_warnings(False)
+    analysis.tracer_warnings("none")
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     with torch.inference_mode():
         total = int(analysis.total())
-        strange = {
-            op
-            for op in analysis.unsupported_ops()
-            if op not in FREE and not op.startswith("prim::")
-        }
+        uncounted = set(analysis.unsupported_ops()) - FREE
+        strange = sorted(op for op in uncounted if not op.startswith("prim::"))
     if strange:
         raise Bench3RError(
-            f"no FLOP price for {', '.join(sorted(strange))}: add a handler to HANDLERS, or the name to FREE when it "
-            "multiplies nothing, in bench3r/measure/flops.py"
+            f"no FLOP count for {', '.join(strange)}: add a handler to HANDLERS, "
+            "or the name to FREE when it multiplies nothing, in bench3r/measure/flops.py"
         )
     modules = {k.removeprefix("model."): int(v) for k, v in analysis.by_module().items() if k}
     return Count(total, modules)
@@ -190,9 +194,10 @@ def _flex_flops(
 
 
 def _uncompiled_counter() -> FlopCounterMode:
-    """torch's counter without the import of its compiler, two seconds in every process, that it makes to disable it.
+    """torch's counter without the import of the compiler that it makes to disable it.
 
-    Only for calls that nothing compiles; a torch whose counter is built otherwise just imports its compiler.
+    That takes two seconds in every process. Only for calls that nothing compiles; a torch whose
+    counter is built otherwise just imports its compiler.
     """
     counter = FlopCounterMode(display=False)
     with contextlib.suppress(AttributeError):
@@ -204,12 +209,14 @@ def _uncompiled_counter() -> FlopCounterMode:
 def count_torch(
     model: nn.Module, images: Tensor, call: Callable[[Tensor], Any] | None = None
 ) -> int:
-    """Multiply-adds of ``model(images)``, or of ``call(images)`` that uses ``model``, by torch's FlopCounterMode: the
-    second opinion."""
+    """Multiply-adds of ``model(images)`` by torch's FlopCounterMode, to check those of fvcore.
+
+    ``images`` [B, S, 3, H, W]; ``call``: what is counted instead of ``model`` itself, which it
+    uses.
+    """
+    # the counter's module tracker cannot follow parameters that are handed to modules as inputs
     trained = [p for p in model.parameters() if p.requires_grad]
-    for parameter in (
-        trained
-    ):  # the counter's module tracker cannot follow parameters handed to modules as inputs
+    for parameter in trained:
         parameter.requires_grad_(False)
     try:
         with torch.no_grad(), _uncompiled_counter() as counter:
@@ -231,20 +238,22 @@ SCHEDULE_PARTS = {
 
 def parts(model: Any, by_module: dict[str, int]) -> dict[str, int]:
     """Multiply-adds of a backbone by part: what a schedule adds, and the backbone's own parts."""
-    found = {
-        part: sum(by_module.get(m, 0) for m in modules)
-        for part, modules in {**SCHEDULE_PARTS, **model.parts}.items()
-    }
-    return {part: macs for part, macs in found.items() if macs}
+    found = {}
+    for part, modules in {**SCHEDULE_PARTS, **model.parts}.items():
+        macs = sum(by_module.get(module, 0) for module in modules)
+        if macs:
+            found[part] = macs
+    return found
 
 
 def parameter_parts(model: Any) -> dict[str, int]:
     """Parameters of the same parts, and of what belongs to none of them ("tokens")."""
     found: Counter[str] = Counter()
-    where = {**SCHEDULE_PARTS, **model.parts}
+    where: dict[str, str] = {}  # start of a parameter's name -> part
+    for part, modules in {**SCHEDULE_PARTS, **model.parts}.items():
+        for module in modules:
+            where.setdefault(f"{module}.", part)
     for name, parameter in model.named_parameters():
-        part = next(
-            (p for p, ms in where.items() if name.startswith(tuple(f"{m}." for m in ms))), "tokens"
-        )
+        part = next((p for start, p in where.items() if name.startswith(start)), "tokens")
         found[part] += parameter.numel()
     return dict(found)

@@ -1,7 +1,7 @@
-"""What NVIDIA's management library knows about a GPU: energy, clocks, throttling, other processes on it.
+"""What NVIDIA's management library knows about a GPU: energy, clocks, throttling, processes.
 
-Needs the package nvidia-ml-py (``pip install bench3r[nvidia]``); without it, or without a GPU, there is nothing to say
-and the records say so.
+Needs the package nvidia-ml-py (``pip install bench3r[nvidia]``); without it, or without a GPU,
+there is nothing to say and the records say so.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pydantic import JsonValue
 
-THROTTLES = {  # bits of the clocks' event reasons that slow a busy GPU
+State = dict[str, JsonValue]
+
+# bits of the clocks' event reasons that slow a busy GPU
+THROTTLES = {
     0x4: "power cap",
     0x8: "hardware slowdown",
     0x20: "temperature (software)",
@@ -31,17 +35,17 @@ class Gpu:
         self.nvml: Any = pynvml
         pynvml.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-        self.handle = pynvml.nvmlDeviceGetHandleByUUID(
-            uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
-        )
+        uuid = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+        self.handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
 
     def joules(self) -> float:
         """Energy used since the driver was loaded."""
         return float(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
 
-    def state(self) -> dict[str, Any]:
-        """Clocks (MHz), temperature (degrees Celsius), power (W), what slows it and who else uses it."""
-        n, h = self.nvml, self.handle
+    def state(self) -> State:
+        """Clocks (MHz), temperature (Celsius), power (W), what slows it and who else uses it."""
+        n = self.nvml
+        h = self.handle
         reasons = int(n.nvmlDeviceGetCurrentClocksThrottleReasons(h))
         running = [int(p.pid) for p in n.nvmlDeviceGetComputeRunningProcesses(h)]
         return {
@@ -51,15 +55,15 @@ class Gpu:
             "temperature_c": int(n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU)),
             "power_w": float(n.nvmlDeviceGetPowerUsage(h)) / 1000,
             "throttled_by": [text for bit, text in THROTTLES.items() if reasons & bit],
-            "other_processes": others_of(running, os.getpid()),
+            "other_processes": [*others_of(running, os.getpid())],
         }
 
 
 def others_of(running: list[int], own: int) -> list[int]:
     """The processes of ``running`` that are not ``own``.
 
-    In a container the driver still gives the host's process ids, among which ``own`` is not known. This process does
-    hold a context on the GPU, so one of them is its own, and the rest are others.
+    In a container the driver still gives the host's process ids, among which ``own`` is not known.
+    This process does hold a context on the GPU, so one of them is its own, and the rest are others.
     """
     return [p for p in running if p != own] if own in running else running[1:]
 
@@ -72,22 +76,24 @@ def find_gpu() -> Gpu | str:
         return Gpu()
     except ImportError:
         return "nvidia-ml-py is not installed"
-    except (
-        Exception
-    ) as error:  # whatever a driver answers: energy is an extra and must not cost the measurement
+    except Exception as error:
+        # whatever a driver answers: energy is an extra and must not cost the measurement
         return f"{type(error).__name__}: {error}"
 
 
 def energy_of(
     call: Callable[[], object], gpu: Gpu, least_seconds: float = 3.0
-) -> tuple[float, dict[str, Any]]:
-    """Joules of one ``call``, averaged over ``least_seconds`` of calls, and the GPU's state while it was busy.
+) -> tuple[float, State]:
+    """Joules of one ``call``, and the GPU's state while it was busy.
 
-    The counter moves some ten times a second, so a single short call cannot be told from none.
+    Averaged over ``least_seconds`` of calls. The counter moves some ten times a second, so a single
+    short call cannot be told from none.
     """
     torch.cuda.synchronize()
-    before, start, calls = gpu.joules(), time.perf_counter(), 0
-    state: dict[str, Any] = {}
+    before = gpu.joules()
+    start = time.perf_counter()
+    calls = 0
+    state: State = {}
     while not calls or time.perf_counter() - start < least_seconds:
         call()
         calls += 1

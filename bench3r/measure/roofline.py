@@ -1,16 +1,17 @@
-"""Roofline estimates: how long counted FLOPs and bytes take at least, and are likely to take, on a device.
+"""Roofline estimates: how long counted FLOPs and bytes take on a device, at least and likely.
 
-Per part of a model the time is the larger of FLOPs over the peak rate and bytes over the bandwidth (Williams et al.
-2009). Bytes are the weights, read once, and the tokens' traffic through the blocks. The floor is that sum at the
-device's ceilings; the estimate divides it by an efficiency, which is stated. An estimate is never a measurement.
+Per part of a model the time is the larger of FLOPs over the peak rate and bytes over the bandwidth
+(Williams et al. 2009). Bytes are the weights, read once, and the tokens' traffic through the
+blocks. The floor is that sum at the device's ceilings; the estimate divides it by an efficiency,
+which is stated. An estimate is never a measurement.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +21,9 @@ from bench3r.api.errors import Bench3RError, describe, unknown
 
 FILE = Path(__file__).with_name("devices.yaml")
 BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
-TRAFFIC = 20  # times a token's channels are read or written per block: norms, residuals, projections, MLP (of ratio 4)
+# times a token's channels are read or written per block:
+# norms, residuals, projections, MLP (of ratio 4)
+TRAFFIC = 20
 BLOCK_PARTS = ("frame_blocks", "global_blocks")
 TYPICAL = 0.45  # assumed efficiency of well-written transformer inference on GPUs
 GEMM = 1024  # side of the product that measures a ceiling
@@ -73,7 +76,10 @@ def device(name: str) -> Device:
 def traffic(
     dense: BackboneCost, found: Cost, weight_bytes: dict[str, float], precision: str
 ) -> dict[str, float]:
-    """Bytes moved by part: weights once, and tokens through the trunk's blocks as often as their FLOPs say they ran."""
+    """Bytes moved by part: weights once, and tokens through the trunk's blocks.
+
+    Tokens pass as often as the blocks' FLOPs say that they ran.
+    """
     tokens = TRAFFIC * dense.sequence * dense.dim * BYTES[precision] * dense.pairs
     out = dict(weight_bytes)
     for part in BLOCK_PARTS:
@@ -85,7 +91,10 @@ def traffic(
 def floor_seconds(
     flops: dict[str, float], moved: dict[str, float], rate: float, bandwidth: float
 ) -> float:
-    """Least time for ``flops`` and ``moved`` bytes by part at ``rate`` operations and ``bandwidth`` bytes a second."""
+    """Least time for ``flops`` and ``moved`` bytes by part.
+
+    ``rate``: operations, ``bandwidth``: bytes a second.
+    """
     return sum(
         max(flops.get(p, 0.0) / rate, moved.get(p, 0.0) / bandwidth) for p in {*flops, *moved}
     )
@@ -94,18 +103,22 @@ def floor_seconds(
 def measured_ceiling(
     where: str = "cpu", precision: str = "fp32", seconds: float = 0.1
 ) -> dict[str, float]:
-    """The best rate of a matrix product in ``precision`` and of a copy on this machine: ``flops`` and ``bytes`` a second."""
+    """The best rate of a matrix product in ``precision`` and of a copy on this machine.
+
+    ``flops`` and ``bytes`` a second.
+    """
     import torch
 
     side = GEMM * (8 if where == "cuda" else 1)
-    a = torch.rand(
-        side, side, device=where, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
-    )
-    b, big = torch.rand_like(a), torch.rand(8 * GEMM * GEMM, device=where)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a = torch.rand(side, side, device=where, dtype=dtype)
+    b = torch.rand_like(a)
+    big = torch.rand(8 * GEMM * GEMM, device=where)
     out = torch.empty_like(a)
 
-    def best(call: Any) -> float:
-        found, end = float("inf"), time.perf_counter() + seconds
+    def best(call: Callable[[], object]) -> float:
+        found = float("inf")
+        end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             start = time.perf_counter()
             call()
@@ -116,5 +129,6 @@ def measured_ceiling(
 
     target = torch.empty_like(big)
     with torch.inference_mode():
-        product, copy = best(lambda: torch.mm(a, b, out=out)), best(lambda: target.copy_(big))
+        product = best(lambda: torch.mm(a, b, out=out))
+        copy = best(lambda: target.copy_(big))
     return {"flops": 2 * side**3 / product, "bytes": 2 * big.numel() * big.element_size() / copy}

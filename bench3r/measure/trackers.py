@@ -1,4 +1,7 @@
-"""Trackers as context managers: wall time and peak memory. Nothing is measured twice, nothing is guessed."""
+"""Trackers as context managers: wall time and peak memory.
+
+Nothing is measured twice, nothing is guessed.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,14 @@ import torch
 
 
 class Timer:
-    """Time of the block: wall time, or on a GPU what CUDA events around it say. ``seconds`` holds the result."""
+    """Time of the block: wall time, or on a GPU what CUDA events around it say.
+
+    ``seconds`` holds the result.
+    """
 
     def __init__(self, device: str = "cpu") -> None:
-        self.device, self.seconds = device, float("nan")
+        self.device = device
+        self.seconds = float("nan")
 
     def __enter__(self) -> Timer:
         if self.device == "cuda":
@@ -38,25 +45,30 @@ class Timer:
 
 
 class MemoryTracker:
-    """Peak memory of the block: resident set sampled every ``interval`` seconds; of a GPU the allocator's two peaks.
+    """Peak memory of the block: resident set, and of a GPU the allocator's two peaks.
 
-    ``peak_gpu`` is what tensors took, ``peak_reserved`` what the allocator held for them, ``peak_driver`` what the driver
-    counted as used on the whole card (sampled). Trackers nest: the allocator has one peak for all, which each resets on
-    entry, so those around it take over what was reached before.
+    The resident set is sampled every ``interval`` seconds. ``peak_gpu`` is what tensors took,
+    ``peak_reserved`` what the allocator held for them, ``peak_driver`` what the driver counted as
+    used on the whole card (sampled). Trackers nest: the allocator has one peak for all, which each
+    resets on entry, so those around it take over what was reached before.
     """
 
     _open: ClassVar[list[MemoryTracker]] = []
 
     def __init__(self, device: str = "cpu", interval: float = 0.005) -> None:
-        self.device, self.interval = device, interval
-        self.baseline_rss = self.peak_rss = 0
+        self.device = device
+        self.interval = interval
+        self.baseline_rss = 0
+        self.peak_rss = 0
         self.peak_gpu: int | None = None
         self.peak_reserved: int | None = None
         self.peak_driver: int | None = None
 
     def __enter__(self) -> MemoryTracker:
-        self._process, self._stop = psutil.Process(), threading.Event()
-        self.baseline_rss = self.peak_rss = self._process.memory_info().rss
+        self._process = psutil.Process()
+        self._stop = threading.Event()
+        self.baseline_rss = self._process.memory_info().rss
+        self.peak_rss = self.baseline_rss
         if self.device == "cuda":
             self._fold()
             torch.cuda.reset_peak_memory_stats()
@@ -89,7 +101,8 @@ class MemoryTracker:
         """Hand the allocator's peaks so far to all open trackers."""
         if not self._open:
             return
-        allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+        allocated = torch.cuda.max_memory_allocated()
+        reserved = torch.cuda.max_memory_reserved()
         for tracker in self._open:
             tracker.peak_gpu = max(tracker.peak_gpu or 0, allocated)
             tracker.peak_reserved = max(tracker.peak_reserved or 0, reserved)
@@ -98,9 +111,10 @@ class MemoryTracker:
 def time_in_turn(
     calls: list[Callable[[], object]], device: str, warmup: int, repeats: int, enough: float = 60.0
 ) -> list[list[float]]:
-    """Seconds of each of ``calls``, one after the other in every round, so that all see the same moments of a machine.
+    """Seconds of each of ``calls``, one after the other in every round.
 
-    After 3 rounds no more follow once the calls have taken ``enough`` seconds each.
+    So all see the same moments of a machine. After 3 rounds no more follow once the calls have
+    taken ``enough`` seconds each.
     """
     for _ in range(warmup):
         for call in calls:

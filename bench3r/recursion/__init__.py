@@ -1,1 +1,1 @@
-"""Recursion over shared blocks with a depth of its own for every patch: the engine under MoR and SpatialMoR."""
+"""Recursion over shared blocks with a recursion depth of its own for every patch."""

@@ -1,26 +1,28 @@
-"""MACs of a recursive trunk in closed form, from the share of the patches that every recursion computes."""
+"""MACs of a recursive trunk in closed form, from the patches that every recursion computes."""
 
 from __future__ import annotations
 
 from bench3r.api.cost import BackboneCost
 from bench3r.recursion.sharing import Sharing
 
-# share of patches at recursion depth 1 to 4, SpatialMoR's Table V averaged over its three scene types
+# share of patches at recursion depth 1 to 4 as published, averaged over three scene types
 USUAL_DEPTHS = (0.387, 0.315, 0.21733333333333335, 0.08066666666666666)
 USUAL = "recursion depths of SpatialMoR's Table V, averaged over scene types"
 
 
 def assumed_depths(unchanged: BackboneCost) -> tuple[tuple[float, ...], str]:
-    """Shares of patches per recursion depth that a count without content stands on, and where they come from."""
-    return (
-        (unchanged.depth_shares, unchanged.assumed)
-        if unchanged.depth_shares
-        else (USUAL_DEPTHS, USUAL)
-    )
+    """Shares of patches per recursion depth that a count without content stands on.
+
+    And where they come from.
+    """
+    if unchanged.depth_shares:
+        return unchanged.depth_shares, unchanged.assumed
+    return USUAL_DEPTHS, USUAL
 
 
 def recursion_macs(
     active: list[float],
+    *,
     group: int,
     frames: int,
     patches: int,
@@ -29,13 +31,15 @@ def recursion_macs(
     keys_of_all: bool,
     keys_once: bool = False,
 ) -> tuple[float, float]:
-    """Frame and global blocks of ``group`` shared pairs when recursion r computes a share ``active[r]`` of the patches.
+    """Frame and global blocks of ``group`` shared pairs, of width ``dim``.
 
-    The active patches are taken to be spread evenly over the ``frames``: exact for equal counts per view. ``special``
-    tokens of a view always take part. ``keys_of_all``: attention sees all tokens; ``keys_once``: only the first recursion
-    makes keys and values. Routers and caches are left out.
+    Recursion r computes a share ``active[r]`` of the ``patches`` of a view. The active patches are
+    taken to be spread evenly over the ``frames``: exact for equal counts per view. ``special``
+    tokens of a view always take part. ``keys_of_all``: attention sees all tokens; ``keys_once``:
+    only the first recursion makes keys and values. Routers and caches are left out.
     """
-    within, across = 0.0, 0.0
+    within = 0.0
+    across = 0.0
     for recursion, share in enumerate(active):
         tokens = special + share * patches  # of a view
         seen = special + patches if keys_of_all else tokens
@@ -52,7 +56,7 @@ def recursive_parts(
     keys_of_all: bool,
     keys_once: bool = False,
 ) -> dict[str, float]:
-    """The parts when recursion r of a shared group computes a share ``active[r]`` of the patches of every view.
+    """The parts when recursion r of a shared group computes a share ``active[r]`` of the patches.
 
     Unshared pairs run on everything. ``keys_once``: only the first recursion makes keys and values.
     """
@@ -60,13 +64,13 @@ def recursive_parts(
     patches = unchanged.tokens - unchanged.special
     within, across = recursion_macs(
         active,
-        sharing.group,
-        unchanged.frames,
-        patches,
-        unchanged.special,
-        unchanged.dim,
-        keys_of_all,
-        keys_once,
+        group=sharing.group,
+        frames=unchanged.frames,
+        patches=patches,
+        special=unchanged.special,
+        dim=unchanged.dim,
+        keys_of_all=keys_of_all,
+        keys_once=keys_once,
     )
     parts["frame_blocks"] += within
     parts["global_blocks"] += across
@@ -74,5 +78,8 @@ def recursive_parts(
 
 
 def deeper_shares(depths: tuple[float, ...], deepest: int) -> list[float]:
-    """Share of the patches that recursion 1, 2, ... up to ``deepest`` computes, from the shares that stop at each depth."""
+    """Share of the patches that recursion 1 to ``deepest`` computes.
+
+    ``depths``: the shares that stop at each recursion depth.
+    """
     return [sum(depths[r:]) for r in range(min(deepest, len(depths)))]

@@ -1,8 +1,10 @@
-"""Transformer blocks on a subset of the tokens: gather, compute, scatter. Tokens that stopped are not computed.
+"""Transformer blocks on a subset of the tokens: gather, compute, scatter.
 
-Tokens of all scenes and views lie in one flat list [N, C], N = B * S * T. A :class:`Subset` picks some of them; views
-may keep different numbers, so linear layers run on the packed list and attention runs view by view (or scene by
-scene), in one call where all have the same length.
+Tokens that stopped are not computed.
+
+Tokens of all scenes and views lie in one flat list [N, C], N = B * S * T. A :class:`Subset` picks
+some of them; views may keep different numbers, so linear layers run on the packed list and
+attention runs view by view (or scene by scene), in one call where all have the same length.
 """
 
 from __future__ import annotations
@@ -26,12 +28,11 @@ class Subset:
     @cached_property
     def whole(self) -> bool:
         """Whether every token is in it."""
-        return (
-            len(self.index) == self.layout.batch * self.layout.views * self.layout.tokens_per_view
-        )
+        views = self.layout.batch * self.layout.views
+        return len(self.index) == views * self.layout.tokens_per_view
 
     def of(self, full: Tensor, dim: int = 0) -> Tensor:
-        """Its entries of ``full``, whose dimension ``dim`` runs over all tokens."""
+        """Its entries of ``full`` [..., N, ...], whose dimension ``dim`` runs over all N tokens."""
         return full if self.whole else full.index_select(dim, self.index)
 
     def lengths(self, role: str) -> list[int]:
@@ -56,22 +57,22 @@ class Subset:
     @cached_property
     def patch_index(self) -> Tensor:
         """Positions of its patches in the flat list of patches [B * S * h * w]."""
-        where, tokens = self.index[self.patches], self.layout.tokens_per_view
-        return (
-            where // tokens * (tokens - self.layout.special) + where % tokens - self.layout.special
-        )
+        where = self.index[self.patches]
+        tokens = self.layout.tokens_per_view
+        special = self.layout.special
+        return where // tokens * (tokens - special) + where % tokens - special
 
 
 def everything(layout: TokenLayout, device: torch.device) -> Subset:
     """All tokens."""
-    return Subset(
-        torch.arange(layout.batch * layout.views * layout.tokens_per_view, device=device), layout
-    )
+    tokens = layout.batch * layout.views * layout.tokens_per_view
+    return Subset(torch.arange(tokens, device=device), layout)
 
 
 def deeper_than(depth: Tensor, recursion: int, layout: TokenLayout) -> Subset:
     """Special tokens, and patches whose ``depth`` [B, S, h, w] exceeds ``recursion``."""
-    b, s = layout.batch, layout.views
+    b = layout.batch
+    s = layout.views
     keep = torch.ones(b, s, layout.tokens_per_view, dtype=torch.bool, device=depth.device)
     keep[:, :, layout.special :] = depth.reshape(b, s, -1) > recursion
     return Subset(keep.flatten().nonzero().squeeze(1), layout)
@@ -87,30 +88,36 @@ def attend(
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    *,
     queries: list[int],
     keys: list[int],
     layout: TokenLayout,
 ) -> Tensor:
-    """Attention of each segment of ``q`` [M, heads, d] to the same segment of ``k``, ``v`` [Mk, heads, d]."""
+    """Attention of each segment of ``q`` [M, heads, d] to that of ``k``, ``v`` [Mk, heads, d].
+
+    ``queries``, ``keys``: lengths of the segments.
+    """
     if len(set(queries)) == 1 and len(set(keys)) == 1:
         count = len(queries)
         rows = [x.unflatten(0, (count, -1)).transpose(1, 2) for x in (q, k, v)]
         return attention.core(*rows, layout).transpose(1, 2).flatten(0, 1)
-    parts = [
-        attention.core(*(x.transpose(0, 1)[None] for x in part), layout)[0].transpose(0, 1)
-        for part in zip(q.split(queries), k.split(keys), v.split(keys), strict=True)
-    ]
+    parts = []
+    for segment in zip(q.split(queries), k.split(keys), v.split(keys), strict=True):
+        rows = [x.transpose(0, 1)[None] for x in segment]
+        parts.append(attention.core(*rows, layout)[0].transpose(0, 1))
     return torch.cat(parts)
 
 
 def run_block(
     block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep: KeyValues | None = None
 ) -> Tensor:
-    """``block`` on the packed active tokens ``x`` [M, C]; ``rope`` [2, N, 1, d] is the table of all tokens.
+    """``block`` on the packed active tokens ``x`` [M, C].
 
-    Without ``keep`` active tokens attend to active tokens of their view or scene; with it, to what the cache offers.
+    ``rope`` [2, N, 1, d] is the table of all tokens. Without ``keep`` active tokens attend to
+    active tokens of their view or scene; with it, to what the cache offers.
     """
-    attention, role = block.attn, block.attn.role
+    attention = block.attn
+    role = attention.role
     inner = block.norm1(x)
     if keep is not None and not keep.wants_new:
         q = attention.query(inner)
@@ -127,18 +134,21 @@ def run_block(
         q,
         k.to(q.dtype),
         v.to(q.dtype),
-        active.lengths(role),
-        present.lengths(role),
-        layout,
+        queries=active.lengths(role),
+        keys=present.lengths(role),
+        layout=layout,
     )
     return block.feed_forward(add_scaled(x, attention.proj(out.flatten(1)), block.ls1))
 
 
 class KeyValues:
-    """What the keys and values of a block are while its recursions go by. One object per block and forward pass.
+    """What the keys and values of a block are while its recursions go by.
 
-    The base keeps nothing: a recursion attends to the tokens that are active in it ("recursion-wise" caching of MoR).
-    Subclasses hold ``stored``, the keys and values [N, 2, heads, d] of all tokens, before rotation.
+    One object per block and forward pass.
+
+    The base keeps nothing: a recursion attends to the tokens that are active in it
+    ("recursion-wise" caching, Bae et al. 2025). Subclasses hold ``stored``, the keys and values [N,
+    2, heads, d] of all tokens, before rotation.
     """
 
     wants_new = True  # whether the next recursion has to compute keys and values
@@ -146,7 +156,10 @@ class KeyValues:
     def offer(
         self, k: Tensor | None, v: Tensor | None, active: Subset
     ) -> tuple[Tensor, Tensor, Subset]:
-        """Take the new keys and values [M, heads, d] of the ``active`` tokens; return those to attend to, and whose."""
+        """Take the new keys and values [M, heads, d] of the ``active`` tokens.
+
+        Returns those to attend to, and whose they are.
+        """
         assert k is not None
         assert v is not None
         return k, v, active
@@ -159,11 +172,14 @@ class StoredKeyValues(KeyValues):
         self.stored: Tensor | None = None
 
     def update(self, stored: Tensor, new: Tensor, active: Subset) -> Tensor:
-        """The next cache from the last one [N, 2, heads, d] and the active tokens' new entries [M, 2, heads, d]."""
+        """The next cache from the last one [N, 2, heads, d] and new entries [M, 2, heads, d].
+
+        ``new`` are those of the ``active`` tokens.
+        """
         return stored.index_copy(0, active.index, new)
 
     def view(self, stored: Tensor, active: Subset) -> Tensor:
-        """What is attended to, [N, 2, heads, d]; the stored entries themselves unless overridden."""
+        """What is attended to [N, 2, heads, d]: the ``stored`` entries unless overridden."""
         return stored
 
     def offer(
@@ -173,11 +189,10 @@ class StoredKeyValues(KeyValues):
             new = torch.stack([k, v], 1)
             if self.stored is None and not active.whole:
                 raise ValueError("this cache needs every token in the first recursion")
-            self.stored = (
-                new
-                if self.stored is None
-                else self.update(self.stored, new.to(self.stored.dtype), active)
-            )
+            if self.stored is None:
+                self.stored = new
+            else:
+                self.stored = self.update(self.stored, new.to(self.stored.dtype), active)
         assert self.stored is not None
         keys, values = self.view(self.stored, active).unbind(1)
         return keys, values, everything(active.layout, active.index.device)
@@ -188,7 +203,7 @@ class LatestKeyValues(StoredKeyValues):
 
 
 class FirstKeyValues(StoredKeyValues):
-    """Keys and values of the first recursion, shared by all later ones ("recursive sharing" of MoR)."""
+    """Keys and values of the first recursion, shared by all later ones ("recursive sharing")."""
 
     @property
     def wants_new(self) -> bool:  # type: ignore[override]
@@ -201,7 +216,7 @@ def scatter(full: Tensor, active: Subset, values: Tensor) -> Tensor:
 
 
 def as_grid(patches: Tensor, layout: TokenLayout) -> Tensor:
-    """Rows of the flat list [N, ...] -> patches as maps [B * S, C, h, w], special tokens left out."""
+    """The patches among rows of the flat list [N, ...] as maps [B * S, C, h, w]."""
     views = layout.batch * layout.views
     rows = patches.unflatten(0, (views, layout.tokens_per_view))[:, layout.special :].flatten(2)
     return rows.transpose(1, 2).unflatten(2, (layout.height, layout.width))

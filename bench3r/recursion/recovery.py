@@ -1,7 +1,8 @@
 """Closed-form linear recovery of trunk outputs that were not computed, from one that was.
 
-Ridge regression with separate maps for special and patch tokens (after "Does the VGGT family need all its layers?",
-2026): the features of a missing pair are an affine function of those of the last pair before it.
+Ridge regression with separate maps for special and patch tokens (after "Does the VGGT family need
+all its layers?", 2026): the features of a missing pair are an affine function of those of the last
+pair before it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class AffineStatistics:
         self.xy = torch.zeros(inputs + 1, outputs, dtype=torch.float64)
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Take in more rows."""
+        """Take in rows ``x`` [n, a] and ``y`` [n, b]."""
         x = torch.cat([x.double().cpu(), torch.ones(len(x), 1, dtype=torch.float64)], 1)
         self.xx += x.mT @ x
         self.xy += x.mT @ y.double().cpu()
@@ -38,11 +39,8 @@ class AffineStatistics:
         count = float(self.xx[-1, -1])
         if count == 0:
             raise Bench3RError("a linear recovery cannot be fitted without training scenes")
-        ridge = (
-            strength
-            * self.xx.diagonal()[:-1].mean()
-            * torch.ones(len(self.xx), dtype=torch.float64)
-        )
+        power = strength * self.xx.diagonal()[:-1].mean()
+        ridge = power * torch.ones(len(self.xx), dtype=torch.float64)
         ridge[-1] = 0  # the offset is not shrunk
         solution = torch.linalg.solve(self.xx + torch.diag(ridge), self.xy)
         return solution[:-1].mT.float(), solution[-1].float()
@@ -54,22 +52,16 @@ class Recovery(nn.Module):
     def __init__(self, width: int, special: int) -> None:
         super().__init__()
         self.special = special
-        self.special_map, self.patch_map = (
-            nn.Linear(2 * width, 2 * width),
-            nn.Linear(2 * width, 2 * width),
-        )
+        self.special_map = nn.Linear(2 * width, 2 * width)
+        self.patch_map = nn.Linear(2 * width, 2 * width)
         for layer in (self.special_map, self.patch_map):  # unfitted: repeat what is there
             nn.init.eye_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat(
-            [
-                self.special_map(x[..., : self.special, :]),
-                self.patch_map(x[..., self.special :, :]),
-            ],
-            -2,
-        )
+        special = self.special_map(x[..., : self.special, :])
+        patches = self.patch_map(x[..., self.special :, :])
+        return torch.cat([special, patches], -2)
 
 
 def fit_recoveries(
@@ -77,7 +69,8 @@ def fit_recoveries(
 ) -> dict[tuple[int, int], dict[str, Tensor]]:
     """State dicts of the recoveries from pair a to pair b for all ``wanted`` (a, b).
 
-    ``model`` is the unchanged backbone, ``batches`` are images [B, S, 3, H, W].
+    ``model`` is the unchanged backbone, ``batches`` are images [B, S, 3, H, W]. Raises Bench3RError
+    without any.
     """
     wanted = list(wanted)
     statistics: dict[tuple[int, int, bool], AffineStatistics] = {}

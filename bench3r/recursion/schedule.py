@@ -1,8 +1,9 @@
-"""The recursive schedule: a shared group of pairs, applied to every patch as often as its depth says."""
+"""The recursive schedule: a shared group of pairs, applied to patches as often as each needs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, cast
@@ -16,6 +17,8 @@ from bench3r.recursion.depth import statistics
 from bench3r.recursion.packed import KeyValues, Subset, everything, flat_rope, run_block, scatter
 from bench3r.recursion.sharing import Initialisation, Sharing, Step, tie
 
+Facts = Mapping[str, object]
+
 
 @dataclass
 class Routing:
@@ -24,33 +27,35 @@ class Routing:
     depth: Tensor  # [B, S, h, w] int64, recursions of every patch
     deepest: int  # recursions that run at all
     losses: dict[str, Tensor] = field(default_factory=dict)  # weighted
-    facts: dict[str, Any] = field(default_factory=dict)  # for the record
-    gate: Tensor | None = None  # score of the routed patches, for the update
-    entered: Tensor | None = (
-        None  # state [N, C] before the first recursion, where the update needs it
-    )
+    facts: Facts = field(default_factory=dict)  # for the record
+    gate: Tensor | None = None  # router gate of the routed patches, for the update
+    # state [N, C] before the first recursion, where the update needs it
+    entered: Tensor | None = None
 
 
 def straight_through(score: Tensor) -> Tensor:
-    """Ones that carry the gradient of ``score``."""
+    """Ones [...] that carry the gradient of ``score`` [...]."""
     return 1 + score - score.detach()
 
 
 class RecursiveSchedule(Schedule, ABC):
-    """Base of MoR and SpatialMoR: ties the trunk, runs the recursions, keeps taps and caches.
+    """Ties the trunk, runs the recursions, keeps taps and caches.
 
-    Subclasses say how tokens are routed (:meth:`route`), which of them a recursion takes (:meth:`select`), how its
-    result is blended in (:meth:`combine`), and which keys and values it sees (:meth:`key_values`).
+    Subclasses say how tokens are routed (:meth:`route`), which of them a recursion takes
+    (:meth:`select`), how its result is blended in (:meth:`combine`), and which keys and values it
+    sees (:meth:`key_values`).
     """
 
-    keys_of_all = False  # whether active tokens attend to every token or to active ones, for the predicted saving
+    # whether active tokens attend to every token or to active ones, for the predicted saving
+    keys_of_all = False
 
     def __init__(self, trunk: Trunk, sharing: Sharing, max_depth: int, how: Initialisation) -> None:
         super().__init__()
-        self.sharing, self.max_depth = sharing, max_depth
-        trunk.replace_blocks(
-            tie(trunk.frame_blocks, sharing, how), tie(trunk.global_blocks, sharing, how)
-        )
+        self.sharing = sharing
+        self.max_depth = max_depth
+        frame_blocks = tie(trunk.frame_blocks, sharing, how)
+        global_blocks = tie(trunk.global_blocks, sharing, how)
+        trunk.replace_blocks(frame_blocks, global_blocks)
 
     @abstractmethod
     def route(self, inputs: TrunkInput) -> Routing:
@@ -58,20 +63,32 @@ class RecursiveSchedule(Schedule, ABC):
 
     @abstractmethod
     def select(self, routing: Routing, recursion: int, x: Tensor, before: Subset) -> Subset:
-        """The tokens that ``recursion`` takes among those of the one ``before``; ``x`` [N, C] is their state."""
+        """The tokens that ``recursion`` takes among those of the one ``before``.
+
+        ``x`` [N, C] is the state of all tokens.
+        """
 
     def enter(self, routing: Routing, recursion: int, x: Tensor, active: Subset) -> Tensor:
-        """What a recursion starts from, packed [M, C], given the state ``x`` [N, C] of all tokens; a norm goes here."""
+        """What a recursion starts from, packed [M, C]; a norm goes here.
+
+        ``x`` [N, C] is the state of all tokens.
+        """
         return active.of(x)
 
     def combine(
         self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor
     ) -> Tensor:
-        """New state of the ``active`` tokens from the packed states ``before`` and ``after`` the recursion [M, C]."""
+        """New packed state [M, C] of the ``active`` tokens.
+
+        From their states ``before`` and ``after`` the recursion, [M, C] each.
+        """
         return after
 
     def settle(self, routing: Routing, before: Tensor, after: Tensor) -> Tensor:
-        """Last word on the full state (or frame output) ``after`` a recursion, given the state ``before`` it, [N, C]."""
+        """Last word on the full state (or frame output) ``after`` a recursion [N, C].
+
+        Given the state ``before`` it [N, C].
+        """
         return after
 
     def key_values(self, routing: Routing) -> KeyValues | None:
@@ -86,7 +103,9 @@ class _Run:
     """One forward pass."""
 
     def __init__(self, schedule: RecursiveSchedule, trunk: Trunk, inputs: TrunkInput) -> None:
-        self.schedule, self.trunk, self.inputs = schedule, trunk, inputs
+        self.schedule = schedule
+        self.trunk = trunk
+        self.inputs = inputs
         self.rope = {
             "frame": flat_rope(inputs.rope, inputs.layout),
             "global": flat_rope(inputs.global_rope, inputs.layout),
@@ -98,15 +117,20 @@ class _Run:
 
     def output(self) -> TrunkOutput:
         """Run all steps."""
-        schedule, inputs = self.schedule, self.inputs
+        schedule = self.schedule
+        inputs = self.inputs
         self.routing = schedule.route(inputs)
         steps = schedule.sharing.steps(self.routing.deepest)
         wanted = schedule.sharing.tap_steps(inputs.taps, self.routing.deepest)
-        done, taps = 0, {}
+        done = 0
+        taps = {}
         self.chosen: dict[int, Subset] = {}
         for recursion, run in groupby(steps, key=lambda s: s.recursion):
             whole = list(run)
-            self.recur(whole, recursion) if recursion >= 0 else self.plain(whole)
+            if recursion >= 0:
+                self.recur(whole, recursion)
+            else:
+                self.plain(whole)
             for tap, at in wanted.items():
                 if done <= at < done + len(whole):
                     taps[tap] = self.tap()
@@ -133,12 +157,13 @@ class _Run:
             self.x = self.run("global", step.block, self.frame, self.all)
 
     def recur(self, steps: list[Step], recursion: int) -> None:
-        """One recursion (or, in the ``sequence`` pattern, one slot of it) on the tokens that take it."""
+        """One recursion on the tokens that take it; in the ``sequence`` pattern one slot of it."""
         if recursion not in self.chosen:
             before = self.chosen.get(recursion - 1, self.all)
             self.chosen[recursion] = self.schedule.select(self.routing, recursion, self.x, before)
         active = self.chosen[recursion]
-        entered, state = self.x, self.schedule.enter(self.routing, recursion, self.x, active)
+        entered = self.x
+        state = self.schedule.enter(self.routing, recursion, entered, active)
         for step in steps:
             frame, state = self.pair(step.block, state, active)
         state = self.schedule.combine(self.routing, recursion, active, active.of(entered), state)
@@ -164,10 +189,10 @@ class _Run:
 
 
 class RecursionNorm(nn.Module):
-    """Layer norm before each recursion, one per recursion (SpatialMoR §IV.C).
+    """Layer norm before each recursion, one per recursion.
 
-    A pretrained block expects the scale of its residual stream, so :meth:`calibrate` sets the gain to the spread that
-    tokens had before; training moves it from there.
+    A pretrained block expects the scale of its residual stream, so :meth:`calibrate` sets the gain
+    to the spread that tokens had before; training moves it from there.
     """
 
     def __init__(self, dim: int, recursions: int) -> None:
