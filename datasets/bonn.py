@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from bench3r.api.dataset import Dataset
 from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
@@ -15,7 +17,7 @@ from bench3r.data.formats.images import read_depth_png, read_image
 from bench3r.data.formats.tum import TimedPose, read_poses
 from bench3r.data.poses import pinhole, pose_from_quaternion
 
-CAMERA = (542.822841, 542.576870, 315.593520, 237.756098)  # fx, fy, cx, cy
+CAMERA = np.array([542.822841, 542.576870, 315.593520, 237.756098])  # fx, fy, cx, cy
 WIDTH = 640  # of the images that CAMERA is for
 SCALE = 5000  # depth values per metre
 
@@ -41,7 +43,7 @@ class Bonn(Dataset):
         return folders_with(self.root, "rgb_110", "depth_110")
 
     def frames(self, scene: str) -> list[str]:
-        return [str(number) for number in range(self._count(scene))]
+        return list(map(str, range(self._count(scene))))
 
     def _count(self, scene: str) -> int:
         """How many frames have an image, a depth map and a pose."""
@@ -67,5 +69,5 @@ class Bonn(Dataset):
         depth = read_depth_png(self._files(scene, "depth_110")[number], SCALE)
         where = f"{self.root / scene / 'groundtruth_110.txt'}, row {number + 1}"
         pose = pose_from_quaternion(self._poses(scene)[number].values, where)
-        fx, fy, cx, cy = (value * image.shape[1] / WIDTH for value in CAMERA)
+        fx, fy, cx, cy = CAMERA * image.shape[1] / WIDTH
         return Frame(image, pinhole(fx, fy, cx, cy), pose, depth)

@@ -81,7 +81,8 @@ class CO3Dv2(Dataset):
         found = []
         for path in sorted(self.root.glob("*_test.jgz")):
             category = path.name.removesuffix("_test.jgz")
-            found += [f"{category}/{sequence}" for sequence in read_annotations(path)]
+            for sequence in read_annotations(path):
+                found.append(f"{category}/{sequence}")
         return found
 
     def _annotations(self, scene: str) -> list[Annotation]:
@@ -93,7 +94,7 @@ class CO3Dv2(Dataset):
         return sequences[sequence]
 
     def frames(self, scene: str) -> list[str]:
-        return [str(place) for place in range(len(self._annotations(scene)))]
+        return list(map(str, range(len(self._annotations(scene)))))
 
     def read(self, scene: str, frame: str) -> Frame:
         row = self._annotations(scene)[int(frame)]

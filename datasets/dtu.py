@@ -30,10 +30,12 @@ def read_matlab(path: Path, *names: str) -> list[np.ndarray]:
         stored = loadmat(path)
     except Exception as error:  # scipy raises several types for damaged files
         raise Bench3RError(f"{path}: unreadable MATLAB file ({error})") from error
-    missing = [name for name in names if name not in stored]
-    if missing:
-        raise Bench3RError(f"{path}: the file lacks {', '.join(missing)}")
-    return [stored[name] for name in names]
+    found = []
+    for name in names:
+        if name not in stored:
+            raise Bench3RError(f"{path}: the file lacks {name}")
+        found.append(stored[name])
+    return found
 
 
 def read_observation(mask: Path, plane: Path) -> Observation:

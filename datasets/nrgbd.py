@@ -44,9 +44,10 @@ class NRGBD(Dataset):
         numbers = []
         for path in (self.root / scene / "images").iterdir():
             found = IMAGE.fullmatch(path.name)
-            if found and int(found[1]) < len(poses):
-                numbers.append(int(found[1]))
-        return [str(number) for number in sorted(numbers) if np.isfinite(poses[number]).all()]
+            number = int(found[1]) if found else len(poses)
+            if number < len(poses) and np.isfinite(poses[number]).all():
+                numbers.append(number)
+        return list(map(str, sorted(numbers)))
 
     def _poses(self, scene: str) -> np.ndarray:
         """Camera to world [N, 4, 4], OpenGL axes."""

@@ -52,7 +52,7 @@ class RealEstate10K(Dataset):
         return rows
 
     def frames(self, scene: str) -> list[str]:
-        return [str(place) for place in range(len(self._annotations(scene)))]
+        return list(map(str, range(len(self._annotations(scene)))))
 
     def read(self, scene: str, frame: str) -> Frame:
         where = f"{self.root / scene / 'annotations.json'}, frame {frame}"

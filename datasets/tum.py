@@ -52,9 +52,8 @@ def matched(folder: Path) -> dict[str, Match]:
     images = read_list(folder / "rgb.txt")
     maps = read_list(folder / "depth.txt")
     poses = read_poses(folder / "groundtruth.txt")
-    times = [image.time for image in images]
-    depth_of = associate(times, [depth.time for depth in maps], WITHIN)
-    pose_of = associate(times, [pose.time for pose in poses], WITHIN)
+    depth_of = associate(images, maps, WITHIN)
+    pose_of = associate(images, poses, WITHIN)
     found = {}
     for i, image in enumerate(images):
         if i in depth_of and i in pose_of:
@@ -63,10 +62,9 @@ def matched(folder: Path) -> dict[str, Match]:
     return found
 
 
-def intrinsics_at(camera: str, width: int) -> tuple[float, float, float, float]:
-    """fx, fy, cx and cy of ``camera`` for images of ``width``."""
-    fx, fy, cx, cy = (value * width / WIDTH for value in CAMERAS[camera])
-    return fx, fy, cx, cy
+def intrinsics_at(camera: str, width: int) -> np.ndarray:
+    """fx, fy, cx and cy [4] of ``camera`` for images of ``width``."""
+    return np.array(CAMERAS[camera]) * width / WIDTH
 
 
 @cache

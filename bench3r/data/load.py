@@ -6,7 +6,7 @@ import numpy as np
 
 from bench3r.api.dataset import Dataset
 from bench3r.api.errors import Bench3RError
-from bench3r.api.scene import SceneData
+from bench3r.api.scene import Frame, SceneData
 from bench3r.data import reprojection
 from bench3r.data.prepared import Prepared, SceneItem, open_prepared
 from bench3r.data.resize import resize_frame, target_size
@@ -52,9 +52,10 @@ def load_scene(
 
     Raises Bench3RError when sizes differ, a frame is broken, or depth and poses disagree.
     """
+    where = f"{dataset.name} {scene}"
     raw = [dataset.read(scene, frame) for frame in frames]
     if check and dataset.has_pose:
-        reprojection.check(raw, f"{dataset.name} {scene}")
+        reprojection.check(raw, where)
     views = []
     for frame in raw:
         height, width = frame.image.shape[:2]
@@ -62,9 +63,12 @@ def load_scene(
         views.append(resize_frame(frame, size, dataset.intrinsics))
     sizes = {v.image.shape for v in views}
     if len(sizes) > 1:
-        raise Bench3RError(
-            f"{dataset.name} {scene}: frames have different sizes after resizing: {sorted(sizes)}"
-        )
+        raise Bench3RError(f"{where}: frames differ in size after resizing: {sorted(sizes)}")
+    return _gathered(dataset, scene, frames, views)
+
+
+def _gathered(dataset: Dataset, scene: str, frames: list[str], views: list[Frame]) -> SceneData:
+    """The ``views`` of one size, which are called ``frames``, as one scene."""
     maps = [v.depth for v in views if v.depth is not None]
     depth = np.stack(maps) if len(maps) == len(views) else None
     return SceneData(

@@ -75,7 +75,10 @@ def write_prepared(path: Path, prepared: Prepared) -> None:
 
 def lists_digest(lists: dict[str, list[SceneItem]]) -> str:
     """The hash of frame lists, which says whether two runs saw the same frames."""
-    return digest({n: [i.model_dump() for i in items] for n, items in lists.items()})
+    plain = {}
+    for count, items in lists.items():
+        plain[count] = [item.model_dump() for item in items]
+    return digest(plain)
 
 
 def open_prepared(prepared: Prepared) -> Dataset:

@@ -47,10 +47,10 @@ class RootReport(BaseModel):
     root: str
     every: int  # every n-th frame was read
     scenes: int
-    frames: int
-    read: int
-    unreadable: int
-    broken: list[str]  # scenes with problems
+    frames: int = 0
+    read: int = 0
+    unreadable: int = 0
+    broken: list[str] = []  # scenes with problems
     details: list[SceneReport]
 
 
@@ -144,18 +144,19 @@ def validate(
     if not names:
         raise Bench3RError(f"{name}: no scene found under {root}. {cls.obtain}")
     found = {r.scene: r for r in _reports(name, root, names, every, workers or os.cpu_count() or 1)}
-    details = [found[n] for n in names]
     report = RootReport(
         dataset=name,
         root=os.path.abspath(root),
         every=every,
-        scenes=len(details),
-        frames=sum(r.frames for r in details),
-        read=sum(r.read for r in details),
-        unreadable=sum(r.unreadable for r in details),
-        broken=[r.scene for r in details if r.problems],
-        details=details,
+        scenes=len(names),
+        details=[found[n] for n in names],
     )
+    for row in report.details:
+        report.frames += row.frames
+        report.read += row.read
+        report.unreadable += row.unreadable
+        if row.problems:
+            report.broken.append(row.scene)
     write_json(out, report.model_dump(mode="json"))
     return report
 

@@ -58,7 +58,7 @@ def read_numbers(path: Path) -> np.ndarray:
     """
     try:
         tokens = path.read_text().replace(",", " ").split()
-        values = np.array([float(t) for t in tokens])
+        values = np.array(list(map(float, tokens)))
     except FileNotFoundError as error:
         raise Bench3RError(f"{path}: file is missing") from error
     except (ValueError, UnicodeDecodeError, OSError) as error:
@@ -69,7 +69,7 @@ def read_numbers(path: Path) -> np.ndarray:
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Matrix of ``shape``, or the upper left part of a 4x4; it may hold -inf (lost poses).
+    """Matrix [N, M] of ``shape``, or that part of a 4x4; it may hold -inf (lost poses).
 
     Raises Bench3RError for another count of numbers.
     """

@@ -23,7 +23,7 @@ def read_cam(path: Path) -> tuple[np.ndarray, np.ndarray]:
         tokens = path.read_text().split()
         if tokens[0] != "extrinsic" or tokens[17] != "intrinsic":
             raise ValueError("the words 'extrinsic' and 'intrinsic' are not where they belong")
-        numbers = [float(t) for t in (*tokens[1:17], *tokens[18:27])]
+        numbers = list(map(float, (*tokens[1:17], *tokens[18:27])))
         if len(numbers) != 25:
             raise ValueError(f"{len(numbers)} numbers, expected 16 + 9")
     except FileNotFoundError as error:
@@ -86,7 +86,8 @@ def read_pfm(path: Path) -> np.ndarray:
         raise Bench3RError(
             f"{path}: not a single-channel PFM file (expected 'Pf', width, height and scale)"
         )
-    width, height = int(header[1]), int(header[2])
+    width = int(header[1])
+    height = int(header[2])
     little_endian = float(header[3]) < 0
     body = data[header.end() :]
     expected = 4 * width * height

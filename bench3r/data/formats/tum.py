@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,9 @@ class TimedPose(NamedTuple):
 
     time: float  # seconds
     values: tuple[float, ...]  # tx ty tz qx qy qz qw, camera to world
+
+
+Timed = TimedFile | TimedPose
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -69,13 +73,15 @@ def read_poses(path: Path) -> list[TimedPose]:
     return sorted(out)
 
 
-def associate(times: list[float], others: list[float], within: float) -> dict[int, int]:
-    """For each of ``times`` the index of the nearest of ``others``.
+def associate(rows: Sequence[Timed], others: Sequence[Timed], within: float) -> dict[int, int]:
+    """For each of ``rows`` the place of the one of ``others`` that is nearest in time.
 
-    Times without one within ``within`` seconds are left out.
+    Rows without one within ``within`` seconds are left out.
     """
-    if not times or not others:
+    if not rows or not others:
         return {}
-    distance, index = cKDTree(np.array(others)[:, None]).query(np.array(times)[:, None])
+    there = np.array([other.time for other in others])
+    times = np.array([row.time for row in rows])
+    distance, index = cKDTree(there[:, None]).query(times[:, None])
     near = np.nonzero(distance <= within)[0]
     return dict(zip(near.tolist(), index[near].tolist(), strict=True))
