@@ -35,7 +35,8 @@ class Dataset(ABC):
     procedural_style: ClassVar[str | None] = None
 
     def __init__(self, root: Path, intrinsics: Intrinsics = "exact") -> None:
-        self.root, self.intrinsics = root, intrinsics
+        self.root = root
+        self.intrinsics = intrinsics
         if not root.is_dir():
             raise Bench3RError(f"{self.name}: data root {root} is missing. {self.obtain}".strip())
 
@@ -71,7 +72,10 @@ class Dataset(ABC):
 
     @classmethod
     def write_procedural(cls, root: Path, scene: str, index: int, seed: int, frames: int) -> None:
-        """Write one procedural scene under ``root`` in this dataset's official layout."""
+        """Write one procedural scene under ``root`` in this dataset's official layout.
+
+        Raises Bench3RError for a dataset without a procedural stand-in.
+        """
         raise Bench3RError(
             f"{cls.name} has no procedural stand-in: set `root` to the real data. {cls.obtain}"
         )

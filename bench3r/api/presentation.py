@@ -1,5 +1,4 @@
-"""What a method file may declare about its results: facts, report sections, and a paper's own
-numbers.
+"""What a method file may declare about its results: facts, report sections, a paper's numbers.
 
 Declarations are plain data. ``bench3r/report/sections/`` draws them, so that a method brings its
 tables and figures without importing any of the reporting. ``file`` is always the name of what is
@@ -116,7 +115,7 @@ class PhaseTable:
 
 @dataclass(frozen=True)
 class FramesTable:
-    """Time, memory, FLOPs and quality of the method over all frame counts of a run, and of backbones."""
+    """Cost and quality of the method and of unchanged backbones over all frame counts of a run."""
 
     file: str
     title: str

@@ -32,12 +32,10 @@ class Reconstruction:
 
     def tensors(self) -> dict[str, Tensor]:
         """The fields that hold tensors, by name, in their shapes [B, S, ...]."""
-        found = {}
-        for field_ in fields(self):
-            value = getattr(self, field_.name)
-            if value is not None and field_.name != "extras":
-                found[field_.name] = value
-        return found
+        import torch
+
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
 
     def problems(self, images: Tensor) -> list[str]:
         """What makes this reconstruction of ``images`` [B, S, 3, H, W] invalid; [] when sound."""
