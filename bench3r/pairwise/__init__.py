@@ -1,1 +1,1 @@
-"""What turns predictions for pairs of images into one reconstruction: scene graphs, matching, alignment."""
+"""From predictions for pairs of images to one reconstruction: graphs, matching, alignment."""

@@ -1,4 +1,4 @@
-"""Scene graphs: which ordered pairs of images a pairwise model looks at (Wang et al. 2024, released code)."""
+"""Scene graphs: which ordered pairs of images a pairwise model looks at (Wang et al. 2024)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ def scene_graph(
 
     Args:
         images: number of images, at least 2.
-        kind: ``complete`` every pair; ``swin`` each image with the next ``size`` ones; ``logwin`` with those 1, 2, 4, ...
-            2^(size - 1) further on; ``oneref`` every image with image number ``size``.
+        kind: ``complete`` every pair; ``swin`` each image with the next ``size`` ones; ``logwin``
+            with those 1, 2, 4, ... 2^(size - 1) further on; ``oneref`` every image with image
+            number ``size``.
         cyclic: whether windows go on from the last image to the first.
 
-    Raises ValueError for fewer than two images, an unknown kind, a window below 1 or a reference that does not exist.
+    Raises ValueError for fewer than two images, an unknown kind, a window below 1 or a reference
+    that does not exist.
     """
     if images < 2:
         raise ValueError(f"a scene graph needs at least 2 images, got {images}")
@@ -51,11 +53,9 @@ def edge_count(
     images: int, kind: GraphName = "complete", size: int = 3, cyclic: bool = True
 ) -> int:
     """Number of ordered pairs of :func:`scene_graph`, without listing those of a complete graph."""
-    return (
-        images * (images - 1)
-        if kind == "complete" and images > 1
-        else len(scene_graph(images, kind, size, cyclic))
-    )
+    if kind == "complete" and images > 1:
+        return images * (images - 1)
+    return len(scene_graph(images, kind, size, cyclic))
 
 
 def _windows(images: int, reach: Iterable[int], cyclic: bool) -> list[Edge]:

@@ -26,7 +26,10 @@ class PairPredictions:
 
     @classmethod
     def of(cls, edges: Sequence[Edge], pairs: Sequence[PairOutput]) -> PairPredictions:
-        """Predictions of a network for ``edges``. Raises InvalidPrediction when one holds NaN or infinity."""
+        """Predictions of a network for ``edges``.
+
+        Raises InvalidPrediction when one holds NaN or infinity.
+        """
         sizes: dict[int, tuple[int, int]] = {}
         for (i, j), p in zip(edges, pairs, strict=True):
             for name, tensor in p.tensors().items():
@@ -34,7 +37,8 @@ class PairPredictions:
                     raise InvalidPrediction(
                         f"the prediction for images ({i}, {j}) holds NaN or infinity in {name}"
                     )
-            sizes[i], sizes[j] = (tuple(p.conf1.shape), tuple(p.conf2.shape))  # type: ignore[assignment]
+            sizes[i] = (p.conf1.shape[0], p.conf1.shape[1])
+            sizes[j] = (p.conf2.shape[0], p.conf2.shape[1])
         return cls(
             list(edges),
             [p.points1 for p in pairs],
@@ -49,49 +53,58 @@ class PairPredictions:
         return [float(a.mean() * b.mean()) for a, b in zip(self.conf1, self.conf2, strict=True)]
 
     def image_confidence(self) -> list[Tensor]:
-        """The highest confidence that any edge gives a pixel, per image."""
+        """The highest confidence that any edge gives a pixel, [H, W] per image."""
         out = [torch.zeros(s, device=self.conf1[0].device) for s in self.sizes]
         for (i, j), a, b in zip(self.edges, self.conf1, self.conf2, strict=True):
-            out[i], out[j] = torch.maximum(out[i], a), torch.maximum(out[j], b)
+            out[i] = torch.maximum(out[i], a)
+            out[j] = torch.maximum(out[j], b)
         return out
+
+    def sides(self) -> tuple[tuple[list[Tensor], list[Tensor]], ...]:
+        """Points [H, W, 3] and confidence [H, W] of the edges' first and of their second images."""
+        return (self.points1, self.conf1), (self.points2, self.conf2)
 
     def plain(self) -> PairPredictions:
         """The same as ordinary float32 tensors: inference tensors cannot take part in autograd."""
-        names = ("points1", "points2", "conf1", "conf2")
         return replace(
-            self, **{n: [t.detach().float().clone() for t in getattr(self, n)] for n in names}
+            self,
+            points1=_plain(self.points1),
+            points2=_plain(self.points2),
+            conf1=_plain(self.conf1),
+            conf2=_plain(self.conf2),
         )
 
     def part(self, images: list[int], keep: Sequence[bool]) -> PairPredictions:
         """The kept edges among ``images``, which are numbered anew."""
         number = {image: n for n, image in enumerate(images)}
-        chosen = [
-            n for n, (i, j) in enumerate(self.edges) if keep[n] and i in number and j in number
-        ]
-        pick = lambda values: [values[n] for n in chosen]  # noqa: E731
-        return PairPredictions(
-            [(number[i], number[j]) for i, j in pick(self.edges)],
-            pick(self.points1),
-            pick(self.points2),
-            pick(self.conf1),
-            pick(self.conf2),
-            [self.sizes[i] for i in images],
-        )
+        part = PairPredictions([], [], [], [], [], [self.sizes[i] for i in images])
+        for n, (i, j) in enumerate(self.edges):
+            if keep[n] and i in number and j in number:
+                part.edges.append((number[i], number[j]))
+                part.points1.append(self.points1[n])
+                part.points2.append(self.points2[n])
+                part.conf1.append(self.conf1[n])
+                part.conf2.append(self.conf2[n])
+        return part
+
+
+def _plain(tensors: list[Tensor]) -> list[Tensor]:
+    return [t.detach().float().clone() for t in tensors]
 
 
 def connected_parts(
     predictions: PairPredictions, least_weight: float
 ) -> tuple[list[list[int]], list[bool]]:
-    """The images of every part of the graph, and which edges are kept: those with a mean log confidence of
-    ``least_weight`` on both sides, in this order of the images or the other.
+    """The images of every part of the graph, and which edges are kept.
 
-    Two images that see nothing in common are predicted with a confidence near 1, whose logarithm is the edge's weight.
+    Those with a mean log confidence of ``least_weight`` on both sides, in this order of the images
+    or the other. Two images that see nothing in common are predicted with a confidence near 1,
+    whose logarithm is the edge's weight.
     """
-    sure = {
-        e
-        for e, a, b in zip(predictions.edges, predictions.conf1, predictions.conf2, strict=True)
-        if min(float(a.log().mean()), float(b.log().mean())) >= least_weight
-    }
+    sure = set()
+    for edge, a, b in zip(predictions.edges, predictions.conf1, predictions.conf2, strict=True):
+        if min(float(a.log().mean()), float(b.log().mean())) >= least_weight:
+            sure.add(edge)
     keep = [(i, j) in sure or (j, i) in sure for i, j in predictions.edges]
     useful = [e for e, good in zip(predictions.edges, keep, strict=True) if good]
     return components(len(predictions.sizes), useful), keep

@@ -1,11 +1,11 @@
-"""From images to a reconstruction by a pair network: scene graph, predictions of pairs, alignment, each timed apart."""
+"""From images to a reconstruction by a pair network: scene graph, pairs, alignment."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import Any
 
 import torch
 from pydantic import Field, model_validator
@@ -24,10 +24,6 @@ from bench3r.pairwise.aligned import Aligned, clean
 from bench3r.pairwise.alignment import AlignmentOptions, align_two
 from bench3r.pairwise.graph import GraphName, edge_count, scene_graph
 from bench3r.pairwise.predictions import PairPredictions, connected_parts
-
-if TYPE_CHECKING:
-    pass
-
 
 PAIRWISE_FACTS = (
     Fact("graph", "which pairs of images the network saw"),
@@ -61,11 +57,11 @@ PAIRWISE_TABLE = PhaseTable(
     ),
     notes=(
         "One call on an otherwise idle machine, medians. FLOPs are those of the network with every "
-        "image encoded once; matching and alignment, whose cost is mostly not in multiply-adds, are "
-        "left out of them as in the paper, and are in the time. Memory is the peak of the process in "
-        "either phase.",
-        "loss after / before: alignment loss of the last stage at its end over its start, mean over "
-        "scenes; converged: scenes whose loss no longer changed.",
+        "image encoded once; matching and alignment, whose cost is mostly not in multiply-adds, "
+        "are left out of them as in the paper, and are in the time. "
+        "Memory is the peak of the process in either phase.",
+        "loss after / before: alignment loss of the last stage at its end over its start, "
+        "mean over scenes; converged: scenes whose loss no longer changed.",
     ),
 )
 
@@ -101,51 +97,51 @@ class Phase:
     """Time and peak memory of a part of a prediction."""
 
     def __init__(self, device: str) -> None:
-        self.timer, self.memory = Timer(device), MemoryTracker(device)
-        self.seconds, self.peak_bytes = float("nan"), 0
+        self.timer = Timer(device)
+        self.memory = MemoryTracker(device)
+        self.seconds = float("nan")
+        self.peak_bytes = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Phase:
-        trackers: tuple[AbstractContextManager[Any], ...] = (self.memory, self.timer)
-        for tracker in trackers:
-            self._stack.enter_context(tracker)
+        self._stack.enter_context(self.memory)
+        self._stack.enter_context(self.timer)
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
         self.seconds = self.timer.seconds
-        self.peak_bytes = (
-            self.memory.peak_gpu if self.memory.peak_gpu is not None else self.memory.peak_rss
-        )
+        on_gpu = self.memory.peak_gpu
+        self.peak_bytes = self.memory.peak_rss if on_gpu is None else on_gpu
 
 
 class Disconnected(InvalidPrediction):
-    """The images see nothing in common: no single world. ``parts``: images of each part and its own world, or why not."""
+    """The images see nothing in common: no single world.
+
+    ``parts``: images of each part and its own world, or why there is none.
+    """
 
     def __init__(self, parts: list[tuple[list[int], Aligned | str]]) -> None:
         self.parts = parts
-        each = [f"{images}: {_outcome(found)}" for images, found in parts]
+        each = "; ".join(f"{images}: {_outcome(found)}" for images, found in parts)
         super().__init__(
-            f"the images see nothing in common: the scene graph falls into {len(parts)} parts, aligned apart ("
-            + "; ".join(each)
-            + ")"
+            f"the images see nothing in common: the scene graph falls into {len(parts)} parts, "
+            f"aligned apart ({each})"
         )
 
 
 def _outcome(found: Aligned | str) -> str:
     if isinstance(found, str):
         return found
-    return (
-        f"loss {found.loss:.3g} after {found.iterations} iterations"
-        if found.iterations
-        else "closed form"
-    )
+    if not found.iterations:
+        return "closed form"
+    return f"loss {found.loss:.3g} after {found.iterations} iterations"
 
 
 class PairwisePredictor(ABC):
-    """A pair network, a scene graph and an alignment, which subclasses define and name (``kind``)."""
+    """A pair network, a scene graph and an alignment, which subclasses define and name."""
 
-    kind: str
+    kind: str  # of the alignment
 
     def __init__(self, context: BuildContext, options: Any) -> None:
         self.model: PairNetwork = load_backbone(context)
@@ -156,28 +152,33 @@ class PairwisePredictor(ABC):
         """One world from the predictions of a connected graph of at least three images."""
 
     def edges(self, images: int) -> list[Edge]:
-        """The ordered pairs for a scene of ``images`` views. Raises Unsupported for a single one."""
+        """The ordered pairs for a scene of ``images`` views.
+
+        Raises Unsupported for a single one.
+        """
         if images < 2:
             raise Unsupported("a pairwise model needs at least two images")
         reach = self.options.window
         return scene_graph(images, self.options.graph, reach, self.options.cyclic)
 
     def counted(self, images: Tensor) -> PairPass:
-        """What FLOPs are counted of: the network on all pairs, without matching and alignment."""
+        """What FLOPs are counted of, given ``images`` [1, S, 3, H, W]: the network on all pairs."""
         return PairPass(self.model, self.edges(int(images.shape[1])))
 
     def align(self, edges: list[Edge], pairs: Sequence[PairOutput]) -> Aligned:
         """Cameras and depth of all images.
 
-        Raises InvalidPrediction for NaN and for alignments that diverge, Disconnected for a graph that falls apart.
+        Raises InvalidPrediction for NaN and for alignments that diverge, Disconnected for a graph
+        that falls apart.
         """
         predictions = PairPredictions.of(edges, pairs)
         parts, keep = connected_parts(predictions, self.options.least_weight)
-        if len(parts) > 1:
-            raise Disconnected(
-                [(part, self._attempt(predictions, pairs, part, keep)) for part in parts]
-            )
-        return self._align_part(predictions, pairs, parts[0], keep)
+        if len(parts) == 1:
+            return self._align_part(predictions, pairs, parts[0], keep)
+        found = []
+        for part in parts:
+            found.append((part, self._attempt(predictions, pairs, part, keep)))
+        raise Disconnected(found)
 
     def _align_part(
         self,
@@ -188,28 +189,34 @@ class PairwisePredictor(ABC):
     ) -> Aligned:
         """One world of the connected ``images``, which are numbered anew."""
         number = {image: n for n, image in enumerate(images)}
-        kept = {
-            (number[i], number[j]): pair
-            for (i, j), pair, good in zip(predictions.edges, pairs, keep, strict=True)
-            if good and i in number
-        }
+        kept = {}
+        for (i, j), pair, good in zip(predictions.edges, pairs, keep, strict=True):
+            if good and i in number:
+                kept[number[i], number[j]] = pair
         part = predictions.part(images, keep)
         if len(images) == 2:
             return align_two(part, AlignmentOptions(min_confidence=self.options.min_confidence))
         return self.align_many(part, kept)
 
-    def _attempt(self, *which: Any) -> Aligned | str:
-        """A part of a graph that fell apart, or why there is none."""
-        if len(which[2]) < 2:
+    def _attempt(
+        self,
+        predictions: PairPredictions,
+        pairs: Sequence[PairOutput],
+        images: list[int],
+        keep: Sequence[bool],
+    ) -> Aligned | str:
+        """The world of a part of a graph that fell apart, or why there is none."""
+        if len(images) < 2:
             return "a single image"
         try:
-            return self._align_part(*which)
+            return self._align_part(predictions, pairs, images, keep)
         except InvalidPrediction as error:
             return str(error)
 
     def __call__(self, images: Tensor) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
-        device, edges = images.device.type, self.edges(int(images.shape[1]))
+        device = images.device.type
+        edges = self.edges(int(images.shape[1]))
         with Phase(device) as network:
             pairs = self.model(images[0], edges)
         with Phase(device) as alignment:
@@ -217,7 +224,7 @@ class PairwisePredictor(ABC):
             confidence = clean(aligned) if self.options.clean else aligned.confidence
         out = to_reconstruction(aligned, confidence)
         closed = aligned.iterations == 0
-        out.extras |= {
+        out.facts |= {
             "graph": self.options.graph,
             "edges": len(edges),
             "alignment": "closed form" if closed else self.kind,
@@ -230,8 +237,8 @@ class PairwisePredictor(ABC):
         }
         stride = getattr(self.options, "stride", 1)  # a labelled option of global alignment
         if not closed:
-            out.extras["alignment_stride"] = stride
-            out.extras |= {
+            out.facts["alignment_stride"] = stride
+            out.facts |= {
                 "alignment_start_loss": aligned.start_loss,
                 "alignment_loss": aligned.loss,
             }
@@ -254,13 +261,17 @@ def network_cost(dense: BackboneCost, options: PairwiseOptions) -> Cost:
 
 
 def to_reconstruction(aligned: Aligned, confidence: list[Tensor]) -> Reconstruction:
-    """A reconstruction of one scene in the frame of its first camera. Raises InvalidPrediction for images of mixed sizes."""
+    """A reconstruction of one scene in the frame of its first camera.
+
+    ``confidence`` [H, W] of every image. Raises InvalidPrediction for images of mixed sizes.
+    """
     sizes = {tuple(d.shape) for d in aligned.depths}
     if len(sizes) > 1:
         raise InvalidPrediction(f"a reconstruction has images of one size, got {sorted(sizes)}")
-    depth, conf = torch.stack(aligned.depths), torch.stack(confidence)
+    depth = torch.stack(aligned.depths)
     behind = depth <= 0  # of a closed form: points behind the camera
-    depth, conf = depth.clamp(min=1e-6), torch.where(behind, 0.0, conf)
+    depth = depth.clamp(min=1e-6)
+    conf = torch.where(behind, 0.0, torch.stack(confidence))
     extrinsics = (rigid_inverse(aligned.poses) @ aligned.poses[:1])[:, :3]
     intrinsics = aligned.intrinsics()
     return Reconstruction(
