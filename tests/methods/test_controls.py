@@ -1,4 +1,4 @@
-"""The controls bound what a score can be: near the truth whatever the world's frame and unit, and never NaN."""
+"""Controls bound scores: near the ground truth in any frame and unit, and never NaN."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def errors(found, true: SceneData) -> tuple[np.ndarray, np.ndarray]:
     return relative_pose_errors(w2c, np.linalg.inv(true.c2w))
 
 
-def test_the_oracle_is_near_the_truth_in_every_pose():
+def test_the_oracle_is_near_the_ground_truth_in_every_pose():
     rng = np.random.default_rng(0)
     scores = []
     for i in range(20):
@@ -58,7 +58,7 @@ def test_the_oracle_does_not_depend_on_the_worlds_frame_or_unit():
 
 
 @pytest.mark.parametrize("name", ["oracle", "trivial"])
-def test_controls_answer_where_truth_has_depth_alone(name):
+def test_controls_answer_where_ground_truth_has_depth_alone(name):
     true = scene("kitti", np.random.default_rng(2))
     true.c2w[:], true.intrinsics[:] = np.nan, np.nan
     method = control(name)
