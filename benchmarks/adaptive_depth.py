@@ -1,12 +1,12 @@
-"""Time saved beside FLOPs saved: each adaptive method against VGGT, call by call in turn, in one process.
+"""Time saved beside FLOPs saved: each adaptive method against VGGT, in turn, in one process.
 
-    python benchmarks/adaptive_depth.py                      paper scale, 4 views of 256 x 256, one thread
+    python benchmarks/adaptive_depth.py           paper scale, 4 views of 256 x 256, one thread
     python benchmarks/adaptive_depth.py --scale tiny --views 4
 
-Weights are random: time does not depend on them. Routers run, but the depth map is drawn: smooth random fields with the
-shares of SpatialMoR's Table V (ScanNet), so that what is saved is what the paper's distribution would save. Early exit
-is made to leave at its first exit. Prints one row per method; exits with 1 when a saving in time is below 0.8 of the one
-in FLOPs.
+Weights are random: time does not depend on them. Routers run, but recursion depths are drawn:
+smooth random fields with the shares of SpatialMoR's Table V (ScanNet), so that what is saved is
+what the paper's distribution would save. Early exit is made to leave at its first exit. Prints one
+row per method; exits with 1 when a saving in time is below 0.8 of the one in FLOPs.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from bench3r.api.method import METHODS, BuildContext
 from bench3r.measure.allocator import keep_freed_memory
@@ -26,9 +28,11 @@ from bench3r.measure.trackers import Timer
 from bench3r.models.backbones import load_backbone
 from bench3r.models.catalogue import input_size
 from bench3r.recursion.depth import lipschitz
+from bench3r.run.records import Options
 
 BOUND = 0.8  # time saved per FLOP saved
-CASES = [
+HEAD = f"{'FLOPs saved':>11s} {'VGGT s':>7s} {'s':>7s} {'time saved':>10s} {'ratio':>6s}"
+CASES: list[tuple[str, Options]] = [
     ("shallow", {"quarters": 3}),
     ("shallow", {"quarters": 2}),
     ("layer_skip", {}),
@@ -46,7 +50,7 @@ CASES = [
 
 
 def smooth_depths(shape: tuple[int, ...], deepest: int) -> torch.Tensor:
-    """Depth maps [B, S, h, w] with Table V's shares, cut off at ``deepest``, without steps of two."""
+    """Recursion depths [B, S, h, w] with Table V's shares, at most ``deepest``, in steps of one."""
     rng = np.random.default_rng(0)
     field = gaussian_filter(rng.normal(size=shape), (0, 0, 2, 2))
     reported = METHODS.get("spatial_mor").reported[0].depth_shares["indoor"]
@@ -55,8 +59,8 @@ def smooth_depths(shape: tuple[int, ...], deepest: int) -> torch.Tensor:
     return lipschitz(torch.from_numpy(depth.clip(max=deepest)))
 
 
-def prepared(name: str, options: dict, scale: str):
-    """A model with random weights, changed by a method, its depths drawn."""
+def changed_model(name: str, options: Options, scale: str) -> nn.Module:
+    """A model with random weights, changed by a method, its recursion depths drawn."""
     torch.manual_seed(0)
     model = load_backbone(BuildContext("vggt", scale))
     cls = METHODS.get(name)
@@ -73,20 +77,44 @@ def prepared(name: str, options: dict, scale: str):
     return model.eval()
 
 
-def compare(dense, model, images: torch.Tensor, rounds: int) -> tuple[float, float]:
-    """Median seconds of VGGT and of the method, timed in turn; counting their FLOPs was the warm-up."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+class Saving(NamedTuple):
+    """What a method saves."""
+
+    flops: float  # share of VGGT's
+    before: float  # seconds of VGGT
+    after: float  # seconds of the method
+
+    @property
+    def time(self) -> float:
+        """Share of VGGT's time."""
+        return 1 - self.after / self.before
+
+    @property
+    def ratio(self) -> float:
+        """Time saved per FLOP saved."""
+        return self.time / self.flops
+
+
+def compare(
+    dense: nn.Module, model: nn.Module, images: torch.Tensor, rounds: int
+) -> tuple[float, float]:
+    """Median seconds of VGGT and of the method on images [1, S, 3, H, W], timed in turn.
+
+    Counting their FLOPs was the warm-up.
+    """
+    before = []
+    after = []
     with torch.inference_mode():
         for _ in range(rounds):
-            for one, times in zip((dense, model), seconds, strict=True):
+            for one, times in ((dense, before), (model, after)):
                 with Timer() as timer:
                     one(images)
                 times.append(timer.seconds)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+    return statistics.median(before), statistics.median(after)
 
 
-def main() -> int:
-    """Print the table; 1 when a method misses the bound."""
+def arguments_given() -> argparse.Namespace:
+    """What the command line asks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -95,37 +123,36 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="names of methods, comma-separated")
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Print the table; 1 when a method misses the bound."""
+    asked = arguments_given()
+    torch.set_num_threads(asked.threads)
     keep_freed_memory()
-    height, width, _ = input_size("vggt", arguments.scale)
-    images = torch.rand(
-        1, arguments.views, 3, height, width, generator=torch.Generator().manual_seed(0)
-    )
-    dense = load_backbone(BuildContext("vggt", arguments.scale))
+    height, width, _ = input_size("vggt", asked.scale)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, asked.views, 3, height, width, generator=generator)
+    dense = load_backbone(BuildContext("vggt", asked.scale))
     whole = count_torch(dense, images)
-    print(
-        f"{arguments.scale} scale, {arguments.views} views of {height} x {width}, {arguments.threads} thread(s); "
-        f"VGGT {whole / 1e9:.1f} GMAC"
-    )
-    print(
-        f"{'method':58s} {'FLOPs saved':>11s} {'VGGT s':>7s} {'s':>7s} {'time saved':>10s} {'ratio':>6s}"
-    )
+    size = f"{asked.views} views of {height} x {width}"
+    macs = f"VGGT {whole / 1e9:.1f} GMAC"
+    print(f"{asked.scale} scale, {size}, {asked.threads} thread(s); {macs}")
+    print(f"{'method':58s} {HEAD}")
     missed = 0
-    only = [n for n in arguments.only.split(",") if n]
-    for name, options in [c for c in CASES if not only or c[0] in only]:
-        model = prepared(name, options, arguments.scale)
+    only = list(filter(None, asked.only.split(",")))
+    for name, options in CASES:
+        if only and name not in only:
+            continue
+        model = changed_model(name, options, asked.scale)
         flops = 1 - count_torch(model, images) / whole
-        before, after = compare(dense, model, images, arguments.rounds)
-        ratio = (1 - after / before) / flops
-        good = ratio >= BOUND
-        missed += not good
+        saving = Saving(flops, *compare(dense, model, images, asked.rounds))
+        missed += saving.ratio < BOUND
         text = f"{name} {options or ''}".strip()
-        print(
-            f"{text:58s} {flops:11.1%} {before:7.2f} {after:7.2f} {1 - after / before:10.1%} {ratio:6.2f}"
-            f"{'' if good else '  below 0.8'}",
-            flush=True,
-        )
+        seconds = f"{saving.before:7.2f} {saving.after:7.2f}"
+        row = f"{text:58s} {flops:11.1%} {seconds} {saving.time:10.1%} {saving.ratio:6.2f}"
+        print(row + ("" if saving.ratio >= BOUND else f"  below {BOUND}"), flush=True)
     return int(missed > 0)
 
 

@@ -1,17 +1,19 @@
-"""Efficient global attention against dense attention over frame counts, side by side in one process.
+"""Efficient global attention against dense attention over frame counts, in one process.
 
-    python benchmarks/attention.py                       one attention module of paper scale, up to 200 (400) frames
-    python benchmarks/attention.py --whole 4 8 16        whole models of paper scale instead
+    python benchmarks/attention.py                 one module of paper scale, to 200 (400) frames
+    python benchmarks/attention.py --whole 4 8 16  whole models of paper scale instead
 
-Weights and tokens are random: time does not depend on them (block-sparse attention keeps the share of blocks it is told
-to). Prints seconds per call and the speed-up over dense attention, with exit code 1 when Spark3R's attention is less than
-5 times faster than dense at 200 frames, or VGG-T3's time per frame from 50 to 400 frames is not flat within 15 %.
+Weights and tokens are random: time does not depend on them (block-sparse attention keeps the share
+of blocks it is told to). Prints seconds per call and the speed-up over dense attention, with exit
+code 1 when Spark3R's attention is less than 5 times faster than dense at 200 frames, or VGG-T3's
+time per frame from 50 to 400 frames is not flat within 15 %.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -23,6 +25,7 @@ from bench3r.models.backbones import load_backbone
 from bench3r.models.catalogue import input_size, scale_config
 from bench3r.models.layers import Attention, TokenLayout, attention_modules
 
+Times = dict[str, dict[int, float]]  # seconds per call, by what is called and by frame count
 CASES = {  # what is compared: method and options
     "dense": ("vggt", {}),
     "Spark3R, sensitive layer": ("spark3r", {"layers": "fixed"}),
@@ -32,8 +35,11 @@ CASES = {  # what is compared: method and options
     "block-sparse, a quarter kept": ("block_sparse", {"cdf": None, "sparse_ratio": 0.75}),
     "VGG-T3": ("vgg_t3", {}),
 }
-SPARK_FRAMES, SPARK_BOUND = 200, 5.0
-FLAT_FRAMES, FLAT_BOUND = (50, 400), 1.15
+WHOLE = ("dense", "Spark3R, sensitive layer", "FastVGGT", "AVGGT, subsampled layer", "VGG-T3")
+SPARK_FRAMES = 200
+SPARK_BOUND = 5.0  # times faster than dense attention
+FLAT_FRAMES = (50, 400)
+FLAT_BOUND = 1.15  # largest over smallest time per frame
 
 
 def module_for(case: str) -> Attention:
@@ -50,7 +56,7 @@ def module_for(case: str) -> Attention:
     return attention.eval()
 
 
-def seconds(call, repeats: int) -> float:
+def seconds(call: Callable[[], object], repeats: int) -> float:
     """Fastest of ``repeats`` calls after one that warms up (none when a call takes long)."""
     found = []
     with torch.inference_mode():
@@ -63,15 +69,13 @@ def seconds(call, repeats: int) -> float:
     return min(found)
 
 
-def attention_times(
-    frames: list[int], dense_limit: int, repeats: int
-) -> dict[str, dict[int, float]]:
-    """Seconds per call of every case at every frame count."""
+def attention_times(frames: list[int], dense_limit: int, repeats: int) -> Times:
+    """Every case at every frame count, other than VGG-T3 up to ``dense_limit`` frames."""
     config = scale_config("vggt", "paper").aggregator
     height, width, patch = input_size("vggt", "paper")
     trunk = load_backbone(BuildContext("vggt", "paper")).trunk
-    found: dict[str, dict[int, float]] = {case: {} for case in CASES}
     modules = {case: module_for(case) for case in CASES}
+    found: Times = {case: {} for case in CASES}
     for count in frames:
         layout = TokenLayout(1, count, trunk.special, height // patch, width // patch)
         x = torch.randn(1, count * layout.tokens_per_view, config.embed_dim)
@@ -84,68 +88,60 @@ def attention_times(
     return found
 
 
-def whole_times(frames: list[int], repeats: int) -> dict[str, dict[int, float]]:
-    """Seconds per call of whole models."""
+def whole_times(frames: list[int], repeats: int) -> Times:
+    """Whole models with each method's own settings."""
     height, width, _ = input_size("vggt", "paper")
-    found: dict[str, dict[int, float]] = {}
-    for case in (
-        "dense",
-        "Spark3R, sensitive layer",
-        "FastVGGT",
-        "AVGGT, subsampled layer",
-        "VGG-T3",
-    ):
+    found: Times = {}
+    for case in WHOLE:
         name, options = CASES[case]
         model = load_backbone(BuildContext("vggt", "paper"))
         cls = METHODS.get(name)
         method = cls(cls.Options() if name in ("spark3r", "avggt") else cls.Options(**options))
         method.apply(model)
         model.eval()
-        found[method.label] = {}
+        own = found.setdefault(method.label, {})
         for count in frames:
             images = torch.rand(1, count, 3, height, width)
-            found[method.label][count] = seconds(partial(model, images), repeats)
-            print(
-                f"{method.label:30s} {count:5d} frames {found[method.label][count]:9.3f} s",
-                flush=True,
-            )
+            own[count] = seconds(partial(model, images), repeats)
+            print(f"{method.label:30s} {count:5d} frames {own[count]:9.3f} s", flush=True)
     return found
 
 
-def table(times: dict[str, dict[int, float]], frames: list[int], base: str) -> None:
+def table(times: Times, frames: list[int], base: str) -> None:
     """Milliseconds per frame, and the speed-up over ``base`` where that was timed."""
-    print(f"\n{'ms per frame (x faster)':30s}" + "".join(f"{f'{n} frames':>20s}" for n in frames))
+    head = "".join(f"{f'{n} frames':>20s}" for n in frames)
+    print(f"\n{'ms per frame (x faster)':30s}{head}")
     for case, own in times.items():
-        cells = []
+        row = f"{case:30s}"
         for count in frames:
-            if count not in own:
-                cells.append("-")
-                continue
-            gain = times[base].get(count)
-            cells.append(
-                f"{1000 * own[count] / count:.1f}"
-                + (f" ({gain / own[count]:.1f}x)" if gain else "")
-            )
-        print(f"{case:30s}" + "".join(f"{c:>20s}" for c in cells))
+            row += f"{table_cell(own.get(count), times[base].get(count), count):>20s}"
+        print(row)
 
 
-def verdict(times: dict[str, dict[int, float]]) -> int:
+def table_cell(own: float | None, base: float | None, frames: int) -> str:
+    """One time as the table says it."""
+    if own is None:
+        return "-"
+    gain = f" ({base / own:.1f}x)" if base else ""
+    return f"{1000 * own / frames:.1f}{gain}"
+
+
+def verdict(times: Times) -> int:
     """1 when a bound that was measured is missed."""
     missed = 0
     if SPARK_FRAMES in times["dense"]:
         for case in ("Spark3R, sensitive layer", "Spark3R, other layer"):
             gain = times["dense"][SPARK_FRAMES] / times[case][SPARK_FRAMES]
             missed += gain < SPARK_BOUND
-            print(
-                f"{case}: {gain:.1f} x faster than dense at {SPARK_FRAMES} frames (asked: {SPARK_BOUND:g})"
-            )
-    flat = {n: t / n for n, t in times["VGG-T3"].items() if FLAT_FRAMES[0] <= n <= FLAT_FRAMES[1]}
+            what = f"{gain:.1f} x faster than dense at {SPARK_FRAMES} frames"
+            print(f"{case}: {what} (asked: {SPARK_BOUND:g})")
+    first, last = FLAT_FRAMES
+    flat = {n: t / n for n, t in times["VGG-T3"].items() if first <= n <= last}
     if len(flat) > 1:
         spread = max(flat.values()) / min(flat.values())
         missed += spread > FLAT_BOUND
-        print(
-            f"VGG-T3: time per frame varies by a factor of {spread:.2f} over {sorted(flat)} frames (asked: {FLAT_BOUND:g})"
-        )
+        what = f"time per frame varies by a factor of {spread:.2f} over {sorted(flat)} frames"
+        print(f"VGG-T3: {what} (asked: {FLAT_BOUND:g})")
     return int(missed > 0)
 
 

@@ -1,10 +1,12 @@
 """What the harness itself costs, beside its bounds.
 
     python benchmarks/harness.py             all but the second Snakemake run
-    python benchmarks/harness.py --run NAME  also a second run of configuration NAME with nothing to do, after its first
+    python benchmarks/harness.py --run NAME  also a second run of configuration NAME, after its
+                                             first, with nothing to do
 
-Bounds: 10,000 cells planned in 25 s without importing torch; tracking under 2 % of a one-second call; Chamfer and F-score
-of 1,000,000 points in 5 s on two cores; a second run in 5 s. Exit code 1 when one does not hold.
+Bounds: 10,000 cells planned in 25 s without importing torch; tracking under 2 % of a one-second
+call; Chamfer and F-score of 1,000,000 points in 5 s on two cores; a second run in 5 s. Exit code 1
+when one does not hold.
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-PLAN, TRACKING, CLOUD, SECOND = 25.0, 0.02, 5.0, 5.0  # seconds, share, seconds, seconds
+PLAN = 25.0  # seconds of planning
+TRACKING = 0.02  # share of a call
+CLOUD = 5.0  # seconds of scoring
+SECOND = 5.0  # seconds of a second run
 PLANNING = """
 import json, sys, time
 start = time.perf_counter()
@@ -27,20 +33,24 @@ from bench3r.run.torch_stub import leave_torch_out  # as `bench3r plan` does
 leave_torch_out()
 from bench3r.run.config import parse_config
 from bench3r.run.planner import make_plan
-raw = {"name": "many", "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
-       "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")}, "profile": {"frames": [4]}}
+raw = {
+    "name": "many",
+    "methods": {"early_exit": {"threshold": [i / 10000 for i in range(1, 3335)]}},
+    "datasets": {d: {"root": "procedural"} for d in ("scannet", "dtu", "mipnerf360")},
+    "profile": {"frames": [4]},
+}
 plan = make_plan(parse_config(raw, "many"))
+seconds = time.perf_counter() - start
 torch = hasattr(sys.modules.get("torch"), "__version__")
-print(json.dumps({"cells": len(plan.cells), "seconds": time.perf_counter() - start, "torch": torch}))
+print(json.dumps({"cells": len(plan.cells), "seconds": seconds, "torch": torch}))
 """
 
 
 def say(what: str, value: float, bound: float, unit: str) -> bool:
     """Print a value beside its bound; whether it holds."""
     good = value <= bound
-    print(
-        f"{what}: {value:.3g} {unit} (at most {bound:g}){'' if good else '  TOO MUCH'}", flush=True
-    )
+    mark = "" if good else "  TOO MUCH"
+    print(f"{what}: {value:.3g} {unit} (at most {bound:g}){mark}", flush=True)
     return good
 
 
@@ -66,8 +76,9 @@ def tracking() -> bool:
         for _ in range(60):
             a @ a
 
-    once = [_seconds(work) for _ in range(3)][-1]
-    repeats = max(1, round(1.0 / once))
+    for _ in range(2):  # warm-up
+        work()
+    repeats = max(1, round(1.0 / _seconds(work)))
 
     def call() -> None:
         for _ in range(repeats):
@@ -77,10 +88,9 @@ def tracking() -> bool:
         with MemoryTracker(), Timer():
             call()
 
-    plain, added = zip(*((_seconds(call), _seconds(tracked)) for _ in range(7)), strict=True)
-    return say(
-        "tracking", float(np.median(added) / np.median(plain) - 1), TRACKING, "of a one-second call"
-    )
+    seconds = np.array([[_seconds(call), _seconds(tracked)] for _ in range(7)])
+    plain, added = np.median(seconds, axis=0)
+    return say("tracking", float(added / plain - 1), TRACKING, "of a one-second call")
 
 
 def cloud() -> bool:
@@ -88,40 +98,30 @@ def cloud() -> bool:
     from bench3r.metrics.clouds import fscore, pair_of
 
     rng = np.random.default_rng(0)
-    grid = np.stack(np.meshgrid(np.linspace(0, 4, 1000), np.linspace(0, 4, 1000)), -1).reshape(
-        -1, 2
-    )
-    truth = np.concatenate([grid, np.sin(grid[:, :1] * 3) * np.cos(grid[:, 1:])], 1)
-    predicted = truth + rng.normal(0, 0.01, truth.shape)
+    line = np.linspace(0, 4, 1000)
+    x, y = np.meshgrid(line, line)
+    exact = np.stack([x, y, np.sin(x * 3) * np.cos(y)], -1).reshape(-1, 3)
+    predicted = exact + rng.normal(0, 0.01, exact.shape)
 
     def score() -> None:
-        fscore(pair_of(predicted, truth), 0.02)
+        fscore(pair_of(predicted, exact), 0.02)
 
     return say("scoring 1,000,000 points", _seconds(score), CLOUD, "s")
 
 
 def second_run(config: str) -> bool:
     """A run with nothing to do."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "all",
-        "--quiet",
-        "--configfile",
-        f"config/{config}.yaml",
-    ]
-    subprocess.run(command, check=True, cwd=ROOT)
-    return say(
-        f"second run of {config}",
-        _seconds(lambda: subprocess.run(command, check=True, cwd=ROOT)),
-        SECOND,
-        "s",
-    )
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet"]
+    command += ["--configfile", f"config/{config}.yaml"]
+
+    def run() -> None:
+        subprocess.run(command, check=True, cwd=ROOT)
+
+    run()
+    return say(f"second run of {config}", _seconds(run), SECOND, "s")
 
 
-def _seconds(call) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

@@ -1,12 +1,13 @@
-"""Pairwise models: what encoding every image once saves, and how long global alignment takes and how that grows.
+"""Pairwise models: what encoding every image once saves, and how long global alignment takes.
 
-    python benchmarks/pairwise.py network          DUSt3R of full size on small images: once per image against once per pair
-    python benchmarks/pairwise.py alignment        full-pixel alignment of 20 images of 224 x 224 on swin-3
-    python benchmarks/pairwise.py growth OUT.png   alignment over images and edges, plotted
+    python benchmarks/pairwise.py network         DUSt3R of full size on small images: encoding
+                                                  once per image against once per pair
+    python benchmarks/pairwise.py alignment       all pixels of 20 images of 224 x 224 on swin-3
+    python benchmarks/pairwise.py growth OUT.png  alignment over images and edges, plotted
 
-Weights are random and predictions are those of a rendered scene with noise: time does not depend on them. Exit code 1
-when the network needs more than 0.6 of the time of encoding per pair for ten images on the complete graph, or alignment more
-than 15 minutes.
+Weights are random and predictions are those of a rendered scene with noise: time does not depend on
+them. Exit code 1 when the network needs more than 0.6 of the time of encoding per pair for ten
+images on the complete graph, or alignment more than 15 minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +30,8 @@ from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.graph import GraphName, scene_graph
 from bench3r.pairwise.predictions import PairPredictions
 
-NETWORK_BOUND, ALIGNMENT_BOUND = 0.6, 900.0  # share of the time of encoding per pair; seconds
+NETWORK_BOUND = 0.6  # share of the time of encoding per pair
+ALIGNMENT_BOUND = 900.0  # seconds
 GROWTH: tuple[tuple[GraphName, tuple[int, ...]], ...] = (
     ("complete", (3, 5, 8, 12)),
     ("swin", (8, 12, 20, 32)),
@@ -36,8 +39,10 @@ GROWTH: tuple[tuple[GraphName, tuple[int, ...]], ...] = (
 
 
 def network(images: int, side: int) -> float:
-    """Seconds of the network on the complete graph over those of encoding both images of every pair."""
-    model, edges = PairNetwork(PairConfig()).eval(), scene_graph(images)
+    """Seconds of the network on the complete graph over those of encoding both images of a pair."""
+    model = PairNetwork(PairConfig()).eval()
+    edges = scene_graph(images)
+    sizes = ((side, side), (side, side))
     views = torch.rand(images, 3, side, side)
     with torch.inference_mode():
         model(views[:2], [(0, 1)])
@@ -45,67 +50,66 @@ def network(images: int, side: int) -> float:
             model(views, edges)
         with Timer() as each:
             for i, j in edges:
-                model.decode(
-                    model.encode(views[i : i + 1]),
-                    model.encode(views[j : j + 1]),
-                    ((side, side), (side, side)),
-                )
+                first = model.encode(views[i : i + 1])
+                model.decode(first, model.encode(views[j : j + 1]), sizes)
     ratio = once.seconds / each.seconds
-    print(
-        f"{images} images of {side} x {side}, {len(edges)} pairs: {once.seconds:.1f} s encoding once, "
-        f"{each.seconds:.1f} s encoding per pair, ratio {ratio:.2f}"
-    )
+    times = f"{once.seconds:.1f} s encoding once, {each.seconds:.1f} s encoding per pair"
+    print(f"{images} images of {side} x {side}, {len(edges)} pairs: {times}, ratio {ratio:.2f}")
     return ratio
 
 
 def predictions(images: int, side: int, graph: GraphName, window: int = 3) -> PairPredictions:
     """Noisy predictions for the pairs of a rendered scene."""
     views = make_scene("room", 0, images, (side, side), 1)[1]
-    depth, w2c = (
-        torch.from_numpy(views.depth).float().clamp(min=0.1),
-        torch.from_numpy(np.linalg.inv(views.c2w)).float(),
-    )
+    depth = torch.from_numpy(views.depth).float().clamp(min=0.1)
+    w2c = torch.from_numpy(np.linalg.inv(views.c2w)).float()
     world = unproject(depth, w2c[:, :3], torch.from_numpy(views.intrinsics).float())
-    edges, pairs = scene_graph(images, graph, window), []
+    edges = scene_graph(images, graph, window)
+    pairs = []
     for i, j in edges:
-        first, second = (world[n] @ w2c[i, :3, :3].T + w2c[i, :3, 3] for n in (i, j))
-        conf = [3 + torch.rand(side, side) for _ in range(2)]
-        pairs.append(
-            PairOutput(
-                first + 0.01 * torch.randn_like(first),
-                conf[0],
-                second + 0.01 * torch.randn_like(second),
-                conf[1],
-            )
-        )
+        seen = world[[i, j]] @ w2c[i, :3, :3].T + w2c[i, :3, 3]  # [2, H, W, 3] in camera i
+        confidence = 3 + torch.rand(2, side, side)
+        seen = seen + 0.01 * torch.randn_like(seen)
+        pairs.append(PairOutput(seen[0], confidence[0], seen[1], confidence[1]))
     return PairPredictions.of(edges, pairs)
 
 
-def alignment(
-    images: int, side: int, graph: GraphName, iterations: int = 300
-) -> tuple[int, float, int]:
-    """Edges, seconds and added peak memory in bytes of a full-pixel alignment."""
+class Alignment(NamedTuple):
+    """What an alignment took."""
+
+    edges: int
+    seconds: float
+    added: int  # bytes of memory at the peak
+
+
+def alignment(images: int, side: int, graph: GraphName, iterations: int = 300) -> Alignment:
+    """Align all pixels, and print what it took."""
     given = predictions(images, side, graph)
     with MemoryTracker() as memory, Timer() as timer:
         found = align(given, AlignmentOptions(iterations=iterations))
-    added = memory.peak_rss - memory.baseline_rss
-    what = f"{graph}, {images} images of {side} x {side}, {len(given.edges)} edges, {iterations} iterations"
+    took = Alignment(len(given.edges), timer.seconds, memory.peak_rss - memory.baseline_rss)
+    what = f"{graph}, {images} images of {side} x {side}, {took.edges} edges"
     loss = f"loss {found.start_loss:.4f} -> {found.loss:.4f}"
-    print(f"{what}: {timer.seconds:.1f} s, {added / 1e6:.0f} MB, {loss}", flush=True)
-    return len(given.edges), timer.seconds, added
+    cost = f"{took.seconds:.1f} s, {took.added / 1e6:.0f} MB"
+    print(f"{what}, {iterations} iterations: {cost}, {loss}", flush=True)
+    return took
 
 
 def growth(out: Path, side: int = 112, iterations: int = 60) -> None:
-    """Alignment time over edges and images, for a graph that grows with the square of the images and one that does not."""
+    """Plot alignment time over edges and over images.
+
+    For a graph that grows with the square of the images, and for one that does not.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
     align(predictions(3, side, "complete"), AlignmentOptions(iterations=3))  # warm-up
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
     for graph, counts in GROWTH:
-        rows = [(n, *alignment(n, side, graph, iterations)[:2]) for n in counts]
-        images, edges, seconds = (np.array(c, float) for c in zip(*rows, strict=True))
-        for axis, x, what in ((axes[0], images, "images"), (axes[1], edges, "edges")):
+        took = [alignment(n, side, graph, iterations) for n in counts]
+        edges = np.array([t.edges for t in took])
+        seconds = np.array([t.seconds for t in took])
+        for axis, x, what in ((axes[0], np.array(counts), "images"), (axes[1], edges, "edges")):
             slope = np.polyfit(np.log(x), np.log(seconds), 1)[0]
             name = graph if graph == "complete" else f"{graph}-3"
             axis.plot(x, seconds / iterations, "o-", label=f"{name}: {what}^{slope:.2f}")
@@ -139,9 +143,8 @@ def main() -> int:
     if arguments.what == "network":
         return int(network(arguments.images or 10, arguments.side or 128) > NETWORK_BOUND)
     if arguments.what == "alignment":
-        return int(
-            alignment(arguments.images or 20, arguments.side or 224, "swin")[1] > ALIGNMENT_BOUND
-        )
+        took = alignment(arguments.images or 20, arguments.side or 224, "swin")
+        return int(took.seconds > ALIGNMENT_BOUND)
     growth(arguments.out)
     return 0
 

@@ -110,8 +110,8 @@ def measure(case: ReferenceCase, args: argparse.Namespace) -> dict[str, Any]:
         }
 
 
-def main() -> None:
-    """Measure what is not there yet."""
+def arguments_given() -> argparse.Namespace:
+    """What the command line asks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -137,7 +137,12 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "reference")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is not there yet."""
+    args = arguments_given()
     name = re.sub(r"[^A-Za-z0-9]+", "-", device_name(args.device)).strip("-")
     records = args.out / name / "records.jsonl"
     done = {r["key"]: r for r in read_jsonl(records)}

@@ -1,10 +1,11 @@
-"""A sweep of thousands of tiny cells with injected faults: right counts, flat memory of the controller.
+"""A sweep of thousands of tiny cells with injected faults: right counts, flat memory.
 
-    python benchmarks/soak.py                2,000 cells (4,000 jobs) on two cores, every 20th with a fault
-    python benchmarks/soak.py --cells 100 --without-server       what the job server saves
+    python benchmarks/soak.py      2,000 cells (4,000 jobs) on two cores, every 20th with a fault
+    python benchmarks/soak.py --cells 100 --without-server    what the job server saves
 
-Runs Snakemake in a throw-away copy of the project. Cells are oracles, so their cost is that of the harness alone. Exit code
-1 when a count is not what was planned, or the controller's memory grew by more than a fifth over the run's second half.
+Runs Snakemake in a throw-away copy of the project. Cells are oracles, so their cost is that of the
+harness alone. Exit code 1 when a count is not what was planned, or the controller's memory grew by
+more than a fifth over the run's second half.
 """
 
 from __future__ import annotations
@@ -25,17 +26,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 GROWTH = 1.2  # of the controller's memory, second half of the run over its middle
-FAULTS = {
-    "raise": "error",
-    "nan": "invalid",
-    "die": "oom",
-    "shape": "invalid",
-}  # what is injected -> the record's status
+# what is injected, and the record's status
+FAULTS = {"raise": "error", "nan": "invalid", "die": "oom", "shape": "invalid"}
+SCORES = "results/soak/score"
+RECORDS = "results/soak/records.parquet"
 PLUGIN = '''"""An oracle that fails on purpose in some cells."""
 
 import os
 
-from bench3r.api.method import METHODS
 from bench3r.api.method import METHODS, Method, MethodOptions
 
 FAULTS = {faults!r}
@@ -54,7 +52,8 @@ class Soak(Method):
 
     def build(self, context):
         oracle = METHODS.get("oracle")().build(context)
-        fault = FAULTS[self.options.i // {every} % len(FAULTS)] if self.options.i % {every} == 0 else None
+        number, rest = divmod(self.options.i, {every})
+        fault = None if rest else FAULTS[number % len(FAULTS)]
 
         def predict(images, ground_truth):
             if fault == "raise":
@@ -90,47 +89,62 @@ def write_project(folder: Path, cells: int, every: int) -> None:
 
 
 def run(folder: Path, cores: int) -> tuple[float, list[int]]:
-    """Run the sweep to its collected table; seconds, and the controller's resident bytes every second."""
+    """Run the sweep to its collected table.
+
+    Seconds, and the controller's resident bytes every second.
+    """
     environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
-    target = "results/soak/records.parquet"
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        str(cores),
-        "--configfile",
-        "config/soak.yaml",
-        "--quiet",
-        "all",
-        "--scheduler",
-        "greedy",
-        "--keep-going",
-        target,
-    ]
-    begin, seen = time.monotonic(), []
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
+    command += ["--configfile", "config/soak.yaml", "--quiet", "all"]
+    command += ["--scheduler", "greedy", "--keep-going", RECORDS]
+    begin = time.monotonic()
     with (folder / "soak.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        controller = psutil.Process(process.pid)
-        while process.poll() is None:
-            try:
-                seen.append(controller.memory_info().rss)
-            except psutil.Error:
-                break
-            if len(seen) % 30 == 0:
-                done = sum(1 for _ in (folder / "results/soak/score").glob("*.jsonl"))
-                print(
-                    f"{time.monotonic() - begin:6.0f} s, {done} cells scored, {seen[-1] / 1e6:.0f} MB",
-                    flush=True,
-                )
-            time.sleep(1)
+        seen = watch(process, folder)
     if process.wait():
         sys.exit((folder / "soak.log").read_text()[-3000:])
     return time.monotonic() - begin, seen
 
 
-def main() -> int:
-    """Run and judge."""
+def watch(process: subprocess.Popen[bytes], folder: Path) -> list[int]:
+    """The resident bytes of ``process`` every second until it ends, with a line now and then."""
+    begin = time.monotonic()
+    controller = psutil.Process(process.pid)
+    seen: list[int] = []
+    while process.poll() is None:
+        try:
+            seen.append(controller.memory_info().rss)
+        except psutil.Error:
+            break
+        if len(seen) % 30 == 0:
+            done = len(list((folder / SCORES).glob("*.jsonl")))
+            spent = time.monotonic() - begin
+            print(f"{spent:6.0f} s, {done} cells scored, {seen[-1] / 1e6:.0f} MB", flush=True)
+        time.sleep(1)
+    return seen
+
+
+def planned(cells: int, every: int) -> Counter[str]:
+    """How many cells should have each status."""
+    statuses = list(FAULTS.values())
+    faults = len(range(0, cells, every))
+    expected = Counter(statuses[i % len(statuses)] for i in range(faults))
+    expected["ok"] = cells - faults
+    return expected
+
+
+def memory_is_flat(memory: list[int]) -> bool:
+    """Print how the controller's memory grew; whether it hardly did in the run's second half."""
+    half = memory[len(memory) // 2 :]
+    growth = max(half) / half[0]
+    quarter = memory[len(memory) // 4]
+    sizes = f"{quarter / 1e6:.0f} MB after a quarter, at most {max(memory) / 1e6:.0f} MB"
+    print(f"controller: {sizes}, second half x {growth:.2f} (at most {GROWTH:g})")
+    return growth <= GROWTH
+
+
+def arguments_given() -> argparse.Namespace:
+    """What the command line asks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -140,31 +154,28 @@ def main() -> int:
     parser.add_argument(
         "--without-server", action="store_true", help="every job imports what it needs"
     )
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run and judge."""
+    arguments = arguments_given()
     if arguments.without_server:
         os.environ["BENCH3R_SERVER"] = "/nowhere"  # named, so none is started; and nobody answers
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_project(folder, arguments.cells, arguments.every)
         seconds, memory = run(folder, arguments.cores)
-        rows = pd.read_parquet(folder / "results/soak/records.parquet").drop_duplicates("cell")
-    faulty = range(0, arguments.cells, arguments.every)
-    names = list(FAULTS)
-    expected = Counter(FAULTS[names[i // arguments.every % len(names)]] for i in faulty)
-    expected["ok"] = arguments.cells - len(faulty)
+        rows = pd.read_parquet(folder / RECORDS).drop_duplicates("cell")
+    cells = arguments.cells
+    jobs = f"{cells} cells, {2 * cells} jobs on {arguments.cores} cores"
+    print(f"{jobs}: {seconds:.0f} s, {1000 * seconds / cells:.0f} ms a cell")
+    expected = planned(cells, arguments.every)
     found = Counter(rows["status"])
-    half = memory[len(memory) // 2 :]
-    growth = max(half) / half[0]
-    print(
-        f"{arguments.cells} cells, {2 * arguments.cells} jobs on {arguments.cores} cores: {seconds:.0f} s, "
-        f"{1000 * seconds / arguments.cells:.0f} ms a cell"
-    )
-    print(f"states {dict(found)}, planned {dict(expected)}{'' if found == expected else '  WRONG'}")
-    print(
-        f"controller: {memory[len(memory) // 4] / 1e6:.0f} MB after a quarter, at most {max(memory) / 1e6:.0f} MB, second "
-        f"half x {growth:.2f} (at most {GROWTH:g})"
-    )
-    return int(found != expected or growth > GROWTH)
+    mark = "" if found == expected else "  WRONG"
+    print(f"states {dict(found)}, planned {dict(expected)}{mark}")
+    flat = memory_is_flat(memory)
+    return int(found != expected or not flat)
 
 
 if __name__ == "__main__":

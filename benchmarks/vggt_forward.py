@@ -1,10 +1,12 @@
 """Time, split by module, arithmetic floor and activation peak of VGGT's forward pass.
 
-    python benchmarks/vggt_forward.py                        # the golden vggt-small configuration, 8 views, 140 x 154
-    python benchmarks/vggt_forward.py --views 16 --memory    # peak activation memory in a fresh process
+    python benchmarks/vggt_forward.py                      the golden vggt-small configuration,
+                                                           8 views of 140 x 154
+    python benchmarks/vggt_forward.py --views 16 --memory  peak activation memory, fresh process
 
-The floor is the counted FLOPs over the GEMM rate measured in the same run, so the ratio says how much of the time is
-arithmetic. Everything runs in float32 on one thread with random weights, without tracks.
+The floor is the counted FLOPs over the GEMM rate measured in the same run, so the ratio says how
+much of the time is arithmetic. Everything runs in float32 on one thread with random weights,
+without tracks.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -32,8 +35,8 @@ SMALL = {
     "dpt": {"dim_in": 768},
     "track": {"dim_in": 768},
 }
-# CPU-seconds of the official code at this configuration, one thread, 8 views, as stated by its measurer on another day
-# on a loaded machine: a point of orientation, not a comparison made here.
+# CPU-seconds of the official code at this configuration, one thread, 8 views, as stated by its
+# measurer on another day on a loaded machine: a point of orientation, not a comparison made here.
 STATED_OFFICIAL = {
     "patch_embed": 0.6,
     "frame_blocks": 1.2,
@@ -46,8 +49,10 @@ STATED_OFFICIAL = {
 
 def gemm_rate(seconds: float = 1.0) -> float:
     """FLOP/s of a float32 matrix product of 1024 x 1024 x 1024 on this thread, best of several."""
-    a, b = torch.rand(1024, 1024), torch.rand(1024, 1024)
-    best, end = float("inf"), time.perf_counter() + seconds
+    a = torch.rand(1024, 1024)
+    b = torch.rand(1024, 1024)
+    best = float("inf")
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()
         a @ b
@@ -55,8 +60,8 @@ def gemm_rate(seconds: float = 1.0) -> float:
     return 2 * 1024**3 / best
 
 
-def timed(model: nn.Module, images: torch.Tensor, repeats: int) -> tuple[float, dict[str, float]]:
-    """Best total of ``repeats`` calls, and the seconds of each part in that call."""
+def timed(model: VGGT, images: torch.Tensor, repeats: int) -> tuple[float, dict[str, float]]:
+    """Best total of ``repeats`` calls on images [1, S, 3, H, W], and its seconds by part."""
     parts = {
         "patch_embed": [model.aggregator.patch_embed],
         "frame_blocks": list(model.aggregator.frame_blocks),
@@ -70,26 +75,40 @@ def timed(model: nn.Module, images: torch.Tensor, repeats: int) -> tuple[float, 
         for module in modules:
             module.register_forward_pre_hook(lambda m, _: setattr(m, "_begin", time.perf_counter()))
             module.register_forward_hook(_adder(spent, name))
-    best, split = float("inf"), {}
+    best = float("inf")
+    split: dict[str, float] = {}
     for _ in range(repeats + 1):
         spent.clear()
         start = time.perf_counter()
         model(images)
         total = time.perf_counter() - start
         if total < best:
-            best, split = total, dict(spent)
+            best = total
+            split = dict(spent)
     return best, split
 
 
-def _adder(spent: dict[str, float], name: str):
+def _adder(spent: dict[str, float], name: str) -> Callable[..., None]:
     def add(module: nn.Module, *_: object) -> None:
         spent[name] += time.perf_counter() - module._begin
 
     return add
 
 
-def main() -> None:
-    """Print the table."""
+def activation_peak(model: VGGT, images: torch.Tensor) -> int:
+    """Bytes that one call on images [1, S, 3, H, W] adds at its peak."""
+    with MemoryTracker(interval=0.001) as memory:
+        model(images)
+    return memory.peak_rss - memory.baseline_rss
+
+
+def print_row(name: str, seconds: float, floor: float, official: float) -> None:
+    """One line of the table."""
+    print(f"{name:15} {seconds:8.3f} {floor:8.3f} {seconds / floor:6.2f} {official:16.2f}")
+
+
+def arguments_given() -> argparse.Namespace:
+    """What the command line asks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -99,35 +118,33 @@ def main() -> None:
     parser.add_argument(
         "--memory", action="store_true", help="measure the activation peak of one call and stop"
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table."""
+    options = arguments_given()
     torch.set_num_threads(1)
     model = VGGT(VGGTConfig.model_validate(SMALL)).eval()
-    images = torch.rand(1, options.views, 3, *options.size)
+    height, width = options.size
+    images = torch.rand(1, options.views, 3, height, width)
     with torch.inference_mode():
         if options.memory:
-            with MemoryTracker(interval=0.001) as memory:
-                model(images)
-            print(
-                f"activation peak: {(memory.peak_rss - memory.baseline_rss) / 1e6:.0f} MB, {options.views} views"
-            )
+            peak = activation_peak(model, images)
+            print(f"activation peak: {peak / 1e6:.0f} MB, {options.views} views")
             return
         counted = flops.parts(model, flops.count(model, images).by_module)
         rate = gemm_rate()
         total, split = timed(model, images, options.repeats)
         rate = max(rate, gemm_rate())
-    print(
-        f"{options.views} views of {options.size[0]} x {options.size[1]}, one thread, {rate / 1e9:.1f} GFLOP/s in GEMM"
-    )
+    size = f"{options.views} views of {height} x {width}"
+    print(f"{size}, one thread, {rate / 1e9:.1f} GFLOP/s in GEMM")
     print(f"{'part':15} {'seconds':>8} {'floor':>8} {'ratio':>6} {'stated official':>16}")
     for name, seconds in split.items():
-        floor = 2 * counted[name] / rate
-        print(
-            f"{name:15} {seconds:8.3f} {floor:8.3f} {seconds / floor:6.2f} {STATED_OFFICIAL.get(name, float('nan')):16.2f}"
-        )
+        official = STATED_OFFICIAL.get(name, float("nan"))
+        print_row(name, seconds, 2 * counted[name] / rate, official)
     floor = 2 * sum(counted.values()) / rate
-    print(
-        f"{'total':15} {total:8.3f} {floor:8.3f} {total / floor:6.2f} {sum(STATED_OFFICIAL.values()):16.2f}"
-    )
+    print_row("total", total, floor, sum(STATED_OFFICIAL.values()))
 
 
 if __name__ == "__main__":
