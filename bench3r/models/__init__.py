@@ -1,1 +1,1 @@
-"""Backbones with official parameter names, their layers and heads, and the two seams."""
+"""Networks with official parameter names, their layers and heads, and the two hooks."""

@@ -1,10 +1,11 @@
-"""What every backbone is: a trunk with the two seams between a patch embed and heads."""
+"""What every backbone is: a trunk with the two hooks between a patch embed and heads."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,18 +15,21 @@ from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.layers import TokenLayout
 from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
 
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet
+# of ImageNet
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module, ABC):
     """Images to cameras, depth and points.
 
-    The seams: ``model.schedule`` (a :class:`~bench3r.models.trunk.Schedule`) and the ``core`` of every attention
-    (:func:`bench3r.models.layers.attention_modules`). ``trunk_dtype`` runs the trunk under autocast, heads in float32.
+    The hooks: ``model.schedule`` (a :class:`~bench3r.models.trunk.Schedule`) and the ``core`` of
+    every attention (:func:`bench3r.models.layers.attention_modules`). ``trunk_dtype`` runs the
+    trunk under autocast, heads in float32.
     """
 
     name: ClassVar[str]
-    config: Any  # with image_size, patch_size and pairs
+    config: Any  # a :class:`~bench3r.models.catalogue.Sizes`
     trunk_dtype: torch.dtype | None = None
     head_chunk: int | None = None  # views per pass through a head; None: chosen by device
     schedule: Schedule
@@ -53,7 +57,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
-        """Images [B, S, 3, H, W] in [0, 1] -> trunk tokens [B, S, special + P, C] and their layout."""
+        """Images [B, S, 3, H, W] in [0, 1] -> tokens [B, S, special + P, C] and their layout."""
 
     @abstractmethod
     def run_heads(
@@ -64,18 +68,25 @@ class Backbone(nn.Module, ABC):
         queries: Tensor | None = None,
         dense_views: Tensor | None = None,
     ) -> Reconstruction:
-        """Trunk outputs -> reconstruction; tracks only when ``queries`` [B, N, 2] (pixels, first view) are given.
+        """Trunk outputs -> reconstruction of the ``images`` [B, S, 3, H, W].
 
-        ``dense_views`` (training): indices of the views that get dense maps, which then have that many views.
+        Tracks only when ``queries`` [B, N, 2] (pixels, first view) are given. ``dense_views`` [V]
+        (training): indices of the views that get dense maps, which then have that many views.
         """
 
     @abstractmethod
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        """Depth [B, V, H, W] alone from tapped outputs [B, V, T, 2C] of some views (for methods that peek)."""
+        """Depth [B, V, H, W] alone from tapped outputs [B, V, T, 2C] of some views.
+
+        For methods that look at depth before the trunk is done.
+        """
 
     @abstractmethod
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        """Poses [B, S, 3, 4] alone from tapped outputs [B, S, T, 2C] of all views, in the model's own direction."""
+        """Poses [B, S, 3, 4] alone from tapped outputs [B, S, T, 2C] of all views.
+
+        In the model's own direction.
+        """
 
     def training_blocks(self) -> list[nn.Module]:
         """The transformer blocks that make up most of the model: those of its trunk."""
@@ -93,16 +104,14 @@ class Backbone(nn.Module, ABC):
         self.schedule.set_progress(self, progress)
 
     def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless ``images`` is [B, S, 3, H, W] with sides that are multiples of the patch size."""
+        """Raise ValueError unless ``images`` are [B, S, 3, H, W] of whole patches."""
         patch = self.trunk.patch_size
         if images.dim() != 5 or images.shape[2] != 3 or images.shape[1] < 1:
-            raise ValueError(
-                f"images must be [B, S, 3, H, W] with S >= 1, got {tuple(images.shape)}"
-            )
+            shape = tuple(images.shape)
+            raise ValueError(f"images must be [B, S, 3, H, W] with S >= 1, got {shape}")
         if images.shape[3] % patch or images.shape[4] % patch:
-            raise ValueError(
-                f"image sides must be multiples of {patch}, got {images.shape[3]} x {images.shape[4]}"
-            )
+            sides = f"{images.shape[3]} x {images.shape[4]}"
+            raise ValueError(f"image sides must be multiples of {patch}, got {sides}")
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """The trunk's precision."""
@@ -111,39 +120,49 @@ class Backbone(nn.Module, ABC):
         return torch.autocast(device.type, self.trunk_dtype)
 
     def run_trunk(self, images: Tensor, keep_all: bool = False) -> tuple[TrunkOutput, TokenLayout]:
-        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs."""
+        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs [B, S, T, 2C].
+
+        Raises ValueError for images of another shape.
+        """
         self.check_images(images)
         with self.autocast(images.device):
             tokens, layout = self.embed(images)
             out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, images)
-        return TrunkOutput(
-            {i: t.float() for i, t in out.taps.items()}, out.recursion_depth, out.extras
-        ), layout
+        taps = {pair: tokens.float() for pair, tokens in out.taps.items()}
+        return replace(out, taps=taps), layout
 
     def chunk(self, images: Tensor) -> int:
-        """Views per pass through a dense head."""
+        """Views of ``images`` [B, S, 3, H, W] per pass through a dense head."""
         if self.head_chunk:
             return self.head_chunk
         return 1 if images.device.type == "cpu" and not torch.is_grad_enabled() else 8
 
     def forward(self, images: Tensor, queries: Tensor | None = None) -> Reconstruction:
-        """Images [B, S, 3, H, W] in [0, 1], optional query points [B, N, 2] -> :class:`Reconstruction`.
+        """Images [B, S, 3, H, W] in [0, 1] -> :class:`Reconstruction`.
 
-        Raises ValueError for images of another shape, or when tracks are asked of a model without a track head.
+        With query points [B, N, 2] (pixels of the first view) also tracks. Raises ValueError for
+        images of another shape, or when tracks are asked of a model without a track head.
         """
         if queries is not None and not hasattr(self, "track_head"):
-            raise ValueError(
-                f"query points were given, but this {type(self).__name__} has no track head"
-            )
+            kind = type(self).__name__
+            raise ValueError(f"query points were given, but this {kind} has no track head")
         out, layout = self.run_trunk(images)
         return self.run_heads(out, layout, images, queries)
 
 
 def add_image_statistics(module: nn.Module, persistent: bool = False) -> None:
-    """Register ImageNet's mean and standard deviation [1, 3, 1, 1] as ``image_mean`` and ``image_std``."""
-    module.register_buffer(
-        "image_mean", torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=persistent
-    )
-    module.register_buffer(
-        "image_std", torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=persistent
-    )
+    """Register ImageNet's mean and standard deviation [1, 3, 1, 1] as buffers.
+
+    They are ``image_mean`` and ``image_std``.
+    """
+    mean = torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGE_STD).view(1, 3, 1, 1)
+    module.register_buffer("image_mean", mean, persistent=persistent)
+    module.register_buffer("image_std", std, persistent=persistent)
+
+
+def views_of(taps: dict[int, Tensor], views: Tensor | None) -> dict[int, Tensor]:
+    """Taps [B, S, T, 2C] of the chosen ``views`` [V] alone; of all for None."""
+    if views is None:
+        return taps
+    return {pair: tokens[:, views] for pair, tokens in taps.items()}

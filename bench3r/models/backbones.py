@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bench3r.api.method import BuildContext, Method, Predictor
+from bench3r.api.presentation import Facts
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.catalogue import NETWORKS
 from bench3r.models.weights import load_part, load_strict, read_state_dict
@@ -23,7 +24,10 @@ def build_backbone(backbone: str, scale: str) -> Any:
 
 
 def load_backbone(context: BuildContext) -> Any:
-    """The backbone of ``context`` with its weights, unchanged by any method. Raises Bench3RError when they do not fit."""
+    """The backbone of ``context`` with its weights, unchanged by any method.
+
+    Raises Bench3RError when they do not fit.
+    """
     torch.manual_seed(context.seed)
     model = build_backbone(context.backbone, context.scale)
     if context.weights is not None:
@@ -42,21 +46,27 @@ class BackbonePredictor:
         if context.fitted is not None:
             load_part(self.model, read_state_dict(context.fitted), str(context.fitted))
         self.model.to(context.device).eval()
-        self.deployed = {k: v for k, v in method.deploy(self.model).items() if v is not None}
+        self.deployed: Facts = {k: v for k, v in method.deploy(self.model).items() if v is not None}
 
     def __call__(self, images: Tensor, **conditions: Any) -> Reconstruction:
         """Images [1, S, 3, H, W] in [0, 1] on the model's device."""
         return self.model(images)
 
     def counted(self, images: Tensor) -> nn.Module:
-        """What FLOPs are counted of."""
+        """What FLOPs are counted of, on ``images`` [1, S, 3, H, W]."""
         return self.model
 
-    def explain(self, images: Tensor, out: Reconstruction) -> dict[str, Any]:
-        """Facts for the record of ``out``, the reconstruction of ``images``; not part of what is timed."""
+    def explain(self, images: Tensor, out: Reconstruction) -> Facts:
+        """Facts for the record of ``out``, the reconstruction of ``images`` [1, S, 3, H, W].
+
+        Not part of what is timed.
+        """
         return self.deployed
 
 
 def build_predictor(method: Method, context: BuildContext) -> Predictor:
-    """The predictor of ``method``: its own (whole models, controls), or the backbone that it changes."""
+    """The predictor of ``method``: its own, or the backbone that it changes.
+
+    Whole models and controls bring their own.
+    """
     return method.build(context) or BackbonePredictor(method, context)

@@ -1,6 +1,7 @@
-"""The networks that there are: one folder below ``bench3r/models/`` declares one or several, without importing torch.
+"""The networks that there are: a folder of ``bench3r/models/`` declares one or several.
 
-Its ``__init__.py`` holds the :class:`Network` objects; beside it lie
+It does so without importing torch. Its ``__init__.py`` holds the :class:`Network` objects; beside
+it lie
 
 - ``config.py``: its sizes at every scale, without torch;
 - ``network.py``: ``build(config)``, a :class:`~bench3r.models.trainable.TrainableNetwork`;
@@ -19,13 +20,29 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from bench3r.api.cost import BackboneCost
 from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.registry import LIBRARY, Registry, instance_of
 
 NO_BACKBONE = "none"  # of controls, and of whole models without weights
+
+
+class Sizes(Protocol):
+    """What every configuration of a network tells, besides what its own folder needs."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels of a typical input."""
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels per patch side."""
+
+    @property
+    def pairs(self) -> int:
+        """Frame/global pairs of its trunk, or blocks of its decoder."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class Network:
     name: str
     label: str  # as printed in tables
     package: str  # the folder's ``__name__``
-    scales: Mapping[str, Callable[[], Any]]  # name of the scale -> its configuration
+    scales: Mapping[str, Callable[[], Sizes]]  # name of the scale -> its configuration
     loss_weights: Mapping[str, float]  # as published, by part of the loss
     hooks: tuple[str, ...] = ()  # what a method may change: "schedule", "attention"
     # before training from scratch: biases by the end of their name ...
@@ -51,7 +68,7 @@ class Network:
         """Whether methods can be plugged into it."""
         return bool(self.hooks)
 
-    def config(self, scale: str) -> Any:
+    def config(self, scale: str) -> Sizes:
         """Its configuration at ``scale``. Raises Unsupported for a scale that it does not have."""
         if scale not in self.scales:
             known = ", ".join(self.scales)
@@ -90,7 +107,7 @@ def reference_of(network: str) -> str:
     return network if network in backbones() else reference_backbone()
 
 
-def scale_config(backbone: str, scale: str) -> Any:
+def scale_config(backbone: str, scale: str) -> Sizes:
     """The configuration of the network ``backbone`` at ``scale``.
 
     Raises Bench3RError or Unsupported for names without one.
@@ -101,12 +118,13 @@ def scale_config(backbone: str, scale: str) -> Any:
 def input_size(backbone: str, scale: str) -> tuple[int, int, int]:
     """Typical image height, image width and patch size of ``backbone`` at ``scale``, in pixels."""
     config = scale_config(backbone, scale)
-    return (*config.image_size, config.patch_size)
+    height, width = config.image_size
+    return height, width, config.patch_size
 
 
 def trunk_pairs(backbone: str, scale: str) -> int:
     """Frame/global pairs in the trunk of ``backbone`` at ``scale``."""
-    return int(scale_config(backbone, scale).pairs)
+    return scale_config(backbone, scale).pairs
 
 
 def label_of_network(name: str) -> str:
@@ -118,9 +136,10 @@ def label_of_network(name: str) -> str:
 def unchanged_cost(
     backbone: str, scale: str, frames: int, size: tuple[int, int] | None = None
 ) -> BackboneCost:
-    """The unchanged network ``backbone`` at ``scale`` in numbers; ``size`` (H, W) None: the scale's usual image.
+    """The unchanged network ``backbone`` at ``scale`` in numbers.
 
-    Raises Bench3RError for less than one frame and for names without a configuration.
+    ``size`` (H, W) None: the scale's usual image. Raises Bench3RError for less than one frame and
+    for names without a configuration.
     """
     if frames < 1:
         raise Bench3RError(f"frames must be at least 1, got {frames}")

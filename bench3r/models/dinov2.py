@@ -1,7 +1,7 @@
-"""DINOv2 vision transformer with register tokens, the patch embedding of VGGT and π³.
+"""DINOv2 vision transformer with register tokens, a patch embedding of backbones.
 
-Source: Oquab et al., "DINOv2", 2023, and Darcet et al., "Vision transformers need registers", 2023. Parameter names
-are those of the official checkpoints.
+Source: Oquab et al., "DINOv2", 2023, and Darcet et al., "Vision transformers need registers", 2023.
+Parameter names are those of the official checkpoints.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class DinoVisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.grid = img_size // patch_size
-        self.patch_size, self.registers = patch_size, registers
+        self.patch_size = patch_size
+        self.registers = registers
         self.patch_embed = PatchEmbed(patch_size, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, dim))
@@ -54,39 +55,42 @@ class DinoVisionTransformer(nn.Module):
         self._positions = TableCache()
 
     def resized_positions(self, height: int, width: int) -> Tensor:
-        """Position embedding [1, 1 + height * width, dim] for a grid of that many patches (bicubic, antialiased)."""
+        """Position embedding [1, 1 + height * width, dim] for a grid of that many patches.
+
+        Resized by bicubic interpolation, antialiased.
+        """
         if height == width == self.grid:
             return self.pos_embed
-        grid = (
-            self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        table = self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid))
+        table = F.interpolate(
+            table.permute(0, 3, 1, 2),
+            (height, width),
+            mode="bicubic",
+            antialias=True,
+            align_corners=False,
         )
-        grid = F.interpolate(
-            grid, (height, width), mode="bicubic", antialias=True, align_corners=False
-        )
-        return torch.cat(
-            [self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1
-        )
+        patches = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
+        return torch.cat([self.pos_embed[:, :1], patches], 1)
 
     def positions(self, height: int, width: int) -> Tensor:
-        """As :meth:`resized_positions`, computed once per size and parameter version while gradients are off."""
+        """As :meth:`resized_positions`: [1, 1 + height * width, dim].
+
+        While gradients are off it is computed once per size and parameter version.
+        """
         learning = torch.is_grad_enabled() and self.pos_embed.requires_grad
         if learning or self.pos_embed.is_meta or self.pos_embed.is_inference():
             return self.resized_positions(height, width)
-        key = (
-            height,
-            width,
-            self.pos_embed.dtype,
-            self.pos_embed.data_ptr(),
-            self.pos_embed._version,
-        )
+        table = self.pos_embed
+        key = (height, width, table.dtype, table.data_ptr(), table._version)
         return self._positions.get(
-            key, self.pos_embed.device, lambda: self.resized_positions(height, width).detach()
+            key, table.device, lambda: self.resized_positions(height, width).detach()
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W] -> patch tokens [N, (H/p)(W/p), dim]."""
         n, _, h, w = map(int, images.shape)
-        rows, columns = h // self.patch_size, w // self.patch_size
+        rows = h // self.patch_size
+        columns = w // self.patch_size
         x = torch.cat([self.cls_token.expand(n, -1, -1), self.patch_embed(images)], 1)
         x = x + self.positions(rows, columns)
         x = torch.cat([x[:, :1], self.register_tokens.expand(n, -1, -1), x[:, 1:]], 1)

@@ -12,7 +12,10 @@ class Section(BaseModel):
 
 
 class DPTConfig(Section):
-    """A DPT head: input width, width of the fusion path and of its four levels, and the pairs that it reads."""
+    """A DPT head: its widths and the pairs that it reads.
+
+    Widths of the input, of the fusion path and of its four levels.
+    """
 
     dim_in: int = 2048
     features: int = 256

@@ -1,17 +1,18 @@
-"""Transformer layers shared by every backbone, with the *attention seam* (DESIGN: second seam).
+"""Transformer layers shared by every backbone, with the *attention hook*.
 
-Every attention module owns a ``core`` (:class:`Core`): by default dense softmax attention without parameters, so the
-official checkpoint names are untouched. A method replaces it and overrides one of two methods: ``forward``, when it
-changes how given queries meet keys; ``attend``, when it needs the tokens themselves or makes its own queries and keys.
+Every attention module owns a ``core`` (:class:`Core`): by default dense softmax attention without
+parameters, so the official checkpoint names are untouched. A method replaces it and overrides one
+of two methods: ``forward``, when it changes how given queries meet keys; ``attend``, when it needs
+the tokens themselves or makes its own queries and keys.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +23,13 @@ ROLES = ("encoder", "frame", "global", "head")
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """What the rows of a token sequence are, so that an attention core can find views, patches and special tokens.
+    """What the rows of a token sequence are: views, patches and special tokens.
 
-    A sequence of the frame role is one view, ``[batch * views, special + height * width, C]``; one of the global role
-    is a whole scene, ``[batch, views * (special + height * width), C]``. ``active`` is set when a schedule computes
-    a subset of the tokens: the int64 indices ``[rows, length]`` of the kept tokens in the full sequence (padding: -1).
+    Attention cores find them by it. A sequence of the frame role is one view,
+    ``[batch * views, special + height * width, C]``; one of the global role is a whole scene,
+    ``[batch, views * (special + height * width), C]``. ``active`` is set when a schedule computes a
+    subset of the tokens: the int64 indices ``[rows, length]`` of the kept tokens in the full
+    sequence (padding: -1).
     """
 
     batch: int
@@ -47,20 +50,28 @@ class TokenLayout:
 
 
 class Core(nn.Module, ABC):
-    """How queries meet keys in an attention module. Its parameters live under ``core.`` of that module."""
+    """How queries meet keys in an attention module.
 
-    content_dependent: ClassVar[bool] = (
-        False  # whether its cost depends on what it is given, not only on shapes
-    )
+    Its parameters live under ``core.`` of that module.
+    """
+
+    # whether its cost depends on what it is given, not only on shapes
+    content_dependent: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
-        """Attend ``q`` [N, heads, Lq, d] to ``k``, ``v`` [N, heads, Lk, d]; returns [N, heads, Lq, d]."""
+        """Attend ``q`` [N, heads, Lq, d] to ``k``, ``v`` [N, heads, Lk, d].
+
+        Returns [N, heads, Lq, d].
+        """
 
     def attend(
         self, attention: Attention, x: Tensor, rope: Tensor | None, layout: TokenLayout | None
     ) -> Tensor:
-        """Attended values [N, L, C] of tokens ``x`` [N, L, C], before the output projection of ``attention``."""
+        """Attended values [N, L, C] of tokens ``x`` [N, L, C].
+
+        That is before the output projection of ``attention``; ``rope`` as in :func:`apply_rope`.
+        """
         q, k, v = attention.project(x, rope)
         out = self(q, k.to(q.dtype), v.to(q.dtype), layout)  # [N, heads, L, d]
         return out.transpose(1, 2).flatten(2)
@@ -97,9 +108,10 @@ class LayerScale(nn.Module):
 
 
 def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
-    """Rotate ``x`` [..., L, heads, d] by the tables ``rope`` [2, ..., L, 1, d] (cosine, signed sine).
+    """Rotate ``x`` [..., L, heads, d] by the tables ``rope`` [2, ..., L, 1, d].
 
-    The head dimension holds a y half and an x half; inside each, channel i is paired with i + d/4.
+    The tables are cosine and signed sine. The head dimension holds a y half and an x half; inside
+    each, channel i is paired with i + d/4.
     """
     shape = x.shape
     halves = x.unflatten(-1, (2, 2, shape[-1] // 4))  # y|x, first|second, d/4
@@ -108,11 +120,15 @@ def apply_rope(x: Tensor, rope: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with a fused qkv projection, optional query/key LayerNorm and 2-D rotary position."""
+    """Multi-head self-attention with a fused qkv projection.
+
+    Optional: LayerNorm of queries and keys, 2-D rotary position.
+    """
 
     def __init__(self, dim: int, heads: int, qk_norm: bool = False, role: str = "frame") -> None:
         super().__init__()
-        self.heads, self.role = heads, role
+        self.heads = heads
+        self.role = role
         self.qkv = nn.Linear(dim, 3 * dim)
         head_dim = dim // heads
         self.q_norm = nn.LayerNorm(head_dim) if qk_norm else nn.Identity()
@@ -121,36 +137,44 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def query_key_value(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [..., heads, d] of tokens ``x`` [..., C], normalised but not rotated."""
+        """Queries, keys, values [..., heads, d] of tokens ``x`` [..., C].
+
+        Queries and keys are normalised but not rotated.
+        """
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
         return self.q_norm(q), self.k_norm(k), v
 
     def query(self, x: Tensor) -> Tensor:
-        """The queries of :meth:`query_key_value` alone, at a third of its cost."""
+        """The queries [..., heads, d] of tokens ``x`` [..., C] alone.
+
+        At a third of the cost of :meth:`query_key_value`.
+        """
         c = x.shape[-1]
-        return self.q_norm(
-            F.linear(x, self.qkv.weight[:c], self.qkv.bias[:c]).unflatten(-1, (self.heads, -1))
-        )
+        q = F.linear(x, self.qkv.weight[:c], self.qkv.bias[:c])
+        return self.q_norm(q.unflatten(-1, (self.heads, -1)))
 
     def project(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values [N, heads, L, d] of tokens ``x`` [N, L, C], normalised and rotated."""
+        """Queries, keys, values [N, heads, L, d] of tokens ``x`` [N, L, C].
+
+        Queries and keys are normalised, and rotated by ``rope`` as in :func:`apply_rope`.
+        """
         q, k, v = self.query_key_value(x)  # each [N, L, heads, d]
         if rope is not None:
             rope = rope.to(q.dtype)
-            q, k = apply_rope(q, rope), apply_rope(k, rope)
+            q = apply_rope(q, rope)
+            k = apply_rope(k, rope)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def forward(
         self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None
     ) -> Tensor:
-        attend = (
-            self.core.attend if isinstance(self.core, Core) else partial(Core.attend, self.core)
-        )  # any module will do
+        own = isinstance(self.core, Core)  # any other module attends as the base class does
+        attend = self.core.attend if own else partial(Core.attend, self.core)
         return self.proj(attend(self, x, rope, layout))
 
 
 def add_scaled(x: Tensor, change: Tensor, scale: LayerScale | None) -> Tensor:
-    """The residual stream plus a branch's ``change``, times its gain per channel where there is one."""
+    """``x`` plus ``change``, both [..., C], times the gain per channel where there is one."""
     return x + change if scale is None else torch.addcmul(x, change, scale.gamma)
 
 
@@ -159,9 +183,9 @@ class TransformerBlock(nn.Module):
 
 
 class Block(TransformerBlock):
-    """Pre-norm transformer block: attention and MLP, each scaled per channel and added to the residual stream.
+    """Pre-norm transformer block: attention and MLP.
 
-    ``init_values`` None: no scale per channel.
+    Each is scaled per channel and added to the residual stream; ``init_values`` None: no scale.
     """
 
     def __init__(
@@ -195,22 +219,20 @@ class Block(TransformerBlock):
 
 
 def rope_rows(positions: Tensor, head_dim: int, base: float = 100.0) -> Tensor:
-    """Rotary tables [2, P, 1, head_dim] (cosine and signed sine) for ``positions`` [P, 2] (row, column).
+    """Rotary tables [2, P, 1, head_dim] for ``positions`` [P, 2] (row, column).
 
-    At (0, 0) the rotation is the identity. Raises ValueError for a head dimension that is no multiple of 4.
+    Cosine and signed sine; at (0, 0) the rotation is the identity. Raises ValueError for a head
+    dimension that is no multiple of 4.
     """
     if head_dim % 4:
-        raise ValueError(
-            f"2-D rotary position needs a head dimension divisible by 4, got {head_dim}"
-        )
+        need = "2-D rotary position needs a head dimension divisible by 4"
+        raise ValueError(f"{need}, got {head_dim}")
     quarter = head_dim // 4
-    frequency = base ** (
-        -torch.arange(quarter, dtype=torch.float32) / quarter
-    )  # 100^(-2i/D), D = head_dim / 2
+    # 100^(-2i/D), D = head_dim / 2
+    frequency = base ** (-torch.arange(quarter, dtype=torch.float32) / quarter)
     angle = positions.float()[:, :, None, None] * frequency  # [P, 2, 1, quarter]
-    sine = torch.cat(
-        [-angle.sin(), angle.sin()], 2
-    )  # first half takes -second, second half takes +first
+    # the first half takes -second, the second half takes +first
+    sine = torch.cat([-angle.sin(), angle.sin()], 2)
     return torch.stack([angle.cos().expand_as(sine), sine]).flatten(2).unsqueeze(2)
 
 
@@ -226,14 +248,20 @@ def rope_table(height: int, width: int, special: int, head_dim: int, base: float
 
 
 class TableCache:
-    """Small cache of constant tables (rotary, position grids) keyed by shape and device; never part of a state dict."""
+    """Small cache of constant tables (rotary, position grids) keyed by shape and device.
+
+    Never part of a state dict.
+    """
 
     def __init__(self, limit: int = 32) -> None:
         self.limit = limit
-        self.tables: dict[Any, Tensor] = {}
+        self.tables: dict[Hashable, Tensor] = {}
 
-    def get(self, key: Any, device: torch.device, make: Any) -> Tensor:
-        """The table for ``key`` on ``device``; ``make()`` computes it on the first request."""
+    def get(self, key: Hashable, device: torch.device, make: Callable[[], Tensor]) -> Tensor:
+        """The table [...] for ``key`` on ``device``.
+
+        ``make()`` computes it on the first request.
+        """
         full_key = (key, str(device))
         if full_key not in self.tables:
             if len(self.tables) >= self.limit:
@@ -243,26 +271,24 @@ class TableCache:
             self.tables[full_key] = table.to(device)
         return self.tables[full_key]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> TableCache:
+    def __deepcopy__(self, memo: dict[int, object]) -> TableCache:
         return TableCache(self.limit)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"limit": self.limit, "tables": {}}
 
 
 def whole_sequence(layout: TokenLayout | None, length: int, method: str) -> TokenLayout:
     """``layout`` when it describes a sequence of ``length`` tokens of the global role.
 
-    Raises ValueError when a schedule has left tokens out, or without a layout: ``method`` needs whole views.
+    Raises ValueError when a schedule has left tokens out, or without a layout: ``method`` needs
+    whole views.
     """
-    if (
-        layout is None
-        or layout.active is not None
-        or layout.views * layout.tokens_per_view != length
-    ):
+    whole = layout is not None and layout.active is None
+    if layout is None or not whole or layout.views * layout.tokens_per_view != length:
         raise ValueError(
-            f"{method} needs all tokens of all views in global attention: it cannot run under a schedule that "
-            "leaves tokens out"
+            f"{method} needs all tokens of all views in global attention: "
+            "it cannot run under a schedule that leaves tokens out"
         )
     return layout
 
@@ -279,9 +305,10 @@ def attention_modules(model: nn.Module, role: str) -> Iterator[tuple[str, Attent
     """
     if role not in ROLES:
         raise ValueError(f"unknown attention role {role!r}: expected one of {', '.join(ROLES)}")
-    found = [
-        (n, m) for n, m in model.named_modules() if isinstance(m, Attention) and m.role == role
-    ]
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, Attention) and module.role == role:
+            found.append((name, module))
     if not found:
         raise ValueError(f"{type(model).__name__} has no attention of role {role!r}")
     return iter(found)

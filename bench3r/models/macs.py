@@ -1,4 +1,7 @@
-"""MACs of what several networks are made of, in closed form: the analytic cross-check of the counters."""
+"""MACs of what several networks are made of, in closed form.
+
+The analytic cross-check of the counters.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,18 @@ def level_pixels(grid: tuple[int, int]) -> tuple[int, int, int, int]:
 def fusion_macs(features: int, grid: tuple[int, int]) -> int:
     """The four fusion blocks of a DPT head."""
     f = features
-    return sum(
-        ((2 if level == 3 else 4) * 9 * f * f + f * f) * p
-        for level, p in enumerate(level_pixels(grid))
-    )
+    total = 0
+    for level, pixels in enumerate(level_pixels(grid)):
+        convolutions = 2 if level == 3 else 4
+        total += (convolutions * 9 * f * f + f * f) * pixels
+    return total
 
 
 def dpt_macs(dpt: DPTConfig, grid: tuple[int, int], size: tuple[int, int], output_dim: int) -> int:
     """One DPT head on one frame. ``grid`` in patches, ``size`` in pixels."""
-    f, patches, pixels = dpt.features, grid[0] * grid[1], level_pixels(grid)
+    f = dpt.features
+    patches = grid[0] * grid[1]
+    pixels = level_pixels(grid)
     c0, c1, _, c3 = dpt.out_channels
     total = sum(dpt.dim_in * c for c in dpt.out_channels) * patches
     total += c0 * c0 * 16 * patches + c1 * c1 * 4 * patches + c3 * c3 * 9 * pixels[3]
@@ -45,7 +51,10 @@ def dpt_macs(dpt: DPTConfig, grid: tuple[int, int], size: tuple[int, int], outpu
 def trunk_attentions(
     pairs: int, frames: int, tokens: int, dim: int, heads: int
 ) -> Iterator[AttentionShape]:
-    """Frame and global attention of a trunk of ``pairs``, on ``frames`` views of ``tokens`` tokens each."""
+    """Frame and global attention of a trunk of ``pairs``.
+
+    On ``frames`` views of ``tokens`` tokens each.
+    """
     for layer in range(pairs):
         yield AttentionShape("frame", layer, frames, tokens, dim, heads)
         yield AttentionShape("global", layer, 1, frames * tokens, dim, heads)

@@ -45,7 +45,7 @@ def record_middle(model: nn.Module) -> list[RecordingCore]:
 
 
 class Projection(NamedTuple):
-    """Patch centres of every view, seen from every view: S views of P patches, T views that look."""
+    """Patch centres of every view, as every view sees them: S views of P patches in T views."""
 
     x: Tensor  # [B, S, P, T], pixels
     y: Tensor  # [B, S, P, T], pixels

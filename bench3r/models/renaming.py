@@ -6,8 +6,8 @@ import re
 
 from torch import Tensor
 
-# patterns of names, each with its target: \1 is a group of the pattern, {2n+K} twice the first group
-# (the number of a pair) plus K, where trunks number frame and global blocks in one list
+# patterns of names, each with its target: \1 is a group of the pattern, {2n+K} twice the first
+# group (the number of a pair) plus K, where trunks number frame and global blocks in one list
 Renaming = tuple[tuple[str, str], ...]
 PLACE = re.compile(r"\{2n\+(\d+)\}")
 
@@ -17,17 +17,19 @@ def renamed(name: str, rules: Renaming) -> str | None:
     for pattern, target in rules:
         match = re.fullmatch(pattern, name)
         if match:
-            out = match.expand(target)
-            return PLACE.sub(lambda place: _number(match, place), out)
+            return _numbered(match.expand(target), match.group(1))
     return None
 
 
-def _number(match: re.Match[str], place: re.Match[str]) -> str:
-    return str(2 * int(match.group(1)) + int(place.group(1)))
+def _numbered(target: str, pair: str) -> str:
+    def block(place: re.Match[str]) -> str:
+        return str(2 * int(pair) + int(place.group(1)))
+
+    return PLACE.sub(block, target)
 
 
 def rename_all(state: dict[str, Tensor], rules: Renaming) -> dict[str, Tensor]:
-    """The tensors of ``state`` (any shapes) that have a name in the other network, under it."""
+    """The tensors [...] of ``state`` that have a name in the other network, under it."""
     out = {}
     for name, value in state.items():
         other = renamed(name, rules)

@@ -45,7 +45,8 @@ class LossParts(NamedTuple):
     """What a loss says of one batch."""
 
     parts: dict[str, Tensor]  # scalars by name, to be weighted
-    extras: Mapping[str, Any]  # what the schedule of a method reports, its own losses among it
+    facts: Mapping[str, Any]  # what the schedule of a method reports
+    losses: dict[str, Tensor]  # the schedule's own, weighted, []
 
 
 class Loss(Protocol):
@@ -71,4 +72,4 @@ class BackboneLoss:
         if self.guided:
             knows_first = self.model.has_reference_view
             parts["matching"] = matching_loss(self.guided, layout, batch, knows_first)
-        return LossParts(parts, out.extras)
+        return LossParts(parts, out.facts, out.losses)

@@ -1,7 +1,8 @@
-"""The alternating-attention trunk with the *schedule seam* (DESIGN: first seam).
+"""Trunks that alternate frame and global attention, and the *schedule hook*.
 
-A trunk owns pairs of frame and global blocks. A :class:`Schedule` decides which blocks run on which tokens; the trunk
-hands it the tokens, the rotary tables and the layout, and takes back the outputs that the heads tap.
+A trunk owns pairs of frame and global blocks. A :class:`Schedule` decides which blocks run on which
+tokens; the trunk hands it the tokens, the rotary tables and the layout, and takes back the outputs
+that the heads tap.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench3r.api.presentation import Facts
 from bench3r.models.layers import Block, TableCache, TokenLayout, rope_table
 
 
@@ -31,20 +33,26 @@ class TrunkInput:
 
 @dataclass
 class TrunkOutput:
-    """What a schedule returns: one tensor [B, S, T, 2C] (frame | global) for each tapped pair index."""
+    """What a schedule returns: per tapped pair index one tensor [B, S, T, 2C].
+
+    Its channels are those of the frame block, then of the global block.
+    """
 
     taps: dict[int, Tensor]
     recursion_depth: Tensor | None = None  # [B, S, h, w], how many recursion steps each patch took
-    extras: dict[str, object] = field(
-        default_factory=dict
-    )  # what a method wants recorded (exit layer, losses, ...)
+    facts: Facts = field(default_factory=dict)  # what a method wants recorded: exit layer, depths
+    losses: dict[str, Tensor] = field(default_factory=dict)  # the schedule's own, weighted, []
+    # tensors that go into the reconstruction's: what a choice stands on (``decided_by``)
+    extras: dict[str, Any] = field(default_factory=dict)
 
 
 class Trunk:
-    """Pairs of frame and global blocks over the tokens of a scene; mixed into the module that owns them.
+    """Pairs of frame and global blocks over the tokens of a scene.
 
-    ``frame_blocks`` and ``global_blocks`` hold as many blocks as there are pairs; ``special`` tokens stand before the
-    patches of each view.
+    Mixed into the module that owns them.
+
+    ``frame_blocks`` and ``global_blocks`` hold as many blocks as there are pairs; ``special``
+    tokens stand before the patches of each view.
     """
 
     frame_blocks: Sequence[Block] | nn.ModuleList
@@ -53,13 +61,19 @@ class Trunk:
     patch_size: int
 
     def set_up_trunk(self, depth: int, head_dim: int, rope_freq: float) -> None:
-        """Note the number of pairs and what the rotary tables need (``rope_freq`` <= 0: no rotary position)."""
-        self.depth, self.head_dim, self.rope_freq = depth, head_dim, rope_freq
+        """Note the number of pairs and what the rotary tables need.
+
+        ``rope_freq`` <= 0: no rotary position.
+        """
+        self.depth = depth
+        self.head_dim = head_dim
+        self.rope_freq = rope_freq
         self._ropes = TableCache()
 
     def replace_blocks(self, frame: Iterable[nn.Module], global_: Iterable[nn.Module]) -> None:
         """Put other blocks in place of the trunk's, as many of each."""
-        self.frame_blocks, self.global_blocks = nn.ModuleList(frame), nn.ModuleList(global_)
+        self.frame_blocks = nn.ModuleList(frame)
+        self.global_blocks = nn.ModuleList(global_)
 
     def rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
         """Rotary table [2, T, 1, head_dim] of one view, computed once per grid."""
@@ -69,7 +83,10 @@ class Trunk:
         return self._ropes.get(key, device, lambda: rope_table(*key, base=self.rope_freq))
 
     def global_rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
-        """The table that global blocks use, of one view; the same unless a trunk says otherwise."""
+        """The table [2, T, 1, head_dim] that global blocks use, of one view.
+
+        The same as :meth:`rope` unless a trunk says otherwise.
+        """
         return self.rope(layout, device)
 
     def frame(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
@@ -94,31 +111,46 @@ class Trunk:
         keep_all: bool = False,
         images: Tensor | None = None,
     ) -> TrunkOutput:
-        """Let ``schedule`` run the pairs on ``tokens`` [B, S, T, C]."""
-        ropes = self.rope(layout, tokens.device), self.global_rope(layout, tokens.device)
-        return schedule(
-            self, TrunkInput(tokens, layout, ropes[0], taps, keep_all, images, ropes[1])
+        """Let ``schedule`` run the pairs on ``tokens`` [B, S, T, C] of the scene's ``images``.
+
+        The images are [B, S, 3, H, W] in [0, 1]; schedules may look at colours.
+        """
+        inputs = TrunkInput(
+            tokens=tokens,
+            layout=layout,
+            rope=self.rope(layout, tokens.device),
+            taps=taps,
+            keep_all=keep_all,
+            images=images,
+            global_rope=self.global_rope(layout, tokens.device),
         )
+        return schedule(self, inputs)
 
 
 class Schedule(nn.Module):
-    """Which blocks run on which tokens. The base class is the plain schedule: every pair, on every token.
+    """Which blocks run on which tokens.
 
-    A method subclasses this and overrides :meth:`forward`. It may gather tokens and rotary rows and call
-    ``trunk.frame_blocks[i]`` or ``trunk.global_blocks[i]`` on the subset (``layout.subset(active)`` tells attention
-    cores what is there), so tokens that are not processed are not computed. Parameters of a schedule live under
-    ``schedule.`` in the model's state dict; the plain schedule has none.
+    The base class is the plain schedule: every pair, on every token. A method subclasses this and
+    overrides :meth:`forward`. It may gather tokens and rotary rows and call
+    ``trunk.frame_blocks[i]`` or ``trunk.global_blocks[i]`` on the subset (``layout.subset(active)``
+    tells attention cores what is there), so tokens that are not processed are not computed.
+    Parameters of a schedule live under ``schedule.`` in the model's state dict; the plain schedule
+    has none.
     """
 
     def set_progress(self, model: Any, progress: float) -> None:
-        """Told before every training step how much of the fine-tuning is over (0 to 1): curricula, freezing."""
+        """Told before every training step how much of it is over (0 to 1).
+
+        For curricula and freezing.
+        """
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
         """Run the trunk.
 
         The returned taps hold every index of ``inputs.taps``, each [B, S, T, 2C].
         """
-        x, taps = inputs.tokens, {}
+        x = inputs.tokens
+        taps = {}
         for i in range(trunk.depth):
             after_frame = trunk.frame(i, x, inputs)
             x = trunk.global_(i, after_frame, inputs)

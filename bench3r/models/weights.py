@@ -1,4 +1,7 @@
-"""Loading weights safely: safetensors, or torch files with ``weights_only=True``. Nothing is ever unpickled."""
+"""Loading weights safely: safetensors, or torch files with ``weights_only=True``.
+
+Nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +22,32 @@ from bench3r.files import write_atomic
 class HasSeveralNames(Protocol):
     """A model whose checkpoints may hold a tensor under one of several names."""
 
-    def complete_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]: ...
+    def complete_state(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``state``, tensors of any shapes [...], under all names that the model has."""
 
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors of a .safetensors file or of a torch checkpoint that holds only tensors (flat, or under "model").
+    """Tensors of any shapes [...] of a .safetensors file or of a torch checkpoint.
 
-    Raises Bench3RError when the file is missing, damaged, or would need unpickling of other objects.
+    The checkpoint holds only tensors, flat or under "model". Raises Bench3RError when the file is
+    missing, damaged, or would need unpickling of other objects.
     """
     if not path.is_file():
         raise Bench3RError(f"{path}: no such weights file")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(
-            [Namespace]
-        ):  # DUSt3R's and MASt3R's files hold their training arguments
+        # official files of some networks hold their training arguments
+        with torch.serialization.safe_globals([Namespace]):
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise Bench3RError(
-            f"{path}: damaged or not a weights file ({_first_line(error)})"
-        ) from error
-    except (
-        Exception
-    ) as error:  # pickle.UnpicklingError and its kind: the file holds more than tensors
+        cause = _first_line(error)
+        raise Bench3RError(f"{path}: damaged or not a weights file ({cause})") from error
+    # pickle.UnpicklingError and its kind: the file holds more than tensors
+    except Exception as error:
         raise Bench3RError(
             f"{path}: refused, it holds objects other than tensors ({_first_line(error)}). "
             "Convert it to .safetensors where you trust it."
@@ -61,29 +63,37 @@ def _first_line(error: BaseException) -> str:
 
 
 def load_strict(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
-    """Load ``state`` into ``model``; every name and shape must match.
+    """Load ``state``, tensors [...] by name, into ``model``; every name and shape must match.
 
     Raises Bench3RError that lists missing, extra and mis-shaped names. The model is untouched then.
     """
     own = model.state_dict()
     state = model.complete_state(state) if isinstance(model, HasSeveralNames) else state
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    shapes = [
-        f"{n} {tuple(state[n].shape)}, expected {tuple(own[n].shape)}"
-        for n in sorted(own.keys() & state.keys())
-        if state[n].shape != own[n].shape
+    shapes = []
+    for name in sorted(own.keys() & state.keys()):
+        found = tuple(state[name].shape)
+        expected = tuple(own[name].shape)
+        if found != expected:
+            shapes.append(f"{name} {found}, expected {expected}")
+    differences = {
+        "missing": sorted(own.keys() - state.keys()),
+        "extra": sorted(state.keys() - own.keys()),
+        "mis-shaped": shapes,
+    }
+    problems = [
+        f"{len(names)} {kind}: {_some(names)}" for kind, names in differences.items() if names
     ]
-    parts = [("missing", missing), ("extra", extra), ("mis-shaped", shapes)]
-    problems = [f"{len(names)} {kind}: {_some(names)}" for kind, names in parts if names]
     if problems:
-        raise Bench3RError(
-            f"{where}: the checkpoint does not fit the model; " + "; ".join(problems)
-        )
+        listed = "; ".join(problems)
+        raise Bench3RError(f"{where}: the checkpoint does not fit the model; {listed}")
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
 
 
 def load_part(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
-    """Load tensors that a method learned: some or all of the model's. Raises Bench3RError as :func:`load_strict`."""
+    """Load tensors [...] that a method learned: some or all of the model's.
+
+    Raises Bench3RError as :func:`load_strict`.
+    """
     load_strict(model, {**model.state_dict(), **state}, where)
 
 
@@ -95,15 +105,16 @@ def _some(names: list[str], limit: int = 8) -> str:
 def save_safetensors(
     path: Path, state: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
-    """Write tensors atomically."""
+    """Write tensors of any shapes [...] atomically."""
     data = save({k: v.detach().cpu().contiguous() for k, v in state.items()}, metadata)
     write_atomic(path, lambda f: f.write(data))
 
 
 def resolve_base(base: str, backbone: str, scale: str, trained: Path | None) -> Path:
-    """The weights file that ``base`` stands for: shipped | train | a file | hub:REPOSITORY@REVISION.
+    """The weights file that ``base`` stands for.
 
-    Raises Bench3RError that says how to get the weights.
+    That is: shipped | train | a file | hub:REPOSITORY@REVISION. Raises Bench3RError that says how
+    to get the weights.
     """
     if base == "train":
         if trained is None:
@@ -116,8 +127,8 @@ def resolve_base(base: str, backbone: str, scale: str, trained: Path | None) -> 
         if not path.exists():
             have = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
             raise Bench3RError(
-                f"no weights for {backbone} at scale {scale} ship with the project (shipped: {have}); "
-                "set `base` to train, to a file, or to hub:REPOSITORY@REVISION"
+                f"no weights for {backbone} at scale {scale} ship with the project "
+                f"(shipped: {have}); set `base` to train, to a file, or to hub:REPOSITORY@REVISION"
             )
         return path
     return download(base[4:]) if base.startswith("hub:") else Path(base)
@@ -127,6 +138,7 @@ def download(reference: str) -> Path:
     """``REPOSITORY@REVISION`` from the Hugging Face hub: model.safetensors, else model.pt.
 
     The revision must be a full commit hash, so that the same run always gets the same weights.
+    Raises Bench3RError when it is not, and when nothing can be downloaded.
     """
     repository, _, revision = reference.partition("@")
     if len(revision) != 40 or set(revision) - set("0123456789abcdef"):
@@ -142,6 +154,5 @@ def download(reference: str) -> Path:
         except EntryNotFoundError:
             return Path(hf_hub_download(repository, "model.pt", revision=revision))
     except Exception as error:  # the hub raises many kinds: network, access, unknown repository
-        raise Bench3RError(
-            f"hub:{reference}: cannot be downloaded ({_first_line(error)})"
-        ) from error
+        cause = _first_line(error)
+        raise Bench3RError(f"hub:{reference}: cannot be downloaded ({cause})") from error

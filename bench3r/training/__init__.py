@@ -1,1 +1,1 @@
-"""Losses, samples and the training loop."""
+"""Samples and the training loop."""

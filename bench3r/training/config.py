@@ -66,7 +66,10 @@ class TrainConfig(BaseModel):
 
 
 class FinetuneConfig(TrainConfig):
-    """Settings for the fine-tuning of methods from the base: the same for all, so that none is better trained."""
+    """Settings for the fine-tuning of methods from the base.
+
+    The same for all, so that none is better trained.
+    """
 
     steps: int = Field(60, gt=0)
     lr: float = Field(5e-4, gt=0)

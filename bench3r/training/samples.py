@@ -26,7 +26,10 @@ from bench3r.training.config import TrainData
 
 
 class SceneSource(Protocol):
-    """Where training scenes come from: ``source(i)`` is scene number i, with enough views to draw from."""
+    """Where training scenes come from.
+
+    ``source(i)`` is scene number i, with enough views to draw from.
+    """
 
     def __call__(self, index: int) -> Views: ...
 
@@ -37,50 +40,50 @@ class ProceduralSource:
     def __init__(
         self, size: tuple[int, int], views: int = 8, first_seed: int = TRAIN_SEEDS, samples: int = 2
     ) -> None:
-        self.size, self.views, self.first_seed, self.samples = size, views, first_seed, samples
+        self.size = size
+        self.views = views
+        self.first_seed = first_seed
+        self.samples = samples
 
     def __call__(self, index: int) -> Views:
         while True:
+            style = STYLES[index % 3]
+            seed = self.first_seed + index
             try:
-                return make_scene(
-                    STYLES[index % 3], self.first_seed + index, self.views, self.size, self.samples
-                )[1]
-            except (
-                RuntimeError
-            ):  # a world without a usable path: take another seed, far from the usual ones
+                _, views = make_scene(style, seed, self.views, self.size, self.samples)
+            # a world without a usable path: take another seed, far from the usual ones
+            except RuntimeError:
                 index += 300_000_000
+            else:
+                return views
 
 
 class DatasetSource:
-    """Scenes of real datasets with depth and poses: stretches of a sequence, cropped to a square and resized.
+    """Scenes of real datasets with depth and poses.
 
-    Scene number i always is the same stretch. A frame that cannot be read, or a stretch whose depth and poses disagree,
-    is passed over. Raises Bench3RError when a root holds no usable scene.
+    Stretches of a sequence, cropped to a square and resized. Scene number i always is the same
+    stretch. A frame that cannot be read, or a stretch whose depth and poses disagree, is passed
+    over. Raises Bench3RError when a root holds no usable scene.
     """
 
     def __init__(
         self, data: Mapping[str, TrainData], side: int, views: int = 8, seed: int = 0
     ) -> None:
-        self.data, self.side, self.views, self.seed = dict(data), side, views, seed
+        self.data = dict(data)
+        self.side = side
+        self.views = views
+        self.seed = seed
         self._scenes: list[tuple[Dataset, str]] | None = None
 
     def scenes(self) -> list[tuple[Dataset, str]]:
-        """All scenes, opened on first use (in the process that reads them)."""
+        """All scenes, opened on first use (in the process that reads them).
+
+        Raises Bench3RError for datasets without depth, poses or scenes.
+        """
         if self._scenes is None:
-            found = []
+            self._scenes = []
             for name, wanted in self.data.items():
-                dataset = DATASETS.get(name)(Path(wanted.root).expanduser())
-                if not (dataset.has_depth and dataset.has_pose):
-                    raise Bench3RError(
-                        f"train.data.{name}: the dataset has no depth or no poses to train on"
-                    )
-                names = dataset.scenes()
-                if wanted.frame_list:
-                    names = list(scene_names(load_list(wanted.frame_list), names).values())
-                if not names:
-                    raise Bench3RError(f"train.data.{name}: no scene found under {wanted.root}")
-                found += [(dataset, scene) for scene in names]
-            self._scenes = found
+                self._scenes += _open_scenes(name, wanted)
         return self._scenes
 
     def __call__(self, index: int) -> Views:
@@ -97,8 +100,8 @@ class DatasetSource:
             if found is not None:
                 return found
         raise Bench3RError(
-            f"train.data: 50 stretches in a row cannot be used ({last}); check with bench3r prepare "
-            f"{', '.join(self.data)} --root ..."
+            f"train.data: 50 stretches in a row cannot be used ({last}); "
+            f"check with bench3r prepare {', '.join(self.data)} --root ..."
         )
 
     def _stretch(self, dataset: Dataset, scene: str, rng: np.random.Generator) -> Views | None:
@@ -121,14 +124,29 @@ class DatasetSource:
         )
 
 
+def _open_scenes(name: str, wanted: TrainData) -> list[tuple[Dataset, str]]:
+    """The dataset with each of its scenes that are ``wanted``."""
+    dataset = DATASETS.get(name)(Path(wanted.root).expanduser())
+    if not (dataset.has_depth and dataset.has_pose):
+        raise Bench3RError(f"train.data.{name}: the dataset has no depth or no poses to train on")
+    scenes = dataset.scenes()
+    if wanted.frame_list:
+        scenes = list(scene_names(load_list(wanted.frame_list), scenes).values())
+    if not scenes:
+        raise Bench3RError(f"train.data.{name}: no scene found under {wanted.root}")
+    return [(dataset, scene) for scene in scenes]
+
+
 def square(frame: Frame, side: int) -> Frame:
     """The central square of a frame, ``side`` pixels wide."""
     h, w = frame.image.shape[:2]
     short = min(h, w)
-    top, left = (h - short) // 2, (w - short) // 2
+    top = (h - short) // 2
+    left = (w - short) // 2
     k = frame.intrinsics.copy()
     k[:2, 2] -= [left, top]
-    rows, columns = slice(top, top + short), slice(left, left + short)
+    rows = slice(top, top + short)
+    columns = slice(left, left + short)
     depth = None if frame.depth is None else frame.depth[rows, columns]
     return resize_frame(Frame(frame.image[rows, columns], k, frame.c2w, depth), (side, side))
 
@@ -138,21 +156,21 @@ def make_tracks(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Project the surface points under integer ``queries`` [B, N, 2] of view 0 into all views.
 
-    Returns tracks [B, S, N, 2] in pixels, visible and in-front masks [B, S, N]. A point is visible when the depth at
-    its pixel agrees with its own within 3 %.
+    Of ``depth`` [B, S, H, W], ``extrinsics`` [B, S, 3, 4] and ``intrinsics`` [B, S, 3, 3]. Returns
+    tracks [B, S, N, 2] in pixels, visible and in-front masks [B, S, N]. A point is visible when the
+    depth at its pixel agrees with its own within 3 %.
     """
     h, w = depth.shape[-2:]
     index = (queries[..., 1] * w + queries[..., 0]).long()
     first = unproject(depth[:, :1], extrinsics[:, :1], intrinsics[:, :1]).flatten(1, 3)
     start = first.gather(1, index[..., None].expand(-1, -1, 3))  # [B, N, 3]
-    camera = (
-        torch.einsum("bsij,bnj->bsni", extrinsics[..., :3], start) + extrinsics[..., None, :, 3]
-    )
+    camera = torch.einsum("bsij,bnj->bsni", extrinsics[..., :3], start)
+    camera = camera + extrinsics[..., None, :, 3]
     z = camera[..., 2]
-    pixel = torch.einsum("bsij,bsnj->bsni", intrinsics, camera / z.clamp(min=1e-6)[..., None])[
-        ..., :2
-    ]
-    column, row = pixel[..., 0].round(), pixel[..., 1].round()
+    ray = camera / z.clamp(min=1e-6)[..., None]
+    pixel = torch.einsum("bsij,bsnj->bsni", intrinsics, ray)[..., :2]
+    column = pixel[..., 0].round()
+    row = pixel[..., 1].round()
     inside = (z > 1e-3) & (column >= 0) & (column < w) & (row >= 0) & (row < h)
     where = (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).long()
     measured = depth.flatten(2).gather(2, where)
@@ -164,18 +182,26 @@ def make_tracks(
 
 def make_batch(views: list[Views], queries: int, rng: np.random.Generator) -> Batch:
     """Batch of scenes that share view count and image size."""
-    images = (
-        torch.from_numpy(np.stack([v.images for v in views])).permute(0, 1, 4, 2, 3).float() / 255
-    )
-    depth = torch.from_numpy(np.stack([v.depth for v in views]))
+    images = torch.from_numpy(np.stack([v.images for v in views])).permute(0, 1, 4, 2, 3)
+    known = torch.from_numpy(np.stack([v.depth for v in views])).double()
     intrinsics = torch.from_numpy(np.stack([v.intrinsics for v in views])).float()
     w2c = torch.from_numpy(np.linalg.inv(np.stack([v.c2w for v in views]))[:, :, :3])
-    depth, extrinsics, points = normalise(depth.double(), w2c, intrinsics.double())
-    depth, extrinsics, points = depth.float(), extrinsics.float(), points.float()
+    scaled = normalise(known, w2c, intrinsics.double())
+    depth, extrinsics, points = (tensor.float() for tensor in scaled)
     start = np.stack([_pick_queries(d[0], queries, rng) for d in depth.numpy()])
     picked = torch.from_numpy(start).float()
     tracks, visible, tracked = make_tracks(depth, extrinsics, intrinsics, picked)
-    return Batch(images, depth, extrinsics, intrinsics, points, picked, tracks, visible, tracked)
+    return Batch(
+        images=images.float() / 255,
+        depth=depth,
+        extrinsics=extrinsics,
+        intrinsics=intrinsics,
+        points=points,
+        queries=picked,
+        tracks=tracks,
+        visible=visible,
+        tracked=tracked,
+    )
 
 
 def _pick_queries(depth: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -198,21 +224,20 @@ def crop_rows(views: Views, height: int) -> Views:
 
 def jitter_colour(views: Views, rng: np.random.Generator) -> Views:
     """One random gain, gamma and channel balance for the whole scene, and a small gain per view."""
-    gain = np.exp(
-        rng.normal(0, 0.12, (1, 1, 1, 3))
-        + rng.normal(0, 0.15)
-        + rng.normal(0, 0.05, (len(views.images), 1, 1, 1))
-    )
+    balance = rng.normal(0, 0.12, (1, 1, 1, 3))
+    of_scene = rng.normal(0, 0.15)
+    of_views = rng.normal(0, 0.05, (len(views.images), 1, 1, 1))
+    gain = np.exp(balance + of_scene + of_views)
     image = (views.images / 255.0) ** np.exp(rng.normal(0, 0.15)) * gain
-    return Views(
-        np.round(255 * image.clip(0, 1)).astype(np.uint8), views.depth, views.intrinsics, views.c2w
-    )
+    pixels = np.round(255 * image.clip(0, 1)).astype(np.uint8)
+    return Views(pixels, views.depth, views.intrinsics, views.c2w)
 
 
 def pick_views(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` of ``available`` views along a path, in random order, from a stretch of random length.
+    """``count`` of ``available`` views along a path, in random order: [count].
 
-    Short stretches give neighbouring views, from which matching is learned first; long ones give wide baselines.
+    From a stretch of random length. Short stretches give neighbouring views, from which matching is
+    learned first; long ones give wide baselines.
     """
     span = int(rng.integers(count, available + 1)) if available > count else available
     start = int(rng.integers(available - span + 1))
@@ -220,10 +245,11 @@ def pick_views(available: int, count: int, rng: np.random.Generator) -> np.ndarr
 
 
 class BatchStream(IterableDataset):
-    """Endless training batches of a fixed number of frames, each scene seen in several view subsets.
+    """Endless training batches of a fixed number of frames.
 
-    A buffer of scenes is kept; every sample draws a scene, a random ordered subset of its views and an augmentation;
-    every ``reuse`` samples one scene is replaced by the next of ``source``. Workers and ranks take disjoint scenes.
+    A buffer of scenes is kept; every sample draws a scene, a random ordered subset of its views and
+    an augmentation; every ``reuse`` samples one scene is replaced by the next of ``source``.
+    Workers and ranks take disjoint scenes.
     """
 
     def __init__(
@@ -240,32 +266,40 @@ class BatchStream(IterableDataset):
         ranks: int = 1,
         buffer: int = 48,
     ) -> None:
-        self.source, self.frames, self.view_counts, self.heights = (
-            source,
-            frames,
-            view_counts,
-            heights,
-        )
-        self.queries, self.reuse, self.seed, self.first_scene = queries, reuse, seed, first_scene
-        self.rank, self.ranks, self.buffer = rank, ranks, buffer
+        self.source = source
+        self.frames = frames
+        self.view_counts = view_counts
+        self.heights = heights
+        self.queries = queries
+        self.reuse = reuse
+        self.seed = seed
+        self.first_scene = first_scene
+        self.rank = rank
+        self.ranks = ranks
+        self.buffer = buffer
 
     def __iter__(self) -> Iterator[Batch]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        lane, lanes = self.rank * workers + worker, self.ranks * workers
+        lane = self.rank * workers + worker
+        lanes = self.ranks * workers
         rng = np.random.default_rng([self.seed, lane, self.first_scene])
-        index, credit = self.first_scene + lane, 0
+        index = self.first_scene + lane
+        credit = 0
         pool: list[Views] = []
         while True:
             if credit <= 0:
                 pool = [*pool[-(self.buffer - 1) :], self.source(index)]
-                index, credit = index + lanes, self.reuse
-            count, height = int(rng.choice(self.view_counts)), int(rng.choice(self.heights))
+                index += lanes
+                credit = self.reuse
+            count = int(rng.choice(self.view_counts))
+            height = int(rng.choice(self.heights))
             size = max(1, self.frames // count)
             credit -= size
-            chosen = [
-                self._subset(pool[rng.integers(len(pool))], count, height, rng) for _ in range(size)
-            ]
+            chosen = []
+            for _ in range(size):
+                scene = pool[rng.integers(len(pool))]
+                chosen.append(self._subset(scene, count, height, rng))
             if all((v.depth > 0).any() for v in chosen):
                 yield make_batch(chosen, self.queries, rng)
 

@@ -43,27 +43,27 @@ class TrainStep(nn.Module):
         """The weighted total and its parts, each []; dense losses on the views ``views`` [V]."""
         if self.teacher:
             self.teacher.loss.forget()
-        parts, extras = self.loss(batch, views)
+        parts, facts, losses = self.loss(batch, views)
         weighted = [self.weights[name] * v for name, v in parts.items() if name in self.weights]
         total = torch.stack(weighted).sum()
         if self.teacher:
             parts["distillation"] = self.teacher.loss(batch, views)
             total = total + self.teacher.weight(self.progress) * parts["distillation"]
-        for name, extra in extras.get("losses", {}).items():  # of a schedule, already weighted
-            total = total + extra
-            parts[name] = extra
-        return {**parts, "total": total, **depth_facts(extras)}
+        for name, loss in losses.items():  # of a schedule, already weighted
+            total = total + loss
+            parts[name] = loss
+        return {**parts, "total": total, **depth_facts(facts)}
 
 
-def depth_facts(extras: Mapping[str, Any]) -> dict[str, Tensor]:
+def depth_facts(facts: Mapping[str, Any]) -> dict[str, Tensor]:
     """Mean recursion depth [] and the share [] of patches at each, for the training curve.
 
     Empty without recursion.
     """
-    if "depth_histogram" not in extras:
+    if "depth_histogram" not in facts:
         return {}
-    counts = torch.tensor(extras["depth_histogram"], dtype=torch.float32)
-    facts = {"mean_depth": torch.tensor(extras["mean_depth"])}
+    counts = torch.tensor(facts["depth_histogram"], dtype=torch.float32)
+    shown = {"mean_depth": torch.tensor(facts["mean_depth"])}
     for depth in range(1, len(counts)):
-        facts[f"share_{depth}"] = counts[depth] / counts.sum()
-    return facts
+        shown[f"share_{depth}"] = counts[depth] / counts.sum()
+    return shown

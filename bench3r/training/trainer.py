@@ -1,4 +1,7 @@
-"""Training loop of any scale: AdamW, clipping, checkpoints that survive kill -9, several processes."""
+"""Training loop of any scale: AdamW, clipping, checkpoints, several processes.
+
+Checkpoints survive kill -9.
+"""
 
 from __future__ import annotations
 

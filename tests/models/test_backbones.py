@@ -1,4 +1,7 @@
-"""π³ and Depth-Anything-3: official names, official numbers, counts, properties; and every method on every backbone."""
+"""π³ and Depth-Anything-3: official names, official numbers, counts, properties.
+
+And every method on every backbone.
+"""
 
 from __future__ import annotations
 

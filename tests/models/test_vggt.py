@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -40,26 +39,6 @@ def test_outputs_equal_the_official_code():
         "vis",
         "conf",
     }
-
-
-def test_parity_fails_when_an_array_is_off(tmp_path):
-    shutil.copy(GOLDEN / "vggt-tiny.json", tmp_path / "x.json")
-    arrays = dict(np.load(GOLDEN / "vggt-tiny.npz"))
-    arrays["depth"] = arrays["depth"] + np.float32(1e-3)
-    np.savez(tmp_path / "x.npz", **arrays)
-    rows, passed = check_file(tmp_path / "x.json")
-    assert not passed
-    assert [r[0] for r in rows if r[3] == "FAIL"] == ["depth"]
-
-
-@pytest.mark.parametrize("drop", ["gates", "config", "kind"])
-def test_parity_names_what_a_golden_file_lacks(tmp_path, drop):
-    case = json.loads((GOLDEN / "vggt-tiny.json").read_text())
-    del case[drop]
-    (tmp_path / "x.json").write_text(json.dumps(case))
-    shutil.copy(GOLDEN / "vggt-tiny.npz", tmp_path / "x.npz")
-    with pytest.raises(Bench3RError, match=drop):
-        check_file(tmp_path / "x.json")
 
 
 def test_scenes_of_a_batch_do_not_influence_each_other(tiny):
@@ -105,7 +84,8 @@ def test_only_tapped_layers_are_kept(tiny):
 
 
 class EverySecondPatch(Schedule):
-    """Runs all pairs on the special tokens and every second patch only: gather, compute, scatter."""
+    """Runs all pairs on the special tokens and every second patch only: gather, compute, scatter.
+    """
 
     def forward(self, trunk, inputs):
         x, special = inputs.tokens, inputs.layout.special

@@ -31,6 +31,7 @@ from bench3r.models.vggt.config import VGGT_SCALES
 from bench3r.models.vggt.losses import vggt_losses
 from bench3r.models.vggt.network import VGGT
 from bench3r.models.weights import SHIPPED, read_state_dict, resolve_base
+from bench3r.run.records import TrainRecord
 from bench3r.stages.train import export_trained, finetune, train_base
 from bench3r.training.config import FinetuneConfig, TrainConfig, TrainData
 from bench3r.training.initialisation import initialise
@@ -39,7 +40,8 @@ from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSourc
 from bench3r.training.step import TrainStep
 from bench3r.training.trainer import Trainer
 from tests.conftest import ROOT
-from tests.helpers.worlds import megadepth, scannet
+from tests.helpers.layouts.objects import megadepth
+from tests.helpers.layouts.scannet import scannet
 
 QUICK = {
     "frames_per_batch": 4,
@@ -57,7 +59,9 @@ def stream(frames: int, views: int, buffer: int = 1, side: int = 96):
 
 
 def test_one_batch_can_be_overfitted_pose_included(tiny):
-    """Two scenes of two views, by heart: depth and points fall to a fraction, and the pose becomes the true one."""
+    """Two scenes of two views, by heart: depth and points fall to a fraction, and the pose becomes
+    the true one.
+    """
     batch = next(stream(4, 2, buffer=2, side=48))
     step = TrainStep(tiny.train(), TrainConfig())
     optimiser = torch.optim.AdamW(parameter_groups(tiny, 0.0), betas=(0.9, 0.95))
@@ -317,7 +321,9 @@ def test_guidance_teaches_attention_where_to_look(tiny):
 
 @pytest.mark.parametrize("name", ["pi3", "depth_anything_3"])
 def test_the_other_backbones_learn_one_batch(name):
-    """Their own losses fall, the pose included, and a perfect answer of pi3 costs nothing but confidence."""
+    """Their own losses fall, the pose included, and a perfect answer of pi3 costs nothing but
+    confidence.
+    """
     torch.manual_seed(0)
     model = build_backbone(name, "tiny").train()
     initialise(model)
@@ -369,7 +375,7 @@ def test_distillation_trains_only_what_the_method_adds(tmp_path):
     trained = {n for n, p in trainer.model.named_parameters() if p.requires_grad}
     assert trained
     assert all(".core.proj_lin." in n for n in trained)
-    export_trained(trainer, tmp_path / "w.safetensors", {"method": "lite3r"})
+    export_trained(trainer, tmp_path / "w.safetensors", TrainRecord(method="lite3r"))
     state = read_state_dict(tmp_path / "w.safetensors")
     assert set(state) == trained
     assert (
@@ -398,7 +404,10 @@ def test_shipped_parts_fit_their_method_and_base():
 
 
 def test_training_on_real_layouts(tmp_path):
-    """Scenes of two datasets in turn, squares with their intrinsics, broken frames passed over; a step runs."""
+    """Scenes of two datasets in turn, squares with their intrinsics, broken frames passed over.
+
+    A step runs.
+    """
     roots = {"scannet": tmp_path / "scannet", "megadepth": tmp_path / "megadepth"}
     for name, write in (("scannet", scannet), ("megadepth", megadepth)):
         roots[name].mkdir()

@@ -10,6 +10,7 @@ from bench3r.models.dpt_config import Section
 
 ReferenceStrategy = Literal["saddle_balanced", "first", "middle"]
 
+
 # DINOv2 by the names of the official configurations: (dim, depth, heads)
 DINOV2_NAMES = {"vits": (384, 12, 6), "vitb": (768, 12, 12), "vitl": (1024, 24, 16)}
 
@@ -49,9 +50,8 @@ class DepthAnything3Config(Section):
     net: DinoConfig = DinoConfig()
     head: DualDPTConfig = DualDPTConfig()
     cam_enc: CameraEncoderConfig | None = CameraEncoderConfig()
-    reference: ReferenceStrategy = (
-        "saddle_balanced"  # how the reference of three or more views is chosen
-    )
+    # how the reference of three or more views is chosen
+    reference: ReferenceStrategy = "saddle_balanced"
     image_size: tuple[int, int] = (378, 504)  # (H, W) of a typical input at this scale
 
     @property
@@ -82,55 +82,65 @@ class DepthAnything3Config(Section):
     @property
     def taps(self) -> tuple[int, ...]:
         """Pairs of the trunk that heads read."""
-        return tuple(
-            sorted({*((i - self.net.alt_start) // 2 for i in self.net.out_layers), self.pairs - 1})
-        )
+        return tuple(sorted({*self.depth_taps, self.pairs - 1}))
+
+    @property
+    def depth_taps(self) -> tuple[int, ...]:
+        """Pairs of the trunk that the depth head reads, from coarse to fine."""
+        return tuple((i - self.net.alt_start) // 2 for i in self.net.out_layers)
 
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
         net = self.net
         if net.alt_start % 2 or net.depth % 2:
             raise ValueError(
-                f"alt_start {net.alt_start} and depth {net.depth} must be even: blocks alternate in pairs"
+                f"alt_start {net.alt_start} and depth {net.depth} must be even: "
+                "blocks alternate in pairs"
             )
         if not net.rope_start == net.qknorm_start == net.alt_start:
             raise ValueError(
-                f"alt_start {net.alt_start}, rope_start {net.rope_start} and qknorm_start {net.qknorm_start} differ: "
+                f"alt_start {net.alt_start}, rope_start {net.rope_start} "
+                f"and qknorm_start {net.qknorm_start} differ: "
                 "expected the same block, as in every published configuration"
             )
-        wrong = [i for i in net.out_layers if i % 2 == 0 or not net.alt_start <= i < net.depth]
+        allowed = range(net.alt_start + 1, net.depth, 2)
+        wrong = [i for i in net.out_layers if i not in allowed]
         if wrong:
             raise ValueError(
-                f"out_layers {wrong} are no global blocks: expected odd numbers from {net.alt_start + 1} to {net.depth - 1}"
+                f"out_layers {wrong} are no global blocks: "
+                f"expected odd numbers from {net.alt_start + 1} to {net.depth - 1}"
             )
+
+
+HEADS = {
+    "vits": DualDPTConfig(features=64, out_channels=(48, 96, 192, 384)),
+    "vitb": DualDPTConfig(features=128, out_channels=(96, 192, 384, 768)),
+    "vitl": DualDPTConfig(features=256, out_channels=(256, 512, 1024, 1024)),
+}
 
 
 def da3(name: str, image_size: tuple[int, int] = (378, 504)) -> DepthAnything3Config:
     """The published sizes: "vits" (Small), "vitb" (Base), "vitl" (Large)."""
     dim, depth, heads = DINOV2_NAMES[name]
-    start, outs = (8, (11, 15, 19, 23)) if depth == 24 else (4, (5, 7, 9, 11))
-    channels = {
-        "vits": (48, 96, 192, 384),
-        "vitb": (96, 192, 384, 768),
-        "vitl": (256, 512, 1024, 1024),
-    }[name]
+    long = depth == 24
+    start = 8 if long else 4
     net = DinoConfig(
         dim=dim,
         depth=depth,
         heads=heads,
-        out_layers=outs,
+        out_layers=(11, 15, 19, 23) if long else (5, 7, 9, 11),
         alt_start=start,
         qknorm_start=start,
         rope_start=start,
     )
-    head = DualDPTConfig(
-        features={"vits": 64, "vitb": 128, "vitl": 256}[name], out_channels=channels
-    )
-    return DepthAnything3Config(net=net, head=head, image_size=image_size)
+    return DepthAnything3Config(net=net, head=HEADS[name], image_size=image_size)
 
 
 def _tiny() -> DepthAnything3Config:
-    """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96, 4 blocks before 4 pairs; no pose input."""
+    """Sizes of the tiny VGGT: 96 x 96 images, 8-px patches, width 96, 4 blocks before 4 pairs.
+
+    No pose input.
+    """
     net = DinoConfig(
         img_size=96,
         patch_size=8,
@@ -148,7 +158,7 @@ def _tiny() -> DepthAnything3Config:
 
 
 def _paper() -> DepthAnything3Config:
-    """The sizes of VGGT's ``paper`` scale: 256 x 256 images, 16-px patches, width 768, 12 blocks before 12 pairs."""
+    """256 x 256 images, 16-px patches, width 768, 12 blocks before 12 pairs, as VGGT's."""
     net = DinoConfig(
         img_size=256,
         patch_size=16,

@@ -16,7 +16,11 @@ from bench3r.models.trainable import BackboneLoss, Loss
 
 
 def da3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
-    """Depth-Anything-3's loss (Lin et al. 2025, §3.2): depth with its gradient, rays, points along them, camera."""
+    """Depth-Anything-3's loss (Lin et al. 2025, §3.2): depth, rays, points, camera, each [].
+
+    Depth with its gradient; points along the rays. Dense parts on the views ``views`` [V] that
+    ``out`` has maps for.
+    """
     depth = batch.depth[:, views]
     size = (int(depth.shape[-2]), int(depth.shape[-1]))
     bottom = batch.extrinsics.new_tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)
@@ -28,31 +32,32 @@ def da3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Te
     direction = torch.einsum("bsij,bshwj->bshwi", seen[..., :3, :3], direction)
     origin = seen[:, :, None, None, :3, 3].expand_as(direction)
     everywhere = torch.ones_like(rays[..., 0], dtype=torch.bool)
-    sampled, true = resample(out.depth, grid), resample(depth, grid, nearest=True)
-    valid = true > 0
+    expected_rays = torch.cat([direction, origin], -1)
+    sampled = resample(out.depth, grid)
+    expected = resample(depth, grid, nearest=True)
+    valid = expected > 0
     points = sampled[..., None] * rays[..., :3] + rays[..., 3:]
-    distance = (points - (true[..., None] * direction + origin)).abs().sum(-1)
+    distance = (points - (expected[..., None] * direction + origin)).abs().sum(-1)
+    poses = encode_pose(to_world[..., :3, :], batch.intrinsics, size)
     return {
         "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], depth > 0),
-        "ray": dense_loss(
-            rays, out.extras["ray_conf"], torch.cat([direction, origin], -1), everywhere
-        ),
+        "ray": dense_loss(rays, out.extras["ray_conf"], expected_rays, everywhere),
         "point": torch.where(valid, distance, 0).sum() / valid.sum().clamp(min=1),
-        "camera": camera_loss(
-            out.extras["pose_encodings"], encode_pose(to_world[..., :3, :], batch.intrinsics, size)
-        ),
+        "camera": camera_loss(out.extras["pose_encodings"], poses),
     }
 
 
 def resample(maps: Tensor, grid: tuple[int, ...], nearest: bool = False) -> Tensor:
-    """Maps [B, S, H, W] at ``grid`` points that span the image; corners aligned, or nearest for maps with holes."""
+    """Maps [B, S, H, W] -> [B, S, *grid], at points that span the image.
+
+    Corners aligned, or the nearest pixel, for maps with unknown values.
+    """
     if tuple(maps.shape[-2:]) == tuple(grid):
         return maps
     if nearest:
-        rows, columns = (
-            torch.linspace(0, size - 1, points, device=maps.device).round().long()
-            for size, points in zip(maps.shape[-2:], grid, strict=True)
-        )
+        height, width = maps.shape[-2:]
+        rows = torch.linspace(0, height - 1, grid[0], device=maps.device).round().long()
+        columns = torch.linspace(0, width - 1, grid[1], device=maps.device).round().long()
         return maps[..., rows[:, None], columns[None]]
     return F.interpolate(maps, grid, mode="bilinear", align_corners=True)
 

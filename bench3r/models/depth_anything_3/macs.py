@@ -11,22 +11,28 @@ from bench3r.models.macs import block_macs, dpt_macs, fusion_macs, trunk_attenti
 
 
 def da3_macs(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -> dict[str, int]:
-    """As :func:`vggt_macs` for a Depth-Anything-3; "geometry" compares the views' class tokens."""
-    net, head = config.net, config.head
+    """MACs by part for one scene of ``frames`` images of ``size`` (H, W).
+
+    "geometry" compares the views' class tokens.
+    """
+    net = config.net
     grid = (size[0] // net.patch_size, size[1] // net.patch_size)
     patches = grid[0] * grid[1]
-    tokens, dim = patches + 1, net.dim
-    every, pairs, wide = frames * tokens, config.pairs, 2 * dim
-    dpt = DPTConfig(dim_in=wide, features=head.features, out_channels=head.out_channels)
-    f, half = head.features, head.features // 2
+    tokens = patches + 1
+    every = frames * tokens
+    dim = net.dim
+    wide = 2 * dim
+    view_block = block_macs(tokens, tokens, dim)
+    projection = 3 * net.patch_size**2 * dim * patches
+    f = config.head.features
+    half = f // 2
     rays = fusion_macs(f, grid) + 64 * patches * (5 * 9 * f * half + 9 * half * 32 + 32 * 7)
     return {
-        "patch_embed": frames
-        * (3 * net.patch_size**2 * dim * patches + net.alt_start * block_macs(tokens, tokens, dim)),
-        "frame_blocks": pairs * frames * block_macs(tokens, tokens, dim),
-        "global_blocks": pairs * block_macs(every, every, dim),
+        "patch_embed": frames * (projection + net.alt_start * view_block),
+        "frame_blocks": config.pairs * frames * view_block,
+        "global_blocks": config.pairs * block_macs(every, every, dim),
         "camera_head": frames * (2 * wide**2 + 9 * wide),
-        "depth_head": frames * (dpt_macs(dpt, grid, size, 2) + rays),
+        "depth_head": frames * (dpt_macs(depth_dpt(config), grid, size, 2) + rays),
         "geometry": frames**2 * dim if frames >= 3 else 0,
     }
 
@@ -34,9 +40,15 @@ def da3_macs(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -
 def one_depth(config: DepthAnything3Config, size: tuple[int, int]) -> float:
     """The z-depth of one view, without its rays."""
     grid = (size[0] // config.patch_size, size[1] // config.patch_size)
+    return float(dpt_macs(depth_dpt(config), grid, size, 2))
+
+
+def depth_dpt(config: DepthAnything3Config) -> DPTConfig:
+    """The sizes of the depth path of its head."""
     head = config.head
-    dpt = DPTConfig(dim_in=2 * config.width, features=head.features, out_channels=head.out_channels)
-    return float(dpt_macs(dpt, grid, size, 2))
+    return DPTConfig(
+        dim_in=2 * config.width, features=head.features, out_channels=head.out_channels
+    )
 
 
 def attentions(

@@ -1,12 +1,14 @@
-"""Depth-Anything-3 (Lin et al. 2025): a plain DINOv2 made multi-view, with the official parameter names.
+"""Depth-Anything-3 (Lin et al. 2025): a plain DINOv2 made multi-view.
 
-The first blocks attend inside each view; from ``alt_start`` on they alternate between views and the scene, which is the
-trunk of this backbone. A reference view is chosen from the class tokens and put first; outputs keep the given order.
+Parameter names are the official ones. The first blocks attend inside each view; from ``alt_start``
+on they alternate between views and the scene, which is the trunk of this backbone. A reference view
+is chosen from the class tokens and put first; outputs keep the given order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain, pairwise
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.models.backbone import Backbone, add_image_statistics
+from bench3r.models.backbone import Backbone, add_image_statistics, views_of
 from bench3r.models.depth_anything_3.config import (
     CameraEncoderConfig,
     DepthAnything3Config,
@@ -29,17 +31,19 @@ from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
 
 
 class AlternatingDino(nn.Module, Trunk):
-    """DINOv2 without registers; blocks before ``alt_start`` embed, the others are the trunk's pairs."""
+    """DINOv2 without registers.
+
+    Blocks before ``alt_start`` embed, the others are the trunk's pairs.
+    """
 
     def __init__(self, config: DinoConfig) -> None:
         super().__init__()
-        dim, self.alt_start = config.dim, config.alt_start
+        dim = config.dim
+        self.alt_start = config.alt_start
         self.set_up_trunk((config.depth - config.alt_start) // 2, dim // config.heads, 100.0)
-        self.patch_size, self.special, self.grid = (
-            config.patch_size,
-            1,
-            config.img_size // config.patch_size,
-        )
+        self.patch_size = config.patch_size
+        self.special = 1
+        self.grid = config.img_size // config.patch_size
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.camera_token = nn.Parameter(torch.randn(1, 2, dim) * 1e-6)  # first view | the others
@@ -51,15 +55,14 @@ class AlternatingDino(nn.Module, Trunk):
 
     @staticmethod
     def _block(config: DinoConfig, index: int) -> Block:
-        role = "encoder" if index < config.alt_start else "global" if index % 2 else "frame"
+        role = "global" if index % 2 else "frame"
         return Block(
             config.dim,
             config.heads,
-            4.0,
-            index >= config.qknorm_start,
-            config.init_values,
-            1e-6,
-            role,
+            qk_norm=index >= config.qknorm_start,
+            init_values=config.init_values,
+            eps=1e-6,
+            role=role if index >= config.alt_start else "encoder",
         )
 
     @property
@@ -77,37 +80,44 @@ class AlternatingDino(nn.Module, Trunk):
         self.blocks = nn.ModuleList([*self.blocks[: self.alt_start], *pairs])
 
     def global_rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
-        """Every patch at position (1, 1), no spatial order across views, unless ``spread`` says otherwise."""
+        """The table [2, T, 1, head_dim] of one view, in which all patches sit at (1, 1).
+
+        So there is no spatial order across views, unless ``spread`` says otherwise.
+        """
         grid = (layout.height, layout.width, layout.special, self.head_dim)
         if self.spread:
             return spread_position_table(*grid, spread=self.spread).to(device)
-        return self._ropes.get(
-            ("same", *grid), device, lambda: spread_position_table(*grid, spread=0.0)
-        )
+        key = ("same", *grid)
+        return self._ropes.get(key, device, lambda: spread_position_table(*grid, spread=0.0))
 
     def positions(self, height: int, width: int) -> Tensor:
         """Position embedding [1, 1 + height * width, dim]: bicubic without antialiasing.
 
-        The official code hands over scale factors with 0.1 added to the grid, which moves the sampling points.
+        The official code hands over scale factors with 0.1 added to the grid, which moves the
+        sampling points.
         """
         if height == width == self.grid:
             return self.pos_embed
-        grid = (
-            self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
-        )
+        table = self.pos_embed[:, 1:].float().unflatten(1, (self.grid, self.grid))
         scale = ((height + 0.1) / self.grid, (width + 0.1) / self.grid)
-        grid = F.interpolate(grid, scale_factor=scale, mode="bicubic", antialias=False)
-        return torch.cat(
-            [self.pos_embed[:, :1], grid.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)], 1
+        table = F.interpolate(
+            table.permute(0, 3, 1, 2), scale_factor=scale, mode="bicubic", antialias=False
         )
+        patches = table.flatten(2).transpose(1, 2).to(self.pos_embed.dtype)
+        return torch.cat([self.pos_embed[:, :1], patches], 1)
 
     def local(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images [N, 3, H, W] -> tokens [N, 1 + P, dim] before the trunk, and the class tokens [N, dim]
-        that the reference view is chosen by (before the last of these blocks)."""
-        rows, columns = images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
+        """Normalised images [N, 3, H, W] -> tokens [N, 1 + P, dim] before the trunk.
+
+        And the class tokens [N, dim] that the reference view is chosen by, from before the last of
+        these blocks.
+        """
+        rows = int(images.shape[-2] // self.patch_size)
+        columns = int(images.shape[-1] // self.patch_size)
         x = torch.cat([self.cls_token.expand(len(images), -1, -1), self.patch_embed(images)], 1)
-        x = x + self.positions(int(rows), int(columns))
-        layout, classes = TokenLayout(len(images), 1, 1, int(rows), int(columns)), x[:, 0]
+        x = x + self.positions(rows, columns)
+        layout = TokenLayout(len(images), 1, 1, rows, columns)
+        classes = x[:, 0]
         for i, block in enumerate(self.blocks[: self.alt_start]):
             classes = x[:, 0] if i == self.alt_start - 1 else classes
             x = block(x, layout=layout)
@@ -117,9 +127,10 @@ class AlternatingDino(nn.Module, Trunk):
 def spread_position_table(
     height: int, width: int, special: int, head_dim: int, spread: float
 ) -> Tensor:
-    """Rotary table [2, special + height * width, 1, head_dim] of one view, special tokens at (0, 0).
+    """Rotary table [2, special + height * width, 1, head_dim] of one view.
 
-    Patch (r, c) sits at (1 + spread * r, 1 + spread * c): all at (1, 1) with 0, as in :func:`rope_table` with 1.
+    Special tokens sit at (0, 0), patch (r, c) at (1 + spread * r, 1 + spread * c): all at (1, 1)
+    with 0, as in :func:`rope_table` with 1.
     """
     patches = 1 + spread * torch.cartesian_prod(torch.arange(height), torch.arange(width))
     return rope_rows(torch.cat([patches.new_zeros(special, 2), patches]), head_dim)
@@ -136,8 +147,8 @@ def position_spread(progress: float, transition: float) -> float:
 def choose_reference(classes: Tensor, strategy: str) -> Tensor:
     """Index [B] of the reference view, given class tokens [B, S, C].
 
-    "saddle_balanced": the view whose mean similarity to the others, token norm and channel variance, each scaled to
-    [0, 1] over the views, are closest to the middle.
+    "saddle_balanced": the view whose mean similarity to the others, token norm and channel
+    variance, each scaled to [0, 1] over the views, are closest to the middle.
     """
     b, s, _ = classes.shape
     if strategy == "first":
@@ -147,12 +158,17 @@ def choose_reference(classes: Tensor, strategy: str) -> Tensor:
     unit = F.normalize(classes, dim=-1)
     similarity = ((unit @ unit.mT).sum(-1) - 1) / (s - 1)
     scores = torch.stack([similarity, classes.norm(dim=-1), classes.var(-1)])  # [3, B, S]
-    low, high = scores.amin(-1, keepdim=True), scores.amax(-1, keepdim=True)
-    return (((scores - low) / (high - low + 1e-8)) - 0.5).abs().sum(0).argmin(-1)
+    low = scores.amin(-1, keepdim=True)
+    high = scores.amax(-1, keepdim=True)
+    scaled = (scores - low) / (high - low + 1e-8)
+    return (scaled - 0.5).abs().sum(0).argmin(-1)
 
 
 def reference_first(reference: Tensor, views: int) -> Tensor:
-    """Order [B, S] of the views that puts ``reference`` [B] first and keeps the others as they are."""
+    """Order [B, S] of the views that puts ``reference`` [B] first.
+
+    The others stay as they are.
+    """
     index = torch.arange(views, device=reference.device).expand(len(reference), -1)
     return torch.where(index == reference[:, None], -1, index).argsort(1)
 
@@ -163,7 +179,10 @@ def reorder(x: Tensor, order: Tensor) -> Tensor:
 
 
 class DualDPT(DPTHead):
-    """DPT head with two fusion paths over the same levels: depth, and a ray map at 8 x the patch grid."""
+    """DPT head with two fusion paths over the same levels.
+
+    One for depth, one for a ray map at 8 x the patch grid.
+    """
 
     RAY_CHANNELS = 7  # direction 3, origin 3, confidence
 
@@ -175,22 +194,28 @@ class DualDPT(DPTHead):
         out_channels: tuple[int, ...],
         patch: int,
     ) -> None:
-        super().__init__(dim_in, patch, 2, features, out_channels, taps, in_place_relu=False)
+        super().__init__(
+            dim_in,
+            patch,
+            output_dim=2,
+            features=features,
+            out_channels=out_channels,
+            intermediate_layer_idx=taps,
+            in_place_relu=False,
+        )
         for level in (1, 2, 3, 4):
-            setattr(
-                self.scratch,
-                f"refinenet{level}_aux",
-                fusion_chain(features, level, in_place_relu=False),
-            )
+            block = fusion_chain(features, level, in_place_relu=False)
+            setattr(self.scratch, f"refinenet{level}_aux", block)
+        # only the finest (last) of each is used, as upstream
+        convs = nn.ModuleList(self._ray_convs(features) for _ in range(4))
+        self.scratch.output_conv1_aux = convs
+        outputs = nn.ModuleList(self._ray_output(features // 2) for _ in range(4))
+        self.scratch.output_conv2_aux = outputs
+
+    def _ray_convs(self, features: int) -> nn.Sequential:
         half = features // 2
         widths = [features, half, features, half, features, half]
-        self.scratch.output_conv1_aux = (
-            nn.ModuleList(  # only the finest (last) is used, as upstream
-                nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)))
-                for _ in range(4)
-            )
-        )
-        self.scratch.output_conv2_aux = nn.ModuleList(self._ray_output(half) for _ in range(4))
+        return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)))
 
     def _ray_output(self, channels: int) -> nn.Sequential:
         return nn.Sequential(
@@ -203,7 +228,10 @@ class DualDPT(DPTHead):
         )
 
     def outputs(self, taps: list[Tensor], grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Tokens [N, P, 2C] per level -> depth map [N, 2, H, W] and rays [N, 7, 8h, 8w], both before activation."""
+        """Tokens [N, P, 2C] per level -> depth map [N, 2, H, W] and rays [N, 7, 8h, 8w].
+
+        Both before activation.
+        """
         aspect = grid[1] / grid[0]
         maps = self.levels(taps, grid, aspect)
         depth = self.output(self.fuse(maps), grid)
@@ -213,16 +241,20 @@ class DualDPT(DPTHead):
     def predict(
         self, taps: list[Tensor], grid: tuple[int, int], chunk: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tokens [B, S, P, 2C] per level -> depth and its confidence [B, S, H, W], rays [B, S, 8h, 8w, 6] and theirs."""
+        """Tokens [B, S, P, 2C] per level -> depth [B, S, H, W] and rays [B, S, 8h, 8w, 6].
+
+        Each followed by its confidence, of the same shape without channels.
+        """
+        views = taps[0].shape[:2]
         frames = [t.flatten(0, 1) for t in taps]
-        parts = [
-            self.outputs([t[i : i + chunk] for t in frames], grid)
-            for i in range(0, len(frames[0]), chunk)
-        ]
-        depth, rays = (
-            torch.cat(p).unflatten(0, taps[0].shape[:2]) for p in zip(*parts, strict=True)
-        )
-        rays = rays.movedim(2, -1)
+        depths = []
+        ray_maps = []
+        for start in range(0, len(frames[0]), chunk):
+            one_depth, one_rays = self.outputs([t[start : start + chunk] for t in frames], grid)
+            depths.append(one_depth)
+            ray_maps.append(one_rays)
+        depth = torch.cat(depths).unflatten(0, views)
+        rays = torch.cat(ray_maps).unflatten(0, views).movedim(2, -1)
         return depth[:, :, 0].exp(), 1 + depth[:, :, 1].exp(), rays[..., :6], 1 + rays[..., 6].exp()
 
 
@@ -271,7 +303,10 @@ class CameraEncoder(nn.Module):
         self.pose_branch = Mlp(9, dim // 2, dim)
 
     def forward(self, extrinsics: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Tensor:
-        """World to camera [B, S, 4, 4], intrinsics [B, S, 3, 3] of images (H, W) -> camera tokens [B, S, C]."""
+        """Extrinsics [B, S, 4, 4], intrinsics [B, S, 3, 3] -> camera tokens [B, S, C].
+
+        Extrinsics are world to camera; images have the ``size`` (H, W).
+        """
         poses = encode_pose(rigid_inverse(extrinsics)[..., :3, :], intrinsics, size)
         return self.trunk_norm(self.trunk(self.token_norm(self.pose_branch(poses))))
 
@@ -290,9 +325,10 @@ class DepthAnything3(Backbone):
         net: Any = nn.Module()
         net.backbone = nn.Module()
         net.backbone.pretrained = AlternatingDino(config.net)
-        dim, head = config.net.dim, config.head
+        dim = config.net.dim
+        head = config.head
         net.head = DualDPT(
-            2 * dim, self.taps_of(config), head.features, head.out_channels, config.patch_size
+            2 * dim, config.depth_taps, head.features, head.out_channels, config.patch_size
         )
         net.cam_dec = CameraDecoder(2 * dim)
         if config.cam_enc is not None:
@@ -300,11 +336,6 @@ class DepthAnything3(Backbone):
         self.model = net
         add_image_statistics(self)
         self.schedule = Schedule()
-
-    @staticmethod
-    def taps_of(config: DepthAnything3Config) -> tuple[int, ...]:
-        """Pairs that the depth head reads."""
-        return tuple((i - config.net.alt_start) // 2 for i in config.net.out_layers)
 
     @property
     def trunk(self) -> AlternatingDino:
@@ -324,9 +355,10 @@ class DepthAnything3(Backbone):
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Part -> names of its modules."""
-        root, trunk = "model.backbone.pretrained", self.trunk
-        blocks = [f"{root}.blocks.{i}" for i in range(len(trunk.blocks))]
-        local, rest = blocks[: trunk.alt_start], blocks[trunk.alt_start :]
+        root = "model.backbone.pretrained"
+        blocks = [f"{root}.blocks.{i}" for i in range(len(self.trunk.blocks))]
+        local = blocks[: self.trunk.alt_start]
+        rest = blocks[self.trunk.alt_start :]
         return {
             "patch_embed": (f"{root}.patch_embed", *local),
             "frame_blocks": tuple(rest[::2]),
@@ -351,36 +383,36 @@ class DepthAnything3(Backbone):
     def embed_views(
         self, images: Tensor, cameras: Tensor | None = None
     ) -> tuple[Tensor, TokenLayout, Tensor | None]:
-        """As :meth:`embed`, with given camera tokens [B, S, C] or none; and the order [B, S] that the views were put in
-        (None: as given)."""
+        """As :meth:`embed`: tokens [B, S, 1 + P, C] of ``images`` [B, S, 3, H, W].
+
+        With given camera tokens [B, S, C] or none. Also returns the order [B, S] that the views
+        were put in (None: as given).
+        """
         b, s, _, h, w = map(int, images.shape)
         trunk = self.trunk
         x, classes = trunk.local((images.flatten(0, 1) - self.image_mean) / self.image_std)
-        x, order = x.unflatten(0, (b, s)), None
+        x = x.unflatten(0, (b, s))
+        order = None
         if cameras is None and s >= 3:
-            strategy = (
-                "first" if self.training else self.config.reference
-            )  # training data is in view 0's frame
+            # training data is in view 0's frame
+            strategy = "first" if self.training else self.config.reference
             order = reference_first(choose_reference(classes.unflatten(0, (b, s)), strategy), s)
             x = reorder(x, order)
         if cameras is None:
-            first, others = (
-                trunk.camera_token[:, :1],
-                trunk.camera_token[:, 1:].expand(-1, s - 1, -1),
-            )
-            cameras = torch.cat([first, others], 1).expand(b, -1, -1)
-        tokens = torch.cat(
-            [cameras[:, :, None].to(x.dtype), x[:, :, 1:]], 2
-        )  # in place of the class token
+            others = trunk.camera_token[:, 1:].expand(-1, s - 1, -1)
+            cameras = torch.cat([trunk.camera_token[:, :1], others], 1).expand(b, -1, -1)
+        # in place of the class token
+        tokens = torch.cat([cameras[:, :, None].to(x.dtype), x[:, :, 1:]], 2)
         return tokens, TokenLayout(b, s, 1, h // trunk.patch_size, w // trunk.patch_size), order
 
     def run_trunk(
         self, images: Tensor, keep_all: bool = False, poses: tuple[Tensor, Tensor] | None = None
     ) -> tuple[TrunkOutput, TokenLayout]:
-        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs, views in the given order.
+        """Images [B, S, 3, H, W] in [0, 1] -> tapped trunk outputs [B, S, T, 2C].
 
-        ``poses``: known extrinsics [B, S, 4, 4] (world to camera) and intrinsics [B, S, 3, 3], encoded in place of the
-        camera tokens. Raises ValueError when the model has no encoder for them.
+        Views are in the given order. ``poses``: known extrinsics [B, S, 4, 4] (world to camera) and
+        intrinsics [B, S, 3, 3], encoded in place of the camera tokens. Raises ValueError when the
+        model has no encoder for them.
         """
         self.check_images(images)
         if poses is not None and self.config.cam_enc is None:
@@ -391,29 +423,33 @@ class DepthAnything3(Backbone):
             tokens, layout, order = self.embed_views(images, cameras)
             seen = images if order is None else reorder(images, order)
             out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, seen)
-        taps, depth = {i: t.float() for i, t in out.taps.items()}, out.recursion_depth
+        taps = {i: t.float() for i, t in out.taps.items()}
+        depth = out.recursion_depth
         if order is not None:
             back = order.argsort(1)
             taps = {i: reorder(t, back) for i, t in taps.items()}
             depth = None if depth is None else reorder(depth, back)
-        return TrunkOutput(taps, depth, out.extras), layout
+        return replace(out, taps=taps, recursion_depth=depth), layout
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        levels, grid = self.head_inputs(taps, layout), (layout.height, layout.width)
-        views = [
-            self.model.head.dense([t.flatten(0, 1)[i : i + 1] for t in levels], grid)
-            for i in range(levels[0].shape[1])
-        ]
+        levels = self.head_inputs(taps, layout)
+        grid = (layout.height, layout.width)
+        views = []
+        for i in range(levels[0].shape[1]):
+            one = [t.flatten(0, 1)[i : i + 1] for t in levels]
+            views.append(self.model.head.dense(one, grid))
         return torch.cat(views)[:, 0].exp().unflatten(0, levels[0].shape[:2])
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
-        return decode_pose(self.model.cam_dec(taps[max(taps)][:, :, 0]), size, least_tangent=1e-6)[
-            0
-        ]
+        encoded = self.model.cam_dec(taps[max(taps)][:, :, 0])
+        return decode_pose(encoded, size, least_tangent=1e-6)[0]
 
     def head_inputs(self, taps: dict[int, Tensor], layout: TokenLayout) -> list[Tensor]:
-        """Patch tokens [B, S, P, 2C] of the head's levels; the final norm is applied to the global half only."""
+        """Patch tokens [B, S, P, 2C] of the head's levels.
+
+        The final norm is applied to the global half only.
+        """
         levels = [taps[i][:, :, layout.special :].chunk(2, -1) for i in self.model.head.taps]
         return [torch.cat([local, self.trunk.norm(joint)], -1) for local, joint in levels]
 
@@ -425,20 +461,21 @@ class DepthAnything3(Backbone):
         queries: Tensor | None = None,
         dense_views: Tensor | None = None,
     ) -> Reconstruction:
-        """Trunk outputs -> reconstruction; ``queries`` are for models with a track head.
+        """Trunk outputs -> reconstruction of the ``images`` [B, S, 3, H, W].
 
-        ``extras``: pose_encodings, one [B, S, 9] of the camera-to-world matrices; rays [B, S, 8h, 8w, 6] (direction
-        with unit depth, origin) and ray_conf.
+        ``queries`` are for models with a track head. ``dense_views`` [V] (training): indices of the
+        views that get dense maps, which then have that many views.
+
+        ``extras``: pose_encodings, one [B, S, 9] of the camera-to-world matrices; rays
+        [B, S, 8h, 8w, 6] (direction with unit z-depth, origin) and ray_conf [B, S, 8h, 8w].
         """
         pose = self.model.cam_dec(out.taps[self.config.pairs - 1][:, :, 0])
         size = (int(images.shape[-2]), int(images.shape[-1]))
         to_world, intrinsics = decode_pose(pose, size, least_tangent=1e-6)
         bottom = to_world.new_tensor([0.0, 0, 0, 1]).expand(*to_world.shape[:2], 1, 4)
         extrinsics = torch.linalg.inv(torch.cat([to_world, bottom], 2))[:, :, :3]
-        dense = (
-            out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
-        )
-        levels, grid = self.head_inputs(dense, layout), (layout.height, layout.width)
+        levels = self.head_inputs(views_of(out.taps, dense_views), layout)
+        grid = (layout.height, layout.width)
         depth, conf, rays, ray_conf = self.model.head.predict(levels, grid, self.chunk(images))
         extras = {"pose_encodings": [pose], "rays": rays, "ray_conf": ray_conf}
         return Reconstruction(
@@ -447,6 +484,7 @@ class DepthAnything3(Backbone):
             depth,
             conf,
             recursion_depth=out.recursion_depth,
+            facts=out.facts,
             extras={**extras, **out.extras},
         )
 

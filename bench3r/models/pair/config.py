@@ -32,12 +32,10 @@ class PairConfig(Section):
     rope_freq: float = 100.0
     head: Literal["dpt", "linear"] = "dpt"
     dpt: PairDPTConfig = PairDPTConfig()
-    descriptors: int = Field(
-        0, ge=0, description="channels of MASt3R's local features; 0: a DUSt3R"
-    )
-    local_ratio: float = Field(
-        4.0, gt=0, description="hidden width of the local features' MLP over its input"
-    )
+    # channels of MASt3R's local features; 0: a DUSt3R
+    descriptors: int = Field(0, ge=0)
+    # hidden width of the local features' MLP over its input
+    local_ratio: float = Field(4.0, gt=0)
     image_size: tuple[int, int] = (384, 512)  # (H, W) of a typical input at this scale
 
     @property
@@ -46,23 +44,24 @@ class PairConfig(Section):
         return self.dec_depth
 
     @property
-    def hooks(self) -> tuple[int, int, int, int]:
+    def read_outputs(self) -> tuple[int, int, int, int]:
         """Entries of the decoder's outputs that the dense head reads; 0 is the encoder's output."""
         return 0, self.dec_depth // 2, self.dec_depth * 3 // 4, self.dec_depth
 
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
-        for side, dim, heads in (
-            ("enc", self.enc_embed_dim, self.enc_num_heads),
-            ("dec", self.dec_embed_dim, self.dec_num_heads),
-        ):
+        encoder = ("enc", self.enc_embed_dim, self.enc_num_heads)
+        decoder = ("dec", self.dec_embed_dim, self.dec_num_heads)
+        for side, dim, heads in (encoder, decoder):
             if dim % heads or (dim // heads) % 4:
                 raise ValueError(
-                    f"{side}_embed_dim {dim} must split into {heads} heads of a multiple of 4 channels"
+                    f"{side}_embed_dim {dim} must split into {heads} heads "
+                    "of a multiple of 4 channels"
                 )
-        if len(set(self.hooks)) != 4 and self.head == "dpt":
+        if len(set(self.read_outputs)) != 4 and self.head == "dpt":
             raise ValueError(
-                f"dec_depth {self.dec_depth} is too short for a dense head that reads four different outputs"
+                f"dec_depth {self.dec_depth} is too short for a dense head "
+                "that reads four different outputs"
             )
         if self.descriptors and self.head != "dpt":
             raise ValueError("local features need the dpt head")
@@ -106,9 +105,8 @@ MAST3R_SCALES: dict[str, Callable[[], PairConfig]] = {
     "paper": partial(_paper, 24),
     "full": partial(PairConfig, descriptors=24),
 }
-DUST3R_VARIANTS: dict[
-    str, Callable[[], PairConfig]
-] = {  # the other published checkpoints, all of them at full scale
+# the other published checkpoints, all of them at full scale
+DUST3R_VARIANTS: dict[str, Callable[[], PairConfig]] = {
     "512_linear": partial(PairConfig, head="linear"),
     "224_linear": partial(PairConfig, head="linear", image_size=(224, 224)),
 }

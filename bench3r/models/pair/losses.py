@@ -77,7 +77,7 @@ def _nearest_pixels(xy: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def guided_blocks(model: PairNetwork) -> list[tuple[DecoderBlock, DecoderBlock]]:
-    """Decoder blocks (of both views) whose cross-attention is guided: not the first and the last."""
+    """Decoder blocks of both views whose cross-attention is guided: the middle ones."""
     pairs: Any = zip(model.dec_blocks, model.dec_blocks2, strict=True)
     return list(pairs)[1:-1]
 
@@ -134,6 +134,6 @@ def build_loss(model: PairNetwork, weights: Mapping[str, float]) -> Loss:
     """The loss that a pair network is trained with; it sees both views of a scene whole."""
 
     def loss(batch: Batch, views: Tensor) -> LossParts:
-        return LossParts(pair_losses(model, batch, weights), {})
+        return LossParts(pair_losses(model, batch, weights), facts={}, losses={})
 
     return loss

@@ -29,9 +29,8 @@ class Pi3Config(Section):
     """All sizes of a π³; the defaults are the published model's (958.7 M parameters)."""
 
     encoder: EncoderConfig = EncoderConfig()
-    depth: int = Field(
-        36, gt=0, description="decoder blocks: even ones attend inside a view, odd ones globally"
-    )
+    # decoder blocks: even ones attend inside a view, odd ones globally
+    depth: int = Field(36, gt=0)
     heads: int = 16
     registers: int = Field(5, ge=0)
     rope_freq: float = 100.0
@@ -75,7 +74,8 @@ class Pi3Config(Section):
         """Raise ValueError when the parts do not fit together."""
         if self.depth % 2:
             raise ValueError(
-                f"depth is {self.depth}: a pi3 decoder has pairs of a frame and a global block, an even number"
+                f"depth is {self.depth}: a pi3 decoder has pairs of a frame and a global block, "
+                "an even number"
             )
 
 
@@ -95,7 +95,7 @@ def _tiny() -> Pi3Config:
 
 
 def _paper() -> Pi3Config:
-    """The sizes of VGGT's ``paper`` scale: 256 x 256 images, 16-px patches, width 768, 12 encoder blocks, 12 pairs."""
+    """256 x 256 images, 16-px patches, width 768, 12 encoder blocks, 12 pairs, as VGGT's."""
     return Pi3Config(
         encoder=EncoderConfig(img_size=256, patch_size=16, dim=768, depth=12, heads=12),
         depth=24,

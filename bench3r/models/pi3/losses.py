@@ -21,13 +21,16 @@ TRANSLATION_DELTA = 0.1  # Huber, in units of the mean point distance
 ALIGN_STRIDE = 4  # every fourth pixel finds the scale
 
 
-def best_scale(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
-    """The scale [B] that minimises sum weight |scale * predicted - truth|_1 per scene: a weighted median.
+def best_scale(predicted: Tensor, expected: Tensor, weight: Tensor) -> Tensor:
+    """The scale [B] that minimises sum weight |scale * predicted - expected|_1 per scene.
 
-    ``predicted`` and ``truth`` [B, ..., 3], ``weight`` [B, ...], 0 where unknown.
+    A weighted median. ``predicted`` and ``expected`` [B, ..., 3], ``weight`` [B, ...], 0 where
+    unknown.
     """
-    a, b, w = predicted.flatten(1), truth.flatten(1), weight[..., None].expand_as(truth).flatten(1)
-    ratio, mass = b / torch.where(a.abs() < 1e-8, 1e-8, a), w * a.abs()
+    a = predicted.flatten(1)
+    b = expected.flatten(1)
+    ratio = b / torch.where(a.abs() < 1e-8, 1e-8, a)
+    mass = weight[..., None].expand_as(expected).flatten(1) * a.abs()
     ratio, order = ratio.sort(1)
     total = mass.gather(1, order).cumsum(1)
     middle = torch.searchsorted(total, total[:, -1:] / 2).clamp(max=ratio.shape[1] - 1)
@@ -35,31 +38,36 @@ def best_scale(predicted: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
 
 
 def normals(points: Tensor) -> Tensor:
-    """Unit normals [..., H - 1, W - 1, 3] of a map of points [..., H, W, 3] from forward differences."""
-    right, down = points.diff(dim=-2)[..., :-1, :, :], points.diff(dim=-3)[..., :-1, :]
+    """Unit normals [..., H - 1, W - 1, 3] of a map of points [..., H, W, 3].
+
+    From forward differences.
+    """
+    right = points.diff(dim=-2)[..., :-1, :, :]
+    down = points.diff(dim=-3)[..., :-1, :]
     return F.normalize(torch.linalg.cross(right, down), dim=-1, eps=1e-8)
 
 
 def pi3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
-    """π³'s loss (Wang et al. 2025, §3.4): points up to one scale per scene, normals, confidence, relative poses."""
-    local, logits = out.extras["local_points"], out.extras["conf_logits"]
+    """π³'s loss (Wang et al. 2025, §3.4): points, normals, confidence, relative poses, each [].
+
+    Points up to one scale per scene. Dense parts on the views ``views`` [V] that ``out`` has maps
+    for.
+    """
+    local = out.extras["local_points"]
+    logits = out.extras["conf_logits"]
     depth = batch.depth[:, views]
     valid = depth > 0
-    truth = camera_points(depth, batch.intrinsics[:, views])
+    expected = camera_points(depth, batch.intrinsics[:, views])
     weight = torch.where(valid, 1 / depth.clamp(min=1e-6), 0)
-    few = (
-        slice(None),
-        slice(None),
-        slice(None, None, ALIGN_STRIDE),
-        slice(None, None, ALIGN_STRIDE),
-    )
-    scale = best_scale(local[few].detach(), truth[few], weight[few])
+    sampled = slice(None, None, ALIGN_STRIDE)
+    few = (slice(None), slice(None), sampled, sampled)
+    scale = best_scale(local[few].detach(), expected[few], weight[few])
     aligned = scale[:, None, None, None, None] * local
-    error = (aligned - truth).abs().sum(-1) * weight
+    error = (aligned - expected).abs().sum(-1) * weight
     count = valid.sum().clamp(min=1)
     close = (error.detach() < CONFIDENT_ERROR) & valid
     flat = valid[..., :-1, :-1] & valid[..., 1:, :-1] & valid[..., :-1, 1:]
-    cosine = (normals(aligned) * normals(truth)).sum(-1)
+    cosine = (normals(aligned) * normals(expected)).sum(-1)
     bce = F.binary_cross_entropy_with_logits(logits, close.float(), reduction="none")
     return {
         "point": error.sum() / count,
@@ -70,24 +78,24 @@ def pi3_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Te
 
 
 def relative_pose_loss(poses: Tensor, scale: Tensor, batch: Batch) -> Tensor:
-    """Rotation angle and Huber distance of translation of every pair of views.
+    """Rotation angle and Huber distance of translation of every pair of views: [].
 
     ``poses`` [B, S, 4, 4] camera to world in any frame, ``scale`` [B] to the batch's units.
     """
     bottom = batch.extrinsics.new_tensor([0.0, 0, 0, 1]).expand(*batch.extrinsics.shape[:2], 1, 4)
     known = torch.cat([batch.extrinsics, bottom], 2)
-    truth = (
-        known[:, :, None] @ rigid_inverse(known)[:, None]
-    )  # [B, S, S, 4, 4]: camera j seen from i
+    # [B, S, S, 4, 4]: camera j seen from i
+    expected = known[:, :, None] @ rigid_inverse(known)[:, None]
     found = rigid_inverse(poses)[:, :, None] @ poses[:, None]
     pairs = ~torch.eye(poses.shape[1], dtype=torch.bool, device=poses.device)
-    difference = (found - truth)[..., :3, :3].flatten(-2).norm(dim=-1)  # 2 sqrt(2) sin(angle / 2)
+    difference = (
+        (found - expected)[..., :3, :3].flatten(-2).norm(dim=-1)
+    )  # 2 sqrt(2) sin(angle / 2)
     angle = 2 * (difference / math.sqrt(8)).clamp(max=1 - 1e-6).asin()
-    shift = scale[:, None, None, None] * found[..., :3, 3] - truth[..., :3, 3]
-    distance = F.huber_loss(
-        shift, torch.zeros_like(shift), reduction="none", delta=TRANSLATION_DELTA
-    ).mean(-1)
-    return (angle + TRANSLATION_WEIGHT * distance)[:, pairs].mean()
+    shift = scale[:, None, None, None] * found[..., :3, 3] - expected[..., :3, 3]
+    none = torch.zeros_like(shift)
+    distance = F.huber_loss(shift, none, reduction="none", delta=TRANSLATION_DELTA)
+    return (angle + TRANSLATION_WEIGHT * distance.mean(-1))[:, pairs].mean()
 
 
 def build_loss(model: Backbone, weights: Mapping[str, float]) -> Loss:

@@ -10,13 +10,20 @@ from bench3r.models.pi3.config import Pi3Config
 
 
 def pi3_macs(config: Pi3Config, frames: int, size: tuple[int, int]) -> dict[str, int]:
-    """As :func:`vggt_macs` for a π³; "geometry" moves the points and poses into the first camera's frame."""
-    e, head = config.encoder, config.head
+    """MACs by part for one scene of ``frames`` images of ``size`` (H, W).
+
+    "geometry" moves the points and poses into the first camera's frame.
+    """
+    e = config.encoder
+    head = config.head
     patches = (size[0] // e.patch_size) * (size[1] // e.patch_size)
-    tokens, dim = patches + config.registers, e.dim
-    every, pairs = frames * tokens, config.pairs
+    tokens = patches + config.registers
+    every = frames * tokens
+    dim = e.dim
+    pairs = config.pairs
     encoder = e.depth * block_macs(patches + 5, patches + 5, dim)
     decoder = tokens * 2 * dim * head.dim + head.depth * block_macs(tokens, tokens, head.dim)
+    features = decoder + tokens * head.dim * config.head_out
     pixels = e.patch_size**2
     camera = config.camera_dim
     pose = patches * 6 * camera**2 + 2 * camera**2 + 12 * camera + 2 * 27
@@ -25,10 +32,8 @@ def pi3_macs(config: Pi3Config, frames: int, size: tuple[int, int]) -> dict[str,
         "frame_blocks": pairs * frames * block_macs(tokens, tokens, dim),
         "global_blocks": pairs * block_macs(every, every, dim),
         "camera_head": frames * (decoder + tokens * head.dim * camera + pose),
-        "point_head": frames
-        * (decoder + tokens * head.dim * config.head_out + patches * config.head_out * 3 * pixels),
-        "conf_head": frames
-        * (decoder + tokens * head.dim * config.head_out + patches * config.head_out * pixels),
+        "point_head": frames * (features + patches * config.head_out * 3 * pixels),
+        "conf_head": frames * (features + patches * config.head_out * pixels),
         "geometry": frames * (9 * size[0] * size[1] + 64),
     }
 
@@ -39,7 +44,8 @@ def attentions(config: Pi3Config, frames: int, size: tuple[int, int]) -> Iterato
     yield from trunk_attentions(
         config.pairs, frames, config.special + patches, config.width, config.trunk_heads
     )
-    encoder, head = config.encoder, config.head
+    encoder = config.encoder
+    head = config.head
     for layer in range(encoder.depth):
         yield AttentionShape("encoder", layer, frames, patches + 5, encoder.dim, encoder.heads)
     for layer in range(3 * head.depth):  # three decoders

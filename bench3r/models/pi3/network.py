@@ -1,7 +1,7 @@
-"""π³: permutation-equivariant visual geometry (Wang et al. 2025), with the official parameter names.
+"""π³: permutation-equivariant visual geometry (Wang et al. 2025), official parameter names.
 
-No view is the reference: all views carry the same register tokens, and each is reconstructed in its own camera frame
-with a pose in a common frame of the model's choice.
+No view is the reference: all views carry the same register tokens, and each is reconstructed in its
+own camera frame with a pose in a common frame of the model's choice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.models.backbone import Backbone, add_image_statistics
+from bench3r.models.backbone import Backbone, add_image_statistics, views_of
 from bench3r.models.dinov2 import DinoVisionTransformer
 from bench3r.models.geometry import pinhole_from_points, rigid_inverse, transform_points
 from bench3r.models.layers import Block, TableCache, TokenLayout, rope_table
@@ -28,7 +28,8 @@ class TransformerDecoder(nn.Module):
 
     def __init__(self, dim_in: int, size: HeadConfig, out: int, rope_freq: float) -> None:
         super().__init__()
-        self.head_dim, self.rope_freq = size.dim // size.heads, rope_freq
+        self.head_dim = size.dim // size.heads
+        self.rope_freq = rope_freq
         self.projects = nn.Linear(dim_in, size.dim)
         self.blocks = nn.ModuleList(
             Block(size.dim, size.heads, init_values=None, eps=1e-6, role="head")
@@ -66,7 +67,9 @@ class ResidualMlp(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.res_conv1, self.res_conv2, self.res_conv3 = (nn.Linear(dim, dim) for _ in range(3))
+        self.res_conv1 = nn.Linear(dim, dim)
+        self.res_conv2 = nn.Linear(dim, dim)
+        self.res_conv3 = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + F.relu(self.res_conv3(F.relu(self.res_conv2(F.relu(self.res_conv1(x))))))
@@ -96,10 +99,11 @@ class PoseHead(nn.Module):
 
 
 def nearest_rotation(m: Tensor) -> Tensor:
-    """The rotation [..., 3, 3] nearest to ``m`` after its rows are given unit length (Levinson et al. 2020).
+    """The rotation [..., 3, 3] nearest to ``m`` [..., 3, 3] (Levinson et al. 2020).
 
-    The gradient is that of the projection itself, which stays finite where singular values are equal (as they are near
-    every rotation) and the gradient of the decomposition does not.
+    Rows of ``m`` are given unit length first. The gradient is that of the projection itself, which
+    stays finite where singular values are equal (as they are near every rotation) and the gradient
+    of the decomposition does not.
     """
     m = F.normalize(m, dim=-1)
     u, s, vt = torch.linalg.svd(m.detach())
@@ -114,6 +118,23 @@ def nearest_rotation(m: Tensor) -> Tensor:
     return u @ (torch.eye(3, device=m.device) + (turned - turned.mT) / pairs.clamp(min=1e-3)) @ vt
 
 
+def trunk_block(config: Pi3Config, index: int) -> Block:
+    """Block ``index`` of the decoder."""
+    return Block(
+        config.encoder.dim,
+        config.heads,
+        qk_norm=True,
+        init_values=config.init_values,
+        eps=1e-6,
+        role="global" if index % 2 else "frame",
+    )
+
+
+def head_decoder(config: Pi3Config, out: int) -> TransformerDecoder:
+    """The decoder of a head with ``out`` features."""
+    return TransformerDecoder(2 * config.encoder.dim, config.head, out, config.rope_freq)
+
+
 class Pi3(Backbone, Trunk):
     """Images to local points, confidence and poses; the decoder blocks are its trunk."""
 
@@ -126,9 +147,11 @@ class Pi3(Backbone, Trunk):
         super().__init__()
         self.config = config = config or Pi3Config()
         config.check()
-        encoder, dim = config.encoder, config.encoder.dim
+        encoder = config.encoder
+        dim = encoder.dim
         self.set_up_trunk(config.pairs, dim // config.heads, config.rope_freq)
-        self.patch_size, self.special = encoder.patch_size, config.registers
+        self.patch_size = encoder.patch_size
+        self.special = config.registers
         self.encoder = DinoVisionTransformer(
             encoder.img_size,
             encoder.patch_size,
@@ -138,22 +161,10 @@ class Pi3(Backbone, Trunk):
             mask_token=False,
         )
         self.register_token = nn.Parameter(torch.randn(1, 1, config.registers, dim) * 1e-6)
-        self.decoder = nn.ModuleList(
-            Block(
-                dim,
-                config.heads,
-                4.0,
-                True,
-                config.init_values,
-                1e-6,
-                "global" if i % 2 else "frame",
-            )
-            for i in range(config.depth)
-        )
-        self.point_decoder, self.conf_decoder, self.camera_decoder = (
-            TransformerDecoder(2 * dim, config.head, out, config.rope_freq)
-            for out in (config.head_out, config.head_out, config.camera_dim)
-        )
+        self.decoder = nn.ModuleList(trunk_block(config, i) for i in range(config.depth))
+        self.point_decoder = head_decoder(config, config.head_out)
+        self.conf_decoder = head_decoder(config, config.head_out)
+        self.camera_decoder = head_decoder(config, config.camera_dim)
         self.point_head = LinearHead(config.head_out, 3, encoder.patch_size)
         self.conf_head = LinearHead(config.head_out, 1, encoder.patch_size)
         self.camera_head = PoseHead(config.camera_dim)
@@ -202,32 +213,43 @@ class Pi3(Backbone, Trunk):
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
         b, s, _, h, w = map(int, images.shape)
-        patches = self.encoder((images.flatten(0, 1) - self.image_mean) / self.image_std).unflatten(
-            0, (b, s)
-        )
-        tokens = torch.cat([self.register_token.to(patches.dtype).expand(b, s, -1, -1), patches], 2)
+        patches = self.encoder((images.flatten(0, 1) - self.image_mean) / self.image_std)
+        registers = self.register_token.to(patches.dtype).expand(b, s, -1, -1)
+        tokens = torch.cat([registers, patches.unflatten(0, (b, s))], 2)
         return tokens, TokenLayout(b, s, self.special, h // self.patch_size, w // self.patch_size)
 
     def decode(self, name: str, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
-        """Patch features [B, S, P, out] of the head ``name`` from trunk outputs [B, S, T, 2C], ``chunk`` views at a time."""
+        """Patch features [B, S, P, out] of the head ``name``.
+
+        From trunk outputs [B, S, T, 2C], ``chunk`` views at a time.
+        """
         decoder: Any = getattr(self, f"{name}_decoder")
         out = torch.cat([decoder(part, layout) for part in tokens.flatten(0, 1).split(chunk)])
         return out[:, layout.special :].unflatten(0, tokens.shape[:2])
 
     def pixels(self, name: str, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
-        """Map [B, S, channels, H, W] of the head ``name``."""
+        """Map [B, S, channels, H, W] of the head ``name`` from trunk outputs [B, S, T, 2C]."""
         features = self.decode(name, tokens, layout, chunk)
         head: Any = getattr(self, f"{name}_head")
-        return head(features.flatten(0, 1), (layout.height, layout.width)).unflatten(
-            0, features.shape[:2]
-        )
+        maps = head(features.flatten(0, 1), (layout.height, layout.width))
+        return maps.unflatten(0, features.shape[:2])
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         return self.pixels("point", taps[max(taps)], layout, 1)[:, :, 2].exp()
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        camera = self.decode("camera", taps[max(taps)], layout, 1)
-        return self.camera_head(camera.flatten(0, 1)).unflatten(0, camera.shape[:2])[..., :3, :]
+        return self.camera_poses(taps[max(taps)], layout, 1)[..., :3, :]
+
+    def camera_poses(self, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
+        """Camera to world [B, S, 4, 4] from trunk outputs [B, S, T, 2C]."""
+        camera = self.decode("camera", tokens, layout, chunk)
+        return self.camera_head(camera.flatten(0, 1)).unflatten(0, camera.shape[:2])
+
+    def local_points(self, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
+        """Points in each camera's frame [B, S, H, W, 3] from trunk outputs [B, S, T, 2C]."""
+        xyz = self.pixels("point", tokens, layout, chunk).movedim(2, -1)
+        z = xyz[..., 2:].exp()
+        return torch.cat([xyz[..., :2] * z, z], -1)
 
     def run_heads(
         self,
@@ -237,20 +259,20 @@ class Pi3(Backbone, Trunk):
         queries: Tensor | None = None,
         dense_views: Tensor | None = None,
     ) -> Reconstruction:
-        """Trunk outputs -> reconstruction; ``queries`` are for models with a track head.
+        """Trunk outputs -> reconstruction of the ``images`` [B, S, 3, H, W].
 
-        Intrinsics are fitted to the local points (π³ predicts none); world points and poses are moved into the frame of
-        camera 0. ``extras`` hold the raw outputs: camera_poses [B, S, 4, 4], local_points [B, S, H, W, 3], conf_logits.
+        ``queries`` are for models with a track head. ``dense_views`` [V] (training): indices of the
+        views that get dense maps, which then have that many views.
+
+        Intrinsics are fitted to the local points (π³ predicts none); world points and poses are
+        moved into the frame of camera 0. ``extras`` hold the raw outputs: camera_poses
+        [B, S, 4, 4], local_points [B, S, H, W, 3], conf_logits [B, S, H, W].
         """
-        tokens, chunk = out.taps[self.taps[-1]], self.chunk(images)
-        dense = tokens if dense_views is None else tokens[:, dense_views]
-        camera = self.decode("camera", tokens, layout, chunk)
-        poses = self.camera_head(camera.flatten(0, 1)).unflatten(
-            0, camera.shape[:2]
-        )  # camera to world
-        xyz = self.pixels("point", dense, layout, chunk).movedim(2, -1)
-        z = xyz[..., 2:].exp()
-        local = torch.cat([xyz[..., :2] * z, z], -1)
+        last = self.taps[-1]
+        chunk = self.chunk(images)
+        dense = views_of(out.taps, dense_views)[last]
+        poses = self.camera_poses(out.taps[last], layout, chunk)
+        local = self.local_points(dense, layout, chunk)
         logits = self.pixels("conf", dense, layout, chunk)[:, :, 0]
         confidence = logits.sigmoid()
         to_first = rigid_inverse(poses[:, :1]) @ poses
@@ -258,13 +280,14 @@ class Pi3(Backbone, Trunk):
         points = transform_points(seen, local)
         raw = {"camera_poses": poses, "local_points": local, "conf_logits": logits}
         return Reconstruction(
-            rigid_inverse(to_first)[..., :3, :],
-            pinhole_from_points(local, confidence),
-            local[..., 2],
-            confidence,
-            points,
-            confidence,
+            extrinsics=rigid_inverse(to_first)[..., :3, :],
+            intrinsics=pinhole_from_points(local, confidence),
+            depth=local[..., 2],
+            depth_conf=confidence,
+            world_points=points,
+            world_points_conf=confidence,
             recursion_depth=out.recursion_depth,
+            facts=out.facts,
             extras={**raw, **out.extras},
         )
 

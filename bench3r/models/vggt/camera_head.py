@@ -8,18 +8,20 @@ from torch import Tensor, nn
 
 from bench3r.models.layers import Block, Mlp
 
-POSE_SIZE = (
-    9  # absT_quaR_FoV: translation 3, quaternion xyzw 4, vertical and horizontal field of view
-)
+# absT_quaR_FoV: translation 3, quaternion xyzw 4, vertical and horizontal field of view
+POSE_SIZE = 9
 
 
 def activate_pose(raw: Tensor) -> Tensor:
-    """Raw pose encodings [..., 9] -> pose encodings: translation and quaternion linear, field of view by ReLU."""
+    """Raw pose encodings [..., 9] -> pose encodings [..., 9].
+
+    Translation and quaternion are linear, the field of view goes through a ReLU.
+    """
     return torch.cat([raw[..., :7], F.relu(raw[..., 7:])], -1)
 
 
 class CameraHead(nn.Module):
-    """Predicts a pose encoding per view by repeated correction, sharing weights between the steps."""
+    """Predicts a pose encoding per view by repeated correction, with shared weights."""
 
     def __init__(self, dim_in: int = 2048, trunk_depth: int = 4, num_heads: int = 16) -> None:
         super().__init__()
@@ -34,21 +36,24 @@ class CameraHead(nn.Module):
         self.pose_branch = Mlp(dim_in, dim_in // 2, POSE_SIZE)
 
     def refine(self, tokens: Tensor, normed: Tensor, pose: Tensor) -> Tensor:
-        """The correction [B, S, 9] to the running raw ``pose`` given camera ``tokens`` [B, S, C]."""
+        """The correction [B, S, 9] to the running raw ``pose`` [B, S, 9].
+
+        Given camera ``tokens`` [B, S, C] and the same ``normed``.
+        """
         shift, scale, gate = self.poseLN_modulation(self.embed_pose(pose)).chunk(3, -1)
         x = gate * (normed * (1 + scale) + shift) + tokens
         return self.pose_branch(self.trunk_norm(self.trunk(x)))
 
     def forward(self, camera_tokens: Tensor, steps: int = 4) -> list[Tensor]:
-        """Camera tokens [B, S, C] of the last tap -> pose encodings [B, S, 9] after each step."""
+        """Camera tokens [B, S, C] of the last tap -> pose encodings [B, S, 9] of each step."""
         tokens = self.token_norm(camera_tokens)
         normed = F.layer_norm(tokens, tokens.shape[-1:], eps=1e-6)
-        raw, poses = None, []
+        empty = self.empty_pose_tokens.expand(*tokens.shape[:2], -1)
+        raw = None
+        poses = []
         for _ in range(steps):
             if raw is None:
-                raw = self.refine(
-                    tokens, normed, self.empty_pose_tokens.expand(*tokens.shape[:2], -1)
-                )
+                raw = self.refine(tokens, normed, empty)
             else:
                 raw = raw.detach()
                 raw = raw + self.refine(tokens, normed, raw)

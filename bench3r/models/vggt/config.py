@@ -15,7 +15,10 @@ DINOV2_SIZES = {
 
 
 class AggregatorConfig(Section):
-    """Patch embed and trunk. ``patch_embed`` names a DINOv2 size, or is "custom" with encoder_depth and _heads."""
+    """Patch embed and trunk.
+
+    ``patch_embed`` names a DINOv2 size, or is "custom" with encoder_depth and encoder_heads.
+    """
 
     img_size: int = 518
     patch_size: int = Field(14, gt=0)
@@ -32,14 +35,16 @@ class AggregatorConfig(Section):
     init_values: float = 0.01
 
     def encoder_size(self) -> tuple[int, int, int]:
-        """Width, depth and heads of the patch embed. Raises ValueError for a name or width that does not fit."""
+        """Width, depth and heads of the patch embed.
+
+        Raises ValueError for a name or width that does not fit.
+        """
         if self.patch_embed == "custom":
             return self.embed_dim, self.encoder_depth, self.encoder_heads
         if self.patch_embed not in DINOV2_SIZES:
             known = ", ".join([*DINOV2_SIZES, "custom"])
-            raise ValueError(
-                f"aggregator.patch_embed {self.patch_embed!r} is unknown: expected one of {known}"
-            )
+            name = f"aggregator.patch_embed {self.patch_embed!r}"
+            raise ValueError(f"{name} is unknown: expected one of {known}")
         size = DINOV2_SIZES[self.patch_embed]
         if size[0] != self.embed_dim:
             raise ValueError(
@@ -57,7 +62,10 @@ class CameraConfig(Section):
 
 
 class TrackConfig(Section):
-    """Tracker. ``depth`` and ``virtual`` (attention blocks, virtual tracks) are fixed upstream at 6 and 64."""
+    """Tracker.
+
+    ``depth`` and ``virtual`` (attention blocks, virtual tracks) are fixed upstream at 6 and 64.
+    """
 
     dim_in: int = 2048
     features: int = 128
@@ -77,7 +85,10 @@ class TrackDPTConfig(Section):
 
 
 class VGGTConfig(Section):
-    """All sizes of a VGGT; the defaults are VGGT-1B. Keys are the official constructor arguments."""
+    """All sizes of a VGGT; the defaults are VGGT-1B.
+
+    Keys are the official constructor arguments.
+    """
 
     aggregator: AggregatorConfig = AggregatorConfig()
     camera: CameraConfig = CameraConfig()
@@ -118,14 +129,12 @@ class VGGTConfig(Section):
 
     def check(self) -> None:
         """Raise ValueError when the parts do not fit together."""
-        taps = [
-            *self.dpt.intermediate_layer_idx,
-            *(self.track_dpt.intermediate_layer_idx if self.track else ()),
-        ]
+        taps = list(self.dpt.intermediate_layer_idx)
+        if self.track:
+            taps += self.track_dpt.intermediate_layer_idx
         if max(taps) >= self.aggregator.depth:
-            raise ValueError(
-                f"heads tap pair {max(taps)}, but the trunk has pairs 0 to {self.aggregator.depth - 1}"
-            )
+            last = self.aggregator.depth - 1
+            raise ValueError(f"heads tap pair {max(taps)}, but the trunk has pairs 0 to {last}")
         width = 2 * self.aggregator.embed_dim
         for name in ("camera", "dpt", "track"):
             part = getattr(self, name)
@@ -137,44 +146,48 @@ class VGGTConfig(Section):
 
 def _tiny() -> VGGTConfig:
     """96 x 96 images, 8-px patches (12 x 12 tokens), width 96, 4 pairs; trains on two CPU cores."""
+    taps = (0, 1, 2, 3)
+    aggregator = AggregatorConfig(
+        img_size=96,
+        patch_size=8,
+        embed_dim=96,
+        depth=4,
+        num_heads=3,
+        patch_embed="custom",
+        encoder_depth=3,
+        encoder_heads=3,
+        init_values=0.1,
+    )
     return VGGTConfig(
-        aggregator=AggregatorConfig(
-            img_size=96,
-            patch_size=8,
-            embed_dim=96,
-            depth=4,
-            num_heads=3,
-            patch_embed="custom",
-            encoder_depth=3,
-            encoder_heads=3,
-            init_values=0.1,
-        ),
+        aggregator=aggregator,
         camera=CameraConfig(dim_in=192, trunk_depth=2, num_heads=6),
         dpt=DPTConfig(
-            dim_in=192,
-            features=32,
-            out_channels=(32, 32, 48, 64),
-            intermediate_layer_idx=(0, 1, 2, 3),
+            dim_in=192, features=32, out_channels=(32, 32, 48, 64), intermediate_layer_idx=taps
         ),
-        track=TrackConfig(
-            dim_in=192,
-            features=32,
-            corr_levels=3,
-            corr_radius=2,
-            hidden_size=48,
-            iters=2,
-            depth=2,
-            virtual=8,
-        ),
-        track_dpt=TrackDPTConfig(
-            intermediate_layer_idx=(0, 1, 2, 3), out_channels=(16, 16, 32, 32)
-        ),
+        track=_tiny_track(),
+        track_dpt=TrackDPTConfig(intermediate_layer_idx=taps, out_channels=(16, 16, 32, 32)),
         image_size=(72, 96),
     )
 
 
+def _tiny_track() -> TrackConfig:
+    return TrackConfig(
+        dim_in=192,
+        features=32,
+        corr_levels=3,
+        corr_radius=2,
+        hidden_size=48,
+        iters=2,
+        depth=2,
+        virtual=8,
+    )
+
+
 def _paper() -> VGGTConfig:
-    """SpatialMoR's setting: 256 x 256 images, 16-px patches, width 768, 12 heads, 12 encoder blocks, 12 pairs."""
+    """256 x 256 images, 16-px patches, width 768, 12 heads, 12 encoder blocks, 12 pairs.
+
+    The setting of the SpatialMoR paper.
+    """
     taps = (2, 5, 8, 11)
     return VGGTConfig(
         aggregator=AggregatorConfig(

@@ -1,4 +1,7 @@
-"""VGGT's multi-task loss (Wang et al. 2025, §3.4): camera, depth, point map and track, weighted 5 / 1 / 1 / 0.05."""
+"""VGGT's multi-task loss (Wang et al. 2025, §3.4): camera, depth, point map and track.
+
+Weighted 5 / 1 / 1 / 0.05.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,15 @@ TRACK_WIDTH = 518.0  # pixels
 def track_loss(
     tracks: list[Tensor], visibility: Tensor, confidence: Tensor, batch: Batch, gamma: float = 0.8
 ) -> Tensor:
-    """L1 distance of the tracks where the truth is visible, and cross-entropy of visibility and confidence.
+    """L1 distance of the tracks where ground truth is visible: [].
 
-    Distances are in pixels of a 518-px wide image, VGGT's resolution, so that its weight of 0.05 means the same here.
+    Plus cross-entropy of visibility and confidence. ``tracks`` [B, S, N, 2] of every iteration;
+    ``visibility`` and ``confidence`` [B, S, N]. Distances are in pixels of a 518-px wide image,
+    VGGT's resolution, so that its weight of 0.05 means the same here.
     """
     known = batch.visible & batch.tracked
-    count, unit = known.sum().clamp(min=1), TRACK_WIDTH / batch.images.shape[-1]
+    count = known.sum().clamp(min=1)
+    unit = TRACK_WIDTH / batch.images.shape[-1]
     total = visibility.new_zeros(())
     for k, track in enumerate(tracks):
         distance = unit * torch.where(known, (track - batch.tracks).abs().mean(-1), 0).sum() / count
@@ -34,16 +40,19 @@ def track_loss(
 
 
 def vggt_losses(out: Reconstruction, batch: Batch, views: Tensor) -> dict[str, Tensor]:
-    """The parts of the multi-task loss; dense parts on the views ``views`` [V] that ``out`` has maps for."""
-    truth = encode_pose(
-        batch.extrinsics, batch.intrinsics, (batch.images.shape[-2], batch.images.shape[-1])
-    )
-    depth, points = batch.depth[:, views], batch.points[:, views]
+    """The parts of the multi-task loss, each [].
+
+    Dense parts on the views ``views`` [V] that ``out`` has maps for.
+    """
+    size = (batch.images.shape[-2], batch.images.shape[-1])
+    poses = encode_pose(batch.extrinsics, batch.intrinsics, size)
+    depth = batch.depth[:, views]
+    points = batch.points[:, views]
     valid = depth > 0
     assert out.world_points is not None, "VGGT's loss needs a point head"
     assert out.world_points_conf is not None
     parts = {
-        "camera": camera_loss(out.extras["pose_encodings"], truth),
+        "camera": camera_loss(out.extras["pose_encodings"], poses),
         "depth": dense_loss(out.depth[..., None], out.depth_conf, depth[..., None], valid),
         "point": dense_loss(out.world_points, out.world_points_conf, points, valid),
     }

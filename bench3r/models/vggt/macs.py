@@ -10,24 +10,23 @@ from bench3r.models.vggt.config import VGGTConfig
 
 
 def vggt_macs(config: VGGTConfig, frames: int, size: tuple[int, int]) -> dict[str, int]:
-    """Multiply-adds by part for one scene of ``frames`` images of ``size`` (H, W), without tracks."""
+    """MACs by part for one scene of ``frames`` images of ``size`` (H, W), without tracks."""
     a = config.aggregator
     grid = (size[0] // a.patch_size, size[1] // a.patch_size)
     patches = grid[0] * grid[1]
     dim, depth, _ = a.encoder_size()
-    encoder_tokens, trunk_tokens = patches + 5, patches + 1 + a.num_register_tokens
+    encoder_tokens = patches + 5
+    trunk_tokens = patches + config.special
     every = frames * trunk_tokens
     camera_dim = config.camera.dim_in
-    step = frames * (
-        9 * camera_dim + 3 * camera_dim**2 + camera_dim**2 // 2 + 9 * (camera_dim // 2)
-    )
+    pose_branch = camera_dim**2 // 2 + 9 * (camera_dim // 2)
+    step = frames * (9 * camera_dim + 3 * camera_dim**2 + pose_branch)
     step += config.camera.trunk_depth * block_macs(frames, frames, camera_dim)
+    view_block = block_macs(trunk_tokens, trunk_tokens, a.embed_dim, a.mlp_ratio)
     encoder = depth * block_macs(encoder_tokens, encoder_tokens, dim)
     return {
         "patch_embed": frames * (3 * a.patch_size**2 * dim * patches + encoder),
-        "frame_blocks": a.depth
-        * frames
-        * block_macs(trunk_tokens, trunk_tokens, a.embed_dim, a.mlp_ratio),
+        "frame_blocks": a.depth * frames * view_block,
         "global_blocks": a.depth * block_macs(every, every, a.embed_dim, a.mlp_ratio),
         "camera_head": 4 * step,
         "depth_head": frames * dpt_macs(config.dpt, grid, size, 2),

@@ -1,4 +1,4 @@
-"""VGGT: Visual Geometry Grounded Transformer (Wang et al., CVPR 2025), with the official parameter names.
+"""VGGT: Visual Geometry Grounded Transformer (Wang et al., CVPR 2025).
 
 The official state dict loads with ``strict=True``. See :class:`VGGTConfig` for the scales.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
-from bench3r.models.backbone import Backbone, add_image_statistics
+from bench3r.models.backbone import Backbone, add_image_statistics, views_of
 from bench3r.models.dinov2 import DinoVisionTransformer
 from bench3r.models.dpt import DPTHead, depth_activation, point_activation
 from bench3r.models.geometry import decode_pose
@@ -30,36 +30,43 @@ class Aggregator(nn.Module, Trunk):
 
     def __init__(self, config: AggregatorConfig) -> None:
         super().__init__()
-        dim, heads = config.embed_dim, config.num_heads
-        self.set_up_trunk(config.depth, dim // heads, config.rope_freq)
-        self.frame_blocks, self.global_blocks = (
-            nn.ModuleList(
-                Block(dim, heads, config.mlp_ratio, config.qk_norm, config.init_values, role=role)
-                for _ in range(config.depth)
-            )
-            for role in ("frame", "global")
-        )
+        self.set_up_trunk(config.depth, config.embed_dim // config.num_heads, config.rope_freq)
+        self.frame_blocks = self._blocks(config, "frame")
+        self.global_blocks = self._blocks(config, "global")
         dim, depth, heads = config.encoder_size()
-        self.patch_size, self.special = config.patch_size, 1 + config.num_register_tokens
+        registers = config.num_register_tokens
+        self.patch_size = config.patch_size
+        self.special = 1 + registers
         self.patch_embed = DinoVisionTransformer(
             config.img_size, config.patch_size, dim, depth, heads
         )
-        self.camera_token = nn.Parameter(
-            torch.randn(1, 2, 1, dim) * 1e-6
-        )  # [.., 0] first view, [.., 1] the others
-        self.register_token = nn.Parameter(
-            torch.randn(1, 2, config.num_register_tokens, dim) * 1e-6
-        )
+        # [:, 0] of the first view, [:, 1] of the others
+        self.camera_token = nn.Parameter(torch.randn(1, 2, 1, dim) * 1e-6)
+        self.register_token = nn.Parameter(torch.randn(1, 2, registers, dim) * 1e-6)
         add_image_statistics(self)
 
+    @staticmethod
+    def _blocks(config: AggregatorConfig, role: str) -> nn.ModuleList:
+        blocks = nn.ModuleList()
+        for _ in range(config.depth):
+            block = Block(
+                config.embed_dim,
+                config.num_heads,
+                config.mlp_ratio,
+                config.qk_norm,
+                config.init_values,
+                role=role,
+            )
+            blocks.append(block)
+        return blocks
+
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
-        """Images [B, S, 3, H, W] in [0, 1] -> tokens [B, S, special + P, C] and their layout."""
+        """Images [B, S, 3, H, W] in [0, 1] -> tokens [B, S, special + P, C], their layout."""
         b, s, _, h, w = map(int, images.shape)
         patches = self.patch_embed((images.flatten(0, 1) - self.image_mean) / self.image_std)
         special = torch.cat([self.camera_token, self.register_token], 2)  # [1, 2, special, C]
-        special = torch.cat([special[:, :1], special[:, 1:].expand(-1, s - 1, -1, -1)], 1).expand(
-            b, -1, -1, -1
-        )
+        others = special[:, 1:].expand(-1, s - 1, -1, -1)
+        special = torch.cat([special[:, :1], others], 1).expand(b, -1, -1, -1)
         tokens = torch.cat([special.to(patches.dtype), patches.unflatten(0, (b, s))], 2)
         return tokens, TokenLayout(b, s, self.special, h // self.patch_size, w // self.patch_size)
 
@@ -125,10 +132,13 @@ class VGGT(Backbone):
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Part -> names of its modules."""
-        trunk: dict[str, tuple[str, ...]] = {
-            n: (f"aggregator.{n}",) for n in ("patch_embed", "frame_blocks", "global_blocks")
+        heads = ("camera_head", "depth_head", "point_head", "track_head")
+        return {
+            "patch_embed": ("aggregator.patch_embed",),
+            "frame_blocks": ("aggregator.frame_blocks",),
+            "global_blocks": ("aggregator.global_blocks",),
+            **{name: (name,) for name in heads},
         }
-        return trunk | {n: (n,) for n in ("camera_head", "depth_head", "point_head", "track_head")}
 
     def modules_without_loss(self, weights: Mapping[str, float]) -> list[nn.Module]:
         """The track head when tracks weigh nothing."""
@@ -136,13 +146,13 @@ class VGGT(Backbone):
         return [self.track_head] if unused else []
 
     def embed(self, images: Tensor) -> tuple[Tensor, TokenLayout]:
-        """Images [B, S, 3, H, W] in [0, 1] -> trunk tokens [B, S, special + P, C] and their layout."""
+        """Images [B, S, 3, H, W] in [0, 1] -> tokens [B, S, special + P, C], their layout."""
         return self.aggregator.embed(images)
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        return self.depth_head(
-            taps, layout.special, (layout.height, layout.width), 1, depth_activation
-        )[0][..., 0]
+        grid = (layout.height, layout.width)
+        depth, _ = self.depth_head(taps, layout.special, grid, 1, depth_activation)
+        return depth[..., 0]
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
@@ -156,16 +166,17 @@ class VGGT(Backbone):
         queries: Tensor | None = None,
         dense_views: Tensor | None = None,
     ) -> Reconstruction:
-        """Trunk outputs -> reconstruction; tracks only when ``queries`` [B, N, 2] (pixels, first view) are given.
+        """Trunk outputs -> reconstruction of the ``images`` [B, S, 3, H, W].
 
-        ``dense_views`` (training): indices of the views that get dense maps, which then have that many views.
+        Tracks only when ``queries`` [B, N, 2] (pixels, first view) are given. ``dense_views`` [V]
+        (training): indices of the views that get dense maps, which then have that many views.
         """
-        grid, special, chunk = (layout.height, layout.width), layout.special, self.chunk(images)
+        grid = (layout.height, layout.width)
+        special = layout.special
+        chunk = self.chunk(images)
         poses = self.camera_head(out.taps[self.aggregator.depth - 1][:, :, 0])
         extrinsics, intrinsics = decode_pose(poses[-1], (images.shape[-2], images.shape[-1]))
-        dense = (
-            out.taps if dense_views is None else {i: t[:, dense_views] for i, t in out.taps.items()}
-        )
+        dense = views_of(out.taps, dense_views)
         depth, depth_conf = self.depth_head(dense, special, grid, chunk, depth_activation)
         points, points_conf = self.point_head(dense, special, grid, chunk, point_activation)
         result = Reconstruction(
@@ -176,12 +187,12 @@ class VGGT(Backbone):
             points,
             points_conf,
             recursion_depth=out.recursion_depth,
+            facts=out.facts,
             extras={"pose_encodings": poses, **out.extras},
         )
         if queries is not None:
-            tracks, result.visibility, result.track_conf = self.track_head(
-                out.taps, special, grid, chunk, queries
-            )
+            found = self.track_head(out.taps, special, grid, chunk, queries)
+            tracks, result.visibility, result.track_conf = found
             result.tracks = tracks[-1]
             result.extras["tracks"] = tracks
         return result

@@ -20,10 +20,12 @@ def load_and_preprocess(
 ) -> Tensor:
     """Image files -> [S, 3, H, W] in [0, 1]; RGBA is put over white.
 
-    "crop": the width becomes ``width``, the height is rounded to patches and centre-cropped to ``width`` at most.
-    "pad": the longer side becomes ``width``, the shorter is rounded to patches, white fills up the square. Images that
-    end up with different shapes are white-padded, centred, to the largest. Raises Bench3RError for no files, an
-    unknown mode, or an unreadable image (named).
+    "crop": the width becomes ``width``, the height is rounded to patches and centre-cropped to
+    ``width`` at most. "pad": the longer side becomes ``width``, the shorter is rounded to patches,
+    white fills up the square.
+
+    Images that end up with different shapes are white-padded, centred, to the largest. Raises
+    Bench3RError for no files, an unknown mode, or an unreadable image (named).
     """
     if not files:
         raise Bench3RError("no image files were given")

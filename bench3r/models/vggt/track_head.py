@@ -1,8 +1,9 @@
 """VGGT's track head: points of the first frame followed through all frames.
 
-A DPT gives one feature map per frame; an iterative transformer in the manner of CoTracker (Karaev et al. 2024) and
-VGGSfM (Wang et al. 2024) refines the tracks. Same numbers as the official tracker with less work: correlations are
-taken between sampled features (sampling is linear) instead of sampled from full correlation volumes.
+A DPT gives one feature map per frame; an iterative transformer in the manner of CoTracker (Karaev
+et al. 2024) and VGGSfM (Wang et al. 2024) refines the tracks. Same numbers as the official tracker
+with less work: correlations are taken between sampled features (sampling is linear) instead of
+sampled from full correlation volumes.
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ class MultiheadAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Queries from ``x`` [N, Lq, C], keys and values from ``context`` [N, Lk, C]."""
-        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
-        sources = (x, context, context)
-        q, k, v = (
-            F.linear(s, w, b).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for s, w, b in zip(sources, weights, biases, strict=True)
-        )
+        q = self._project(x, 0)
+        k = self._project(context, 1)
+        v = self._project(context, 2)
         return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+    def _project(self, x: Tensor, part: int) -> Tensor:
+        """Tokens [N, L, C] -> queries (part 0), keys (1) or values (2), [N, heads, L, d]."""
+        weight = self.in_proj_weight.chunk(3)[part]
+        bias = self.in_proj_bias.chunk(3)[part]
+        return F.linear(x, weight, bias).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class TrackSelfBlock(nn.Module):
@@ -44,7 +48,8 @@ class TrackSelfBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
         self.attn = MultiheadAttention(dim, heads)
         self.mlp = Mlp(dim, 4 * dim)
 
@@ -59,11 +64,9 @@ class TrackCrossBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.norm1, self.norm_context, self.norm2 = (
-            nn.LayerNorm(dim),
-            nn.LayerNorm(dim),
-            nn.LayerNorm(dim),
-        )
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm_context = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
         self.cross_attn = MultiheadAttention(dim, heads)
         self.mlp = Mlp(dim, 4 * dim)
 
@@ -91,16 +94,14 @@ class UpdateFormer(nn.Module):
         self.output_norm = nn.LayerNorm(hidden)
         self.flow_head = nn.Linear(hidden, dim_out)
         self.virual_tracks = nn.Parameter(torch.randn(1, virtual, 1, hidden))  # official spelling
-        self.time_blocks = nn.ModuleList(TrackSelfBlock(hidden, heads) for _ in range(depth))
-        self.space_virtual_blocks = nn.ModuleList(
-            TrackSelfBlock(hidden, heads) for _ in range(depth)
-        )
-        self.space_point2virtual_blocks = nn.ModuleList(
-            TrackCrossBlock(hidden, heads) for _ in range(depth)
-        )
-        self.space_virtual2point_blocks = nn.ModuleList(
-            TrackCrossBlock(hidden, heads) for _ in range(depth)
-        )
+
+        def blocks(kind: type[nn.Module]) -> nn.ModuleList:
+            return nn.ModuleList(kind(hidden, heads) for _ in range(depth))
+
+        self.time_blocks = blocks(TrackSelfBlock)
+        self.space_virtual_blocks = blocks(TrackSelfBlock)
+        self.space_point2virtual_blocks = blocks(TrackCrossBlock)
+        self.space_virtual2point_blocks = blocks(TrackCrossBlock)
 
     def forward(self, x: Tensor) -> Tensor:
         """Track tokens [B, N, S, dim_in] -> updates [B, N, S, dim_out]."""
@@ -110,7 +111,8 @@ class UpdateFormer(nn.Module):
         for i, time_block in enumerate(self.time_blocks):
             x = time_block(x.flatten(0, 1)).unflatten(0, (b, -1))
             per_frame = x.transpose(1, 2).flatten(0, 1)  # [B*S, N + V, C]
-            points, virtual = per_frame[:, :n], per_frame[:, n:]
+            points = per_frame[:, :n]
+            virtual = per_frame[:, n:]
             virtual = self.space_virtual2point_blocks[i](virtual, points)
             virtual = self.space_virtual_blocks[i](virtual)
             points = self.space_point2virtual_blocks[i](points, virtual)
@@ -128,23 +130,25 @@ def sample_map(features: Tensor, xy: Tensor, padding: str) -> Tensor:
 
 
 def flow_embedding(flow: Tensor, channels: int) -> Tensor:
-    """Sine (even) and cosine (odd channels) of flows [..., 2] with linear frequencies -> [..., 2 * channels]."""
-    frequency = torch.arange(0, channels, 2, dtype=flow.dtype, device=flow.device) * (
-        1000.0 / channels
-    )
+    """Sine and cosine of flows [..., 2] with linear frequencies -> [..., 2 * channels].
+
+    Sine in even channels, cosine in odd ones.
+    """
+    even = torch.arange(0, channels, 2, dtype=flow.dtype, device=flow.device)
+    frequency = even * (1000.0 / channels)
     angle = flow[..., None] * frequency  # [..., 2, channels / 2]
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(-3)
 
 
 def grid_embedding(xy: Tensor, channels: int, size: tuple[int, int]) -> Tensor:
-    """The 2-D sine-cosine table of an (h, w) grid, bilinearly sampled at ``xy`` [..., 2] -> [..., channels].
+    """The 2-D sine-cosine table of an (h, w) grid at ``xy`` [..., 2] -> [..., channels].
 
-    The table is separable, so each half is interpolated along its own axis; positions outside are clamped.
+    The table is separable, so each half is bilinearly interpolated along its own axis; positions
+    outside are clamped.
     """
     half = channels // 2
-    omega = 10000.0 ** (
-        -torch.arange(half // 2, dtype=torch.float64, device=xy.device) / (half // 2)
-    )
+    steps = torch.arange(half // 2, dtype=torch.float64, device=xy.device)
+    omega = 10000.0 ** (-steps / (half // 2))
     parts = []
     for value, length in ((xy[..., 0], size[1]), (xy[..., 1], size[0])):
         value = value.double().clamp(0, length - 1)
@@ -169,12 +173,10 @@ class Tracker(nn.Module):
         stride: int = 2,
     ) -> None:
         super().__init__()
-        self.latent, self.levels, self.radius, self.stride = (
-            latent,
-            corr_levels,
-            corr_radius,
-            stride,
-        )
+        self.latent = latent
+        self.levels = corr_levels
+        self.radius = corr_radius
+        self.stride = stride
         dim = 3 * latent + 4
         self.corr_mlp = Mlp(corr_levels * (2 * corr_radius + 1) ** 2, hidden_size, latent)
         self.query_ref_token = nn.Parameter(torch.randn(1, 2, dim))
@@ -193,17 +195,20 @@ class Tracker(nn.Module):
         return maps
 
     def correlate(self, maps: list[Tensor], feats: Tensor, coords: Tensor) -> Tensor:
-        """Correlation of track features [B, S, N, C] with a window round ``coords`` [B, S, N, 2] on every level."""
+        """Correlation [B, S, N, levels * K] of track features ``feats`` [B, S, N, C].
+
+        On every level of ``maps`` [B, S, C, h, w] with a window of K pixels round ``coords``
+        [B, S, N, 2].
+        """
         step = torch.arange(-self.radius, self.radius + 1, dtype=coords.dtype, device=coords.device)
-        # upstream adds the (dy, dx) grid to (x, y) coordinates: the window is transposed, and so is it here
+        # upstream adds the (dy, dx) grid to (x, y) coordinates: the window is transposed, here too
         window = torch.stack(torch.meshgrid(step, step, indexing="ij"), -1).flatten(0, 1)  # [K, 2]
         out = []
         for level, fmap in enumerate(maps):
             where = (coords / 2**level)[..., None, :] + window  # [B, S, N, K, 2]
             sampled = sample_map(fmap.flatten(0, 1), where.flatten(0, 1), "zeros")  # [B*S, N, K, C]
-            out.append(
-                torch.einsum("bnkc,bnc->bnk", sampled, feats.flatten(0, 1)) / feats.shape[-1] ** 0.5
-            )
+            products = torch.einsum("bnkc,bnc->bnk", sampled, feats.flatten(0, 1))
+            out.append(products / feats.shape[-1] ** 0.5)
         return torch.cat(out, -1).unflatten(0, coords.shape[:2])
 
     def tokens(
@@ -213,50 +218,43 @@ class Tracker(nn.Module):
         flow = (coords - coords[:, :1]).transpose(1, 2)  # [B, N, S, 2]
         scaled = flow / TRACK_SCALE
         correlation = self.corr_mlp(correlation).transpose(1, 2)
-        parts = [
-            flow_embedding(flow, self.latent // 2),
-            scaled,
-            scaled,
-            correlation,
-            feats.transpose(1, 2),
-        ]
-        s = coords.shape[1]
-        reference = torch.cat(
-            [self.query_ref_token[:, :1], self.query_ref_token[:, 1:].expand(-1, s - 1, -1)], 1
-        )
+        embedded = flow_embedding(flow, self.latent // 2)
+        parts = [embedded, scaled, scaled, correlation, feats.transpose(1, 2)]
+        others = self.query_ref_token[:, 1:].expand(-1, coords.shape[1] - 1, -1)
+        reference = torch.cat([self.query_ref_token[:, :1], others], 1)
         return torch.cat(parts, -1) + position[:, :, None] + reference[:, None]
 
     def forward(
         self, queries: Tensor, fmaps: Tensor, iters: int
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Queries [B, N, 2] (pixels, x y, first frame) and feature maps [B, S, C, h, w].
+        """Queries [B, N, 2] (pixels, x y, first frame), feature maps [B, S, C, h, w] -> tracks.
 
-        Returns the tracks [B, S, N, 2] after each iteration (pixels), visibility and confidence [B, S, N] in [0, 1].
+        Returns the tracks [B, S, N, 2] after each iteration (pixels), visibility and confidence
+        [B, S, N] in [0, 1].
         """
-        s, size, scale = fmaps.shape[1], (fmaps.shape[-2], fmaps.shape[-1]), float(self.stride)
+        s = fmaps.shape[1]
+        size = (fmaps.shape[-2], fmaps.shape[-1])
+        scale = float(self.stride)
         fmaps = self.fmap_norm(fmaps.movedim(2, -1)).movedim(-1, 2)
         start = queries / scale
         coords = start[:, None].expand(-1, s, -1, -1).clone()
-        feats = sample_map(fmaps[:, 0], start, "border")[:, None].expand(
-            -1, s, -1, -1
-        )  # [B, S, N, C]
+        first = sample_map(fmaps[:, 0], start, "border")
+        feats = first[:, None].expand(-1, s, -1, -1)  # [B, S, N, C]
         position = grid_embedding(start, 3 * self.latent + 4, size)
-        maps, tracks = self.pyramid(fmaps), []
+        maps = self.pyramid(fmaps)
+        tracks = []
         for _ in range(iters):
             coords = coords.detach()
-            delta = self.updateformer(
-                self.tokens(coords, feats, self.correlate(maps, feats, coords), position)
-            )
-            delta = delta.transpose(1, 2)  # [B, S, N, 2 + latent]
+            correlation = self.correlate(maps, feats, coords)
+            tokens = self.tokens(coords, feats, correlation, position)
+            delta = self.updateformer(tokens).transpose(1, 2)  # [B, S, N, 2 + latent]
             update = self.ffeat_updater(self.ffeat_norm(delta[..., 2:].flatten(0, 2)))
             feats = feats + update.view_as(feats)
             coords = torch.cat([start[:, None], (coords + delta[..., :2])[:, 1:]], 1)
             tracks.append(coords * scale)
-        return (
-            tracks,
-            self.vis_predictor(feats)[..., 0].sigmoid(),
-            self.conf_predictor(feats)[..., 0].sigmoid(),
-        )
+        visibility = self.vis_predictor(feats)[..., 0].sigmoid()
+        confidence = self.conf_predictor(feats)[..., 0].sigmoid()
+        return tracks, visibility, confidence
 
 
 class TrackHead(nn.Module):
@@ -264,10 +262,12 @@ class TrackHead(nn.Module):
 
     def __init__(self, feature_extractor: DPTHead, tracker: Tracker, iters: int = 4) -> None:
         super().__init__()
-        self.feature_extractor, self.tracker, self.iters = feature_extractor, tracker, iters
+        self.feature_extractor = feature_extractor
+        self.tracker = tracker
+        self.iters = iters
 
     def check_size(self, height: int, width: int) -> None:
-        """Raise ValueError when images of this many pixels are too small for the correlation pyramid."""
+        """Raise ValueError when images of this many pixels are too small for the pyramid."""
         smallest = self.tracker.stride * 2 ** (self.tracker.levels - 1)
         if min(height, width) < smallest:
             raise ValueError(
@@ -283,7 +283,10 @@ class TrackHead(nn.Module):
         chunk: int,
         queries: Tensor,
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """As :meth:`Tracker.forward`, from trunk taps; ``queries`` [B, N, 2] in pixels of the first frame."""
+        """As :meth:`Tracker.forward`, from trunk taps [B, S, T, 2C].
+
+        ``queries`` [B, N, 2] in pixels of the first frame.
+        """
         size = self.feature_extractor.patch_size
         self.check_size(grid[0] * size, grid[1] * size)
         (fmaps,) = self.feature_extractor(taps, special, grid, chunk)
