@@ -8,7 +8,7 @@ reason. Nothing is mixed.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -78,7 +78,7 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -
     if not changes:
         reasons = ", ".join(sorted(set(refused))) or "they share no setting and metric"
         raise Bench3RError(f"{names[0]} and {names[1]} cannot be compared: {reasons}")
-    raw = pd.DataFrame([asdict(c) for c in changes])
+    raw = pd.DataFrame(changes)
     return Table(
         name="compare",
         title=f"{names[1]} against {names[0]}",
@@ -109,11 +109,11 @@ def _change(old: pd.DataFrame, new: pd.DataFrame) -> Change:
     after = new["value"].to_numpy(float)
     interval = paired_bootstrap(after, before) if len(before) > 1 else None
     difference = float((after - before).mean())
-    row = old.iloc[0]
-    better = better_of(str(row["protocol"]), str(row["metric"]))
+    compared = old[COMPARED].iloc[0].to_dict()
+    better = better_of(compared["protocol"], compared["metric"])
     same = np.array_equal(before, after)
     return Change(
-        **{name: row[name] for name in COMPARED},
+        **compared,
         scenes=len(before),
         first=float(before.mean()),
         second=float(after.mean()),
@@ -141,7 +141,7 @@ def _shown(raw: pd.DataFrame) -> pd.DataFrame:
     names = []
     differences = []
     for row in kept.itertuples():
-        every = [_options(text) for text in options[row.method]]
+        every = list(map(_options, options[row.method]))
         names.append(label_of(row.method, row.label, _options(row.options), every))
         differences.append(f"{row.difference:+.3g} [{row.low:+.3g}, {row.high:+.3g}]")
     return pd.DataFrame(
@@ -170,15 +170,16 @@ def _origin(name: str, table: pd.DataFrame) -> str:
 
 
 def _notes(raw: pd.DataFrame, refused: list[str]) -> list[str]:
-    counted = raw["verdict"].value_counts()
-    listed = ", ".join(f"{count} {verdict}" for verdict, count in counted.items())
     notes = [
-        f"Settings and metrics in both: {listed}. Shown are those that changed: the 95 % CI of the "
-        "paired difference over scenes excludes zero.",
+        f"Settings and metrics in both: {_tally(raw['verdict'])}. Shown are those that changed: "
+        "the 95 % CI of the paired difference over scenes excludes zero.",
         "Which way is better is what the protocol of each metric declares.",
     ]
     if refused:
-        reasons = pd.Series(refused).value_counts()
-        listed = ", ".join(f"{count} for {reason}" for reason, count in reasons.items())
-        notes.append(f"Not compared: {listed}.")
+        notes.append(f"Not compared: {_tally('for ' + pd.Series(refused))}.")
     return notes
+
+
+def _tally(words: pd.Series) -> str:
+    """How often every word occurs."""
+    return ", ".join(f"{count} {word}" for word, count in words.value_counts().items())

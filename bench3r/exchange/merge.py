@@ -28,6 +28,7 @@ from bench3r.report.summary import common_scenes, counts, of_scenes, weights_of,
 from bench3r.report.tables import Table
 
 COLUMNS = (*QUALITY, *DETAIL)
+PROTOCOLS = {column.protocol for column in COLUMNS}
 PARTS = ("mean", "low", "high", "tied_with_best")  # of a column, in raw rows
 NOTE = (
     "†: tied with the best. All rows were scored by the same rules on the same frames. Times are "
@@ -118,7 +119,7 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def rules_of(table: pd.DataFrame) -> list[Rules]:
     """The rules that rows of ``table`` stand on: data, frames, scale and those of each protocol."""
-    wanted = table[table["protocol"].isin({c.protocol for c in COLUMNS})]
+    wanted = table[table["protocol"].isin(PROTOCOLS)]
     out = []
     for key, rows in wanted.groupby(["dataset", "frames", "scale", "lists_sha256"]):
         dataset, frames, scale, lists = map(str, key)
@@ -174,17 +175,17 @@ def _table(rules: Rules, group: list[Source], number: int) -> Table:
         parts.append(part.assign(method=part["method"] + f"@{source.name}"))
     table = pd.concat(parts, ignore_index=True)
     common = common_scenes(table)
-    settings = [row.setting for row in rows]
-    shown = pd.DataFrame({"method": [r.name for r in rows], "source": [r.source for r in rows]})
-    raw = pd.DataFrame(settings, columns=SETTING).assign(source=shown["source"])
+    listed = pd.DataFrame(rows)
+    settings = list(listed["setting"])
+    shown = listed[["name", "source"]].rename(columns={"name": "method"})
+    raw = pd.DataFrame(settings, columns=SETTING).assign(source=listed["source"])
     for column in COLUMNS:
         _add_column(column, table, settings, shown, raw)
-    shown["Time (s)"] = [row.time for row in rows]
-    shown["device"] = [row.device for row in rows]
-    raw["device"] = shown["device"]
-    tally = [counts(table, s) for s in settings]
-    shown["n/N"] = [f"{n}/{planned}" for n, planned in tally]
-    names = ", ".join(source.name for source in group)
+    shown["Time (s)"] = listed["time"]
+    shown["device"] = listed["device"]
+    raw["device"] = listed["device"]
+    shown["n/N"] = ["{}/{}".format(*counts(table, s)) for s in settings]
+    names = ", ".join(listed["source"].unique())
     about = f"{rules.dataset}, {rules.frames} frames, scale `{rules.scale}`"
     return Table(
         name=f"merged_{number}_{rules.dataset}",
@@ -250,6 +251,6 @@ def write_merged(sources: list[Source], out: Path) -> list[Table]:
     write_json(out / "sources.json", [source.about() for source in sources])
     every = [source.table.assign(source=source.name) for source in sources]
     pd.concat(every, ignore_index=True).to_parquet(out / RECORDS)
-    parts = ["# Results of several runs\n", *(table.markdown() for table in tables)]
+    parts = ["# Results of several runs\n", *map(Table.markdown, tables)]
     write_text(out / "merged.md", "\n".join(parts))
     return tables

@@ -108,7 +108,7 @@ def _growth(name: str, own: list[CostRow], costs: list[CostRow]) -> Growth:
     frames = np.array([row.frames for row in own], float)
     out = Growth(name, first.label, unchanged, first.options, frames)
     for title, measure in MEASURES.items():
-        values = np.array([measure(row) for row in own], float)
+        values = np.fromiter(map(measure, own), float)
         out.costs[title] = values
         out.exponents[title] = exponent(frames, values)
         out.crossovers[title] = math.nan

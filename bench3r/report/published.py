@@ -46,7 +46,8 @@ class Count:
 
     def row(self) -> dict[str, object]:
         """All of it by column, FLOPs of parts as "flops/PART"."""
-        row: dict[str, object] = {k: v for k, v in vars(self).items() if k != "parts"}
+        row: dict[str, object] = dict(vars(self))
+        del row["parts"]
         for part, flops in self.parts.items():
             row[f"flops/{part}"] = flops
         return row
@@ -124,7 +125,7 @@ def published_table(
         title=f"FLOPs at {scale} scale over frames",
         caption=f"Computed by Bench3R at scale `{scale}`, from the sizes of the models alone.",
         shown=pd.DataFrame(shown.values()),
-        raw=pd.DataFrame([count.row() for count in counts]),
+        raw=pd.DataFrame(map(Count.row, counts)),
         notes=_notes(counts),
     )
 

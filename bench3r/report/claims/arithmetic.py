@@ -33,9 +33,7 @@ def arithmetic(rule: Arithmetic, ledger: Ledger) -> Verdict:
     Raises KeyError for an unknown claim or ``op``.
     """
     if rule.op == "all":
-        each = [arithmetic(r, ledger) for r in rule.of if isinstance(r, Arithmetic)]
-        good = all(v.verdict == HOLDS for v in each)
-        return holds_if(good, "; ".join(v.why for v in each))
+        return _all(rule, ledger)
     values = []
     texts = []
     for term in rule.of:
@@ -57,6 +55,18 @@ def arithmetic(rule: Arithmetic, ledger: Ledger) -> Verdict:
     low, high, claimed = _range(rule, ledger)
     good = low - ROUNDING <= found <= high + ROUNDING
     return holds_if(good, f"{rule.op} of {shown} is {found:.4g}, claimed {claimed}")
+
+
+def _all(rule: Arithmetic, ledger: Ledger) -> Verdict:
+    """Whether every one of several rules holds."""
+    good = True
+    reasons = []
+    for part in rule.of:
+        assert isinstance(part, Arithmetic)
+        verdict = arithmetic(part, ledger)
+        good &= verdict.verdict == HOLDS
+        reasons.append(verdict.why)
+    return holds_if(good, "; ".join(reasons))
 
 
 def _range(rule: Arithmetic, ledger: Ledger) -> tuple[float, float, str]:

@@ -58,16 +58,15 @@ def best_option(rule: rules.BestOption, claim: Claim, ledger: Ledger, e: Evidenc
     for setting in values.columns:
         value = setting.values.get(rule.option) if setting.method == rule.method else None
         if value is not None and _is_default(setting, {rule.option: value}):
-            found[value] = values[setting].dropna()
+            found[value] = values[setting]
     if len(found) < FEWEST_VALUES:
         return Verdict(LACKING, f"fewer than three values of {rule.option} are in this run")
-    common = sorted(set.intersection(*(set(v.index) for v in found.values())))
-    if not common:
+    common = pd.DataFrame(found).dropna()  # scenes by values of the option
+    if common.empty:
         return Verdict(LACKING, "no scene has all values")
-    sign = 1 if column.better == "lower" else -1
-    means = {value: float(found[value][common].mean()) for value in found}
-    best = min(means, key=lambda value: sign * means[value])
-    listed = [f"{rule.option} {v:g}: {m:.4f}" for v, m in sorted(means.items())]
+    means = common.mean().sort_index()
+    best = means.idxmin() if column.better == "lower" else means.idxmax()
+    listed = [f"{rule.option} {value:g}: {mean:.4f}" for value, mean in means.items()]
     return same_if(best == rule.expect, f"{', '.join(listed)}; {len(common)} scenes")
 
 
@@ -135,13 +134,14 @@ def _is_default(setting: Setting, wanted: rules.Options) -> bool:
 
 def _chosen(settings: Iterable[Setting], method: str, wanted: rules.Options) -> Setting | None:
     """A setting of ``method`` with the ``wanted`` options, if it can all others at defaults."""
-    matching = []
+    found: Setting | None = None
     for setting in settings:
-        own = setting.values
-        if setting.method == method and all(own.get(k) == v for k, v in wanted.items()):
-            matching.append(setting)
-    exact = [s for s in matching if _is_default(s, wanted)]
-    return next(iter(exact or matching), None)
+        if setting.method != method or not wanted.items() <= setting.values.items():
+            continue
+        if _is_default(setting, wanted):
+            return setting
+        found = found or setting
+    return found
 
 
 def _scene_values(
@@ -210,7 +210,8 @@ def _share_at(rows: pd.DataFrame, depths: list[int]) -> float:
         counts = np.array(histogram[1:], float)
         each.append(counts / max(1, counts.sum()))
     shares = np.mean(each, axis=0)
-    return 100 * sum(float(shares[d - 1]) for d in depths if d <= len(shares))
+    chosen = np.isin(np.arange(1, len(shares) + 1), depths)
+    return 100 * float(shares[chosen].sum())
 
 
 def _no_depths(scene_type: str) -> str:

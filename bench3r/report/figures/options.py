@@ -21,6 +21,7 @@ from bench3r.report.summary import common_scenes, interval, of_scenes, weights_o
 FEWEST = 3  # values of an option that make a curve
 BLUE = "#0072b2"
 ORANGE = "#d55e00"
+MISSING = Interval(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def numeric_axis(rows: pd.DataFrame) -> OptionValues | None:
             return None
         found.append((float(value), setting))
     found.sort()
-    return OptionValues(varied[0], [v for v, _ in found], [s for _, s in found])
+    values, settings = zip(*found, strict=True)
+    return OptionValues(varied[0], list(values), list(settings))
 
 
 def option_curves(e: Evidence, folder: Path) -> list[tuple[str, Path]]:
@@ -108,11 +110,9 @@ def _quality(
     found: dict[Setting, Interval | None] = {}
     for setting in values.columns:
         found[setting] = interval(values[setting], weights)
-    missing = Interval(np.nan, np.nan, np.nan)
-    stats = [found.get(s) or missing for s in axis.settings]
-    panel.plot(axis.values, [s.mean for s in stats], marker="o", color=BLUE)
-    low = [s.low for s in stats]
-    high = [s.high for s in stats]
+    stats = np.array([found.get(s) or MISSING for s in axis.settings])
+    means, low, high = stats.T
+    panel.plot(axis.values, means, marker="o", color=BLUE)
     panel.fill_between(axis.values, low, high, color=BLUE, alpha=0.2)
     unchanged = [stat for s, stat in found.items() if stat and s.method == axis.unchanged]
     if unchanged:

@@ -90,8 +90,12 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
 
 
 def _points(e: Evidence, table: pd.DataFrame, common: pd.Index, figure: str) -> list[Point]:
-    points = [Point(s, cost_of(e, s, common, figure)) for s in settings_of(table)]
-    return [p for p in points if np.isfinite(p.cost)]
+    points = []
+    for setting in settings_of(table):
+        cost = cost_of(e, setting, common, figure)
+        if np.isfinite(cost):
+            points.append(Point(setting, cost))
+    return points
 
 
 def _means(values: pd.DataFrame, points: list[Point]) -> dict[Point, float]:
@@ -108,22 +112,22 @@ def _draw(
     axis: Axes, means: dict[Point, float], looks: dict[str, tuple[Colour, str]], better: str
 ) -> None:
     controls = [p for p in means if p.is_control]
-    line = sorted((p.cost, means[p]) for p in controls)
     colour = looks[controls[0].setting.label][0] if controls else "gray"
-    axis.plot([c for c, _ in line], [q for _, q in line], color=colour, alpha=0.6)
-    best = front([(p.cost, q) for p, q in means.items()], better)
-    axis.step(
-        [c for c, _ in best],
-        [q for _, q in best],
-        where="post",
-        color="black",
-        linewidth=0.8,
-        linestyle=":",
-    )
+    line = sorted((p.cost, means[p]) for p in controls)
+    costs, values = _columns(line)
+    axis.plot(costs, values, color=colour, alpha=0.6)
+    best = front([(p.cost, value) for p, value in means.items()], better)
+    costs, values = _columns(best)
+    axis.step(costs, values, where="post", color="black", linewidth=0.8, linestyle=":")
     for point, quality in means.items():
         label = point.setting.label
         colour, marker = looks[label]
         axis.scatter(point.cost, quality, color=colour, marker=marker, label=label, zorder=3)
+
+
+def _columns(pairs: list[tuple[float, float]]) -> np.ndarray:
+    """Pairs [N, 2], perhaps none, as two rows [2, N]."""
+    return np.reshape(pairs, (-1, 2)).T
 
 
 def _legend(axes: list[Axes]) -> None:

@@ -30,10 +30,12 @@ def depth_distribution(bars: list[tuple[str, np.ndarray]], folder: Path) -> Path
         return None
     deepest = max(len(shares) for _, shares in bars)
     colours = sns.color_palette(DEPTH_COLOURS, deepest)
+    table = np.zeros((deepest, len(bars)))
+    for place, (_, shares) in enumerate(bars):
+        table[: len(shares), place] = shares
     figure, axis = plt.subplots(figsize=(7, 0.42 * len(bars) + 1.2))
     left = np.zeros(len(bars))
-    for depth in range(deepest):
-        share = np.array([s[depth] if depth < len(s) else 0 for _, s in bars])
+    for depth, share in enumerate(table):
         axis.barh(
             range(len(bars)),
             share,

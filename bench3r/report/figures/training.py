@@ -47,7 +47,7 @@ def finetuning(curves: dict[str, pd.DataFrame], folder: Path) -> Path | None:
 
 def finetuning_shares(curve: pd.DataFrame, name: str, folder: Path) -> Path | None:
     """Loss parts and the share of patches per recursion depth while one variant is fine-tuned."""
-    shares = sorted(c for c in curve.columns if c.startswith("share_"))
+    shares = sorted(curve.filter(regex="^share_"))
     if not shares:
         return None
     figure, (losses, router, depths) = plt.subplots(1, 3, figsize=(12, 3.2))

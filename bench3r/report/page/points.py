@@ -35,6 +35,12 @@ def pareto_points(e: Evidence) -> list[Point]:
     return out
 
 
+def costs_of(points: list[Point]) -> list[str]:
+    """Titles of the costs that some point has."""
+    known = pd.DataFrame(points).reindex(columns=list(COSTS)).notna().any()
+    return list(known.index[known])
+
+
 def _quality(rows: pd.DataFrame) -> Point:
     out: Point = {}
     for column in QUALITY:

@@ -17,7 +17,7 @@ from bench3r.report.evidence import Evidence
 from bench3r.report.page.clouds import Clouds, SceneCloud
 from bench3r.report.page.encoding import cell_html, finite, picture
 from bench3r.report.page.origins import Origin, origins, records_of
-from bench3r.report.page.points import COSTS, Point, pareto_points, scene_table
+from bench3r.report.page.points import Point, costs_of, pareto_points, scene_table
 from bench3r.report.tables import Table
 
 FOLDER = Path(__file__).parent
@@ -57,52 +57,61 @@ def write_page(
     """Write the page to ``out``; ``figures`` have captions, ``clouds`` the names of scenes."""
     first = evidence[0]
     tables = [*tables, scene_table(first)]
-    records = pd.concat([e.table for e in evidence])
-    points = pareto_points(first)
-    data: PageData = {
-        "tables": [origins(t, records_of(t, first, records), run) for t in tables],
-        "pareto": points,
-        "costs": [cost for cost in COSTS if any(p.get(cost) is not None for p in points)],
-        "qualities": [c.title for c in QUALITY],
-        "scenes": _packed(clouds),
-    }
+    data = _data(run, tables, evidence, clouds)
     text = json.dumps(finite(dict(data)), allow_nan=False, default=str)
-    shown = [_shown(t) for t in tables]
+    shown = list(map(_shown, tables))
     sections = [("pareto", "Quality against cost"), ("viewer", "Points")]
-    sections += [(s.id, s.title) for s in shown]
+    sections += [(table.id, table.title) for table in shown]
     sections.append(("figures", "Figures"))
     page = _template().render(
         run=run,
         about=cell_html(first.about),
         sections=sections,
         tables=shown,
-        figures=[(caption, picture(path)) for caption, path in figures if path.name],
+        figures=[(caption, picture(path)) for caption, path in figures],
         data=text.replace("<", "\\u003c"),
         plotly=get_plotlyjs(),
-        style=(FOLDER / "page.css").read_text(),
-        script="\n".join((FOLDER / name).read_text() for name in SCRIPTS),
+        style=_read("page.css"),
+        script="\n".join(map(_read, SCRIPTS)),
     )
     write_text(out, page)
 
 
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text()
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string((FOLDER / "page.html.j2").read_text())
+    return environment.from_string(_read("page.html.j2"))
 
 
-def _packed(clouds: dict[str, Clouds]) -> dict[str, SceneCloud]:
-    """The scenes that have ground-truth depth."""
-    packs = {name: cloud.pack() for name, cloud in clouds.items()}
-    return {name: pack for name, pack in packs.items() if pack}
+def _data(
+    run: str, tables: list[Table], evidence: list[Evidence], clouds: dict[str, Clouds]
+) -> PageData:
+    first = evidence[0]
+    records = pd.concat([e.table for e in evidence])
+    points = pareto_points(first)
+    scenes: dict[str, SceneCloud] = {}
+    for name, cloud in clouds.items():
+        pack = cloud.pack()
+        if pack is not None:
+            scenes[name] = pack
+    return {
+        "tables": [origins(t, records_of(t, first, records), run) for t in tables],
+        "pareto": points,
+        "costs": costs_of(points),
+        "qualities": [column.title for column in QUALITY],
+        "scenes": scenes,
+    }
 
 
 def _shown(table: Table) -> ShownTable:
-    rows = table.shown.itertuples(index=False)
     return ShownTable(
         id=f"table-{table.name}",
         title=table.title,
         about=cell_html(table.caption),
         columns=list(table.shown.columns),
-        rows=[[cell_html(value) for value in row] for row in rows],
-        notes=[cell_html(note) for note in table.notes],
+        rows=table.shown.map(cell_html).to_numpy().tolist(),
+        notes=list(map(cell_html, table.notes)),
     )

@@ -38,23 +38,29 @@ def claim_tables(run: RunEvidence) -> Iterator[Table]:
 def claims_table(e: Evidence) -> Table:
     """Every claim with its verdict; those that could be judged are shown."""
     book = ledger()
-    found = [(claim, judge(claim, book, e)) for claim in book.claims]
-    judged = [pair for pair in found if pair[1].judged]
-    others = [pair for pair in found if not pair[1].judged]
-    raw = pd.DataFrame([_raw(claim, verdict) for claim, verdict in judged + others])
-    shown = pd.DataFrame([_shown(claim, verdict) for claim, verdict in judged])
+    shown = []
+    judged = []
+    others = []
+    for claim in book.claims:
+        verdict = judge(claim, book, e)
+        if verdict.judged:
+            shown.append(_shown(claim, verdict))
+            judged.append(_raw(claim, verdict))
+        else:
+            others.append(_raw(claim, verdict))
+    raw = pd.DataFrame(judged + others)
     tally = "; ".join(f"{v}: {n}" for v, n in raw["verdict"].value_counts().items())
     notes = [
-        f"{len(judged)} of {len(found)} claims are judged ({tally}). The others, with the command "
+        f"{len(judged)} of {len(raw)} claims are judged ({tally}). The others, with the command "
         "that would judge them, are in claims.csv.",
         '"here" means in this run, at its scale and on its data (see the caption): it says nothing '
         'about published sizes. "contradicted" is about a paper\'s own numbers only.',
     ]
-    return Table(f"claims{e.suffix}", "Claims ledger", e.about, shown, raw, notes)
+    return Table(f"claims{e.suffix}", "Claims ledger", e.about, pd.DataFrame(shown), raw, notes)
 
 
 def _raw(claim: Claim, verdict: Verdict) -> dict[str, object]:
-    row: dict[str, object] = {name: getattr(claim, name) for name in COPIED}
+    row: dict[str, object] = claim.model_dump(include=set(COPIED))
     row["value"] = json.dumps(claim.value)
     row["rule"] = json.dumps(claim.rule.model_dump(exclude_unset=True))
     row["verdict"] = verdict.verdict
@@ -74,7 +80,7 @@ def _shown(claim: Claim, verdict: Verdict) -> dict[str, str]:
 
 def contradictions_table() -> Table:
     """Every contradiction, recomputed from the papers' own numbers where they gave any."""
-    raw = pd.DataFrame([_contradiction(entry) for entry in ledger().contradictions])
+    raw = pd.DataFrame(map(_contradiction, ledger().contradictions))
     return Table(
         name="contradictions",
         title="Contradictions inside and between papers",

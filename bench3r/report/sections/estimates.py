@@ -18,7 +18,18 @@ from bench3r.report.tables import MISSING, Table
 
 DEVICES = ("A100-80GB", "H100", "H200", "H20", "RTX4090")
 FRAMES = (100, 1000)
-COPIED = ("method", "label", "kind", "backbone", "frames", "flops")  # of a count, in raw rows
+COLUMNS = (  # of raw rows: what was counted, and what follows
+    "method",
+    "label",
+    "kind",
+    "backbone",
+    "frames",
+    "flops",
+    "device",
+    "precision",
+    "efficiency",
+    "seconds_estimated",
+)
 
 
 def estimate_tables(run: RunEvidence) -> Iterator[Table]:
@@ -74,26 +85,28 @@ def estimates(scale: str = PUBLISHED_SCALE, precision: str = "bf16") -> Table | 
             device = devices()[name]
             seconds = estimate(count, device, precision, TYPICAL)
             row[f"{device.label}, {count.frames:,} frames (s)"] = f"{seconds:.3g}"
-            numbers: dict[str, object] = {key: getattr(count, key) for key in COPIED}
-            numbers |= {"device": name, "precision": precision, "efficiency": TYPICAL}
-            numbers["seconds_estimated"] = seconds
-            raw.append(numbers)
+            numbers = {"device": name, "precision": precision, "efficiency": TYPICAL}
+            raw.append({**count.row(), **numbers, "seconds_estimated": seconds})
     source = "the sizes of the models and bench3r/measure/devices.yaml"
     return Table(
         name=f"estimated_latency_{scale}",
         title="Estimated latency on devices that were not measured",
         caption=f"Computed by Bench3R at scale `{scale}` from {source}.",
         shown=pd.DataFrame(shown.values()).fillna(MISSING),
-        raw=pd.DataFrame(raw),
-        notes=[
-            "ESTIMATED, not measured: counted FLOPs and bytes over the devices' published ceilings "
-            f"({precision}), divided by an assumed efficiency of {TYPICAL:.0%}. Whether an "
-            "attention pattern reaches that is exactly what an estimate cannot say; sparse and "
-            "merging methods usually stay below it.",
-            "Memory is not checked: a cell may not fit its device. Matching and alignment of "
-            "pairwise models are left out.",
-        ],
+        raw=pd.DataFrame(raw, columns=list(COLUMNS)),
+        notes=_notes(precision),
     )
+
+
+def _notes(precision: str) -> list[str]:
+    return [
+        "ESTIMATED, not measured: counted FLOPs and bytes over the devices' published ceilings "
+        f"({precision}), divided by an assumed efficiency of {TYPICAL:.0%}. Whether an "
+        "attention pattern reaches that is exactly what an estimate cannot say; sparse and "
+        "merging methods usually stay below it.",
+        "Memory is not checked: a cell may not fit its device. Matching and alignment of "
+        "pairwise models are left out.",
+    ]
 
 
 SECTION = Section("estimates", 240, run_tables=estimate_tables)

@@ -32,8 +32,7 @@ def largest_table(searches: list[CostRow], about: str) -> Table:
     shown = []
     for search in searches:
         probes = sorted(search.probes, key=lambda probe: probe.frames)
-        fitting = [probe for probe in probes if probe.status == "ok"]
-        best = fitting[-1] if fitting else None
+        best = next((probe for probe in reversed(probes) if probe.status == "ok"), None)
         worse = _first_that_failed(probes, search.largest or 0)
         stop = _reason(search, worse)
         seconds = best.seconds if best else None

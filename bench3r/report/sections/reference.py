@@ -88,15 +88,16 @@ def _table(device: str, scale: str, records: list[CaseRecord]) -> Table:
         name = _name(record.case, cases)
         row = shown.setdefault(name, {"method": name})
         row[f"{record.case.frames:,}"] = _cell(record)
-    counts = [f"{frames:,}" for frames in sorted({case.frames for case in cases})]
+    raw = pd.DataFrame(map(_raw, records))
+    counts = map("{:,}".format, sorted(raw["frames"].unique()))
     table = pd.DataFrame(shown.values()).reindex(columns=["method", *counts]).fillna(MISSING)
-    assumed = sorted({record.assumed for record in records if record.assumed})
+    assumed = sorted({*raw["assumed"]} - {""})
     return Table(
         name=f"reference_{device}_{scale}".lower(),
         title=f"Time and memory with random weights: {device}, {scale}",
-        caption=_caption(device, scale, records),
+        caption=_caption(device, scale, raw),
         shown=table,
-        raw=pd.DataFrame([_raw(record) for record in records]),
+        raw=raw,
         notes=[NOTE, *(f"Assumed: {text}." for text in assumed)],
     )
 
@@ -146,18 +147,17 @@ def _median(seconds: list[float] | None) -> float:
     return float(np.median(seconds)) if seconds else math.nan
 
 
-def _caption(device: str, scale: str, records: list[CaseRecord]) -> str:
-    days = set()
-    for record in records:
-        if record.provenance is not None and record.provenance.time:
-            days.add(record.provenance.time[:10])
-    precisions = sorted({record.case.precision for record in records})
-    sizes = sorted({record.case.pixels for record in records})
+def _caption(device: str, scale: str, raw: pd.DataFrame) -> str:
+    days = raw["time"].dropna().astype(str).str[:10]
     return (
         f"Measured by Bench3R with random weights and images on {device}, scale `{scale}`, "
-        f"{', '.join(precisions)}, images of {', '.join(sizes)} pixels, "
-        f"{', '.join(sorted(days)) or 'no date'}."
+        f"{_listed(raw['precision'])}, images of {_listed(raw['image_size'])} pixels, "
+        f"{_listed(days) or 'no date'}."
     )
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(sorted(values.unique()))
 
 
 def reference_tables(run: RunEvidence) -> Iterator[Table]:

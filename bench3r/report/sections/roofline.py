@@ -24,34 +24,17 @@ def roofline_tables(e: Evidence) -> Iterator[Table]:
 def roofline_table(e: Evidence, costs: list[CostRow], dense: CostRow) -> Table:
     """Measured latency beside what the efficiency of the unchanged backbone ``dense`` predicts."""
     efficiency = _floor(dense) / dense.median_seconds
-    raw = []
-    shown = []
-    for cost in costs:
-        measured = cost.median_seconds
-        floor = _floor(cost)
-        estimated = floor / efficiency
-        row = {
-            "method": cost.method,
-            "label": cost.label,
-            "backbone": cost.backbone,
-            "options": cost.options,
-            "floor_s": floor,
-            "estimated_s": estimated,
-            "measured_s": measured,
-            "error": estimated / measured - 1,
-            "efficiency": floor / measured,
+    raw = pd.DataFrame([_numbers(cost, efficiency) for cost in costs])
+    shown = pd.DataFrame(
+        {
+            "method": [_name(cost, costs) for cost in costs],
+            "floor (s)": raw["floor_s"].map("{:.3g}".format),
+            "estimated (s)": raw["estimated_s"].map("{:.3g}".format),
+            "measured (s)": raw["measured_s"].map("{:.3g}".format),
+            "error of the estimate": raw["error"].map("{:+.0%}".format),
+            "efficiency": raw["efficiency"].map("{:.0%}".format),
         }
-        raw.append(row)
-        shown.append(
-            {
-                "method": _name(cost, costs),
-                "floor (s)": f"{floor:.3g}",
-                "estimated (s)": f"{estimated:.3g}",
-                "measured (s)": f"{measured:.3g}",
-                "error of the estimate": f"{row['error']:+.0%}",
-                "efficiency": f"{row['efficiency']:.0%}",
-            }
-        )
+    )
     label = label_of_network(reference_backbone())
     notes = [
         "Floor: counted FLOPs over the best rate of a matrix product in the same process. "
@@ -60,8 +43,24 @@ def roofline_table(e: Evidence, costs: list[CostRow], dense: CostRow) -> Table:
         "Pairwise models: FLOPs are the network's, the measured time includes alignment.",
     ]
     title = "What FLOPs alone would predict"
-    name = f"roofline{e.suffix}"
-    return Table(name, title, e.about, pd.DataFrame(shown), pd.DataFrame(raw), notes)
+    return Table(f"roofline{e.suffix}", title, e.about, shown, raw, notes)
+
+
+def _numbers(cost: CostRow, efficiency: float) -> dict[str, object]:
+    """The raw row of a method, given the ``efficiency`` that is assumed of it."""
+    floor = _floor(cost)
+    estimated = floor / efficiency
+    return {
+        "method": cost.method,
+        "label": cost.label,
+        "backbone": cost.backbone,
+        "options": cost.options,
+        "floor_s": floor,
+        "estimated_s": estimated,
+        "measured_s": cost.median_seconds,
+        "error": estimated / cost.median_seconds - 1,
+        "efficiency": floor / cost.median_seconds,
+    }
 
 
 def _floor(cost: CostRow) -> float:

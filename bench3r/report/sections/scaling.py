@@ -21,7 +21,12 @@ def measured_over_frames(run: RunEvidence) -> list[CostRow]:
     if not run.by_frames:
         return []
     costs = [cost for cost in run.first.costs if cost.ok]
-    return costs if len({cost.frames for cost in costs}) >= FEWEST else []
+    return costs if len(frames_of(costs)) >= FEWEST else []
+
+
+def frames_of(costs: list[CostRow]) -> list[int]:
+    """The frame counts of ``costs``, ascending."""
+    return sorted({cost.frames for cost in costs})
 
 
 def scaling_table(run: RunEvidence) -> Iterator[Table]:
@@ -29,7 +34,7 @@ def scaling_table(run: RunEvidence) -> Iterator[Table]:
     costs = measured_over_frames(run)
     if not costs:
         return
-    first = min(cost.frames for cost in costs)
+    frames = frames_of(costs)
     raw = []
     shown = []
     for one in growths(costs):
@@ -40,7 +45,7 @@ def scaling_table(run: RunEvidence) -> Iterator[Table]:
             what = title.split(" (")[0]
             numbers[f"less {what} from"] = one.crossovers[title]
             texts[f"exponent of {what}"] = number(one.exponents[title], ".2f")
-            texts[f"less {what} from (frames)"] = crossover_text(one.crossovers[title], first)
+            texts[f"less {what} from (frames)"] = crossover_text(one.crossovers[title], frames[0])
         raw.append(numbers)
         shown.append(texts)
     yield Table(
@@ -49,7 +54,7 @@ def scaling_table(run: RunEvidence) -> Iterator[Table]:
         caption=run.first.about,
         shown=pd.DataFrame(shown),
         raw=pd.DataFrame(raw),
-        notes=_notes(max(cost.frames for cost in costs)),
+        notes=_notes(frames[-1]),
     )
 
 

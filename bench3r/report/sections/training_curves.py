@@ -23,10 +23,11 @@ def training_figures(canvas: Canvas) -> Iterator[Figure]:
     yield from base_figures(plan, canvas)
     curves = training_curves(plan)
     yield Figure("Fine-tuning of the variants.", finetuning(curves, canvas.folder))
-    routed = [name for name, curve in curves.items() if "share_1" in curve]
-    if routed:
-        path = finetuning_shares(curves[routed[-1]], routed[-1], canvas.folder)
-        yield Figure(f"Fine-tuning of {routed[-1]}: losses and depth.", path)
+    for name, curve in reversed(curves.items()):
+        path = finetuning_shares(curve, name, canvas.folder)
+        if path is not None:
+            yield Figure(f"Fine-tuning of {name}: losses and depth.", path)
+            break
 
 
 def base_figures(plan: Plan, canvas: Canvas) -> Iterator[Figure]:
