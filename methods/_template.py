@@ -1,4 +1,4 @@
-"""My method: one sentence that `bench3r list --methods` prints.
+"""My method: one sentence.
 
 Copy this file to methods/NAME.py, rename what is in capitals, then run
 `bench3r check methods/NAME.py`. As it stands it keeps every query, key and value: an option that
@@ -39,7 +39,7 @@ class MyCore(Core):
 
 
 class MyMethod(Method):
-    """What it changes and why that is cheaper. Put the source (paper, section) below."""
+    """What it changes and why that is cheaper, in one line (`bench3r list --methods` prints it)."""
 
     name = "NAME"  # in configurations; the file is called the same
     label = "NAME"  # in tables

@@ -116,8 +116,11 @@ class Pass:
 
     def output(self, pairs: int) -> TrunkOutput:
         """What the schedule returns after ``pairs``."""
-        extras = {"exit_layer": pairs, "criterion": self.values, "decided_by": self.evidence}
-        return TrunkOutput(self.taps, extras=extras)
+        return TrunkOutput(
+            self.taps,
+            facts={"exit_layer": pairs, "criterion": self.values},
+            extras={"decided_by": self.evidence},
+        )
 
 
 class ExitSchedule(Schedule):
@@ -298,7 +301,7 @@ class EarlyExit(Method):
         model.schedule.threshold.fill_(0.0)
         values: list[float] = []
         for picture in images:
-            values += model.run_trunk(picture)[0].extras["criterion"]
+            values += model.run_trunk(picture)[0].facts["criterion"]
         return values
 
     @torch.no_grad()

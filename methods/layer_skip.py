@@ -77,7 +77,7 @@ class SkipSchedule(Schedule):
                 continue
             if i in inputs.taps:
                 taps[i] = output
-        return TrunkOutput(taps, extras={"skipped_pairs": list(self.skipped)})
+        return TrunkOutput(taps, facts={"skipped_pairs": list(self.skipped)})
 
 
 class LayerSkip(Method):

@@ -3,7 +3,7 @@
 Equation numbers are those of Gupta and Kaur, SpatialMoR-VGGT. What it leaves open is decided here
 and said where it is: soft depths in the losses, SLIC for its "preliminary segmentation", a ball
 round the region's mean for equation 5. The schedule that runs the recursions is
-bench3r/recursion/schedule.py; losses, caches and regions lie beside it.
+bench3r/recursion/schedule.py; losses, caches and regions are in the same folder.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class SpatialRouter(nn.Module):
 
 @dataclass
 class SpatialRouting(Routing):
-    """Routing with what the spatial variants need besides."""
+    """Routing, and what the spatial variants add to it."""
 
     regions: Tensor | None = None  # labels [B, S, h, w], distinct across views
     blocks: MergedBlocks | None = None  # adaptive patch sizing

@@ -171,7 +171,7 @@ class MemoryCore(Core):
     ) -> tuple[list[Tensor], list[Stored]]:
         """Queries, and what the memory is fitted to, of some views at a time.
 
-        So what lives beside queries, keys and values stays small.
+        Intermediate results stay small that way.
         """
         queries: list[Tensor] = []
         stored: list[Stored] = []
@@ -232,7 +232,7 @@ class LocalisingPredictor(BackbonePredictor):
         found = localise(self.model, images[:, :1], images[:, views:])
         set_mode(self.model, "fit")
         taps = {i: torch.cat([t, found.taps[i]], 1) for i, t in mapped.taps.items()}
-        out = TrunkOutput(taps, extras={"held_out": list(range(views, images.shape[1]))})
+        out = TrunkOutput(taps, facts={"held_out": list(range(views, images.shape[1]))})
         return self.model.run_heads(out, replace(layout, views=images.shape[1]), images)
 
     def explain(self, images: Tensor, out: Reconstruction) -> dict[str, FactValue]:
@@ -263,8 +263,7 @@ def _square(extrinsics: Tensor) -> np.ndarray:
 def localise(model: Any, reference: Tensor, images: Tensor) -> TrunkOutput:
     """Trunk outputs of unseen ``images`` [B, n, 3, H, W] from frozen memories.
 
-    ``reference`` [B, 1, 3, H, W] is the first mapped view: beside it the others embed as what they
-    are, not the first.
+    ``reference`` [B, 1, 3, H, W] is the first mapped view: none of ``images`` must count as first.
     """
     tokens, layout = model.embed(torch.cat([reference, images], 1))
     layout = replace(layout, views=images.shape[1])
