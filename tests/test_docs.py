@@ -6,6 +6,7 @@ import re
 import shlex
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -15,7 +16,7 @@ from bench3r import cli
 from bench3r.api.method import METHODS, BuildContext
 from bench3r.models.backbones import load_backbone
 from bench3r.run.config import parse_config
-from bench3r.run.plan import make_plan
+from bench3r.run.planner import make_plan
 from bench3r.stages.check import check_method
 from tests.conftest import ROOT
 from tests.helpers.in_process import run_all
@@ -23,12 +24,12 @@ from tests.helpers.worlds import build, png16
 
 
 def blocks(page: str, language: str) -> list[str]:
+    """The blocks of code of one language on a page of docs/."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S)
 
 
 def scores(folder, run):
-    import pandas as pd
-
+    """All metrics of a run without failures."""
     table = pd.read_parquet(folder / "results" / run / "records.parquet")
     assert set(table["status"]) == {"ok"}
     return table
@@ -36,7 +37,8 @@ def scores(folder, run):
 
 @pytest.mark.slow
 def test_the_method_of_the_tutorial(plugins, tmp_path, monkeypatch):
-    (code,), (config,) = blocks("add_a_method.md", "python"), blocks("add_a_method.md", "yaml")
+    (code,) = blocks("add_a_method.md", "python")
+    (config,) = blocks("add_a_method.md", "yaml")
     file = plugins / "methods" / "every_second_key.py"
     file.write_text(code)
     said = list(check_method(file))
@@ -86,10 +88,12 @@ def test_every_command_has_an_example():
 
 @pytest.mark.slow
 def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
-    (code,), (config,) = blocks("add_a_dataset.md", "python"), blocks("add_a_dataset.md", "yaml")
+    (code,) = blocks("add_a_dataset.md", "python")
+    (config,) = blocks("add_a_dataset.md", "yaml")
     (plugins / "datasets" / "myrgbd.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    world, folder = build(), tmp_path / "data" / "mine" / "desk"
+    world = build()
+    folder = tmp_path / "data" / "mine" / "desk"
     for i in range(6):
         (folder / "rgb").mkdir(parents=True, exist_ok=True)
         Image.fromarray(world.images[i]).save(folder / "rgb" / f"{i:03d}.png")
@@ -112,16 +116,44 @@ def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
     assert not rows["procedural"].any()
 
 
+NAMED = re.compile(r"`((?:methods|datasets|config|benchmarks|bench3r|tests|slurm|docs)/[\w./]+)`")
+WRITTEN = ("every_second_key.py", "late_global.py", "mine.py", "myrgbd.py", "strides.yaml")
+
+
 def test_pages_name_files_that_exist():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         text = page.read_text()
-        for name in re.findall(
-            r"`((?:methods|datasets|config|benchmarks|bench3r|tests|slurm|docs)/[\w./]+)`", text
-        ):
-            if name.endswith(
-                ("every_second_key.py", "late_global.py", "myrgbd.py", "strides.yaml")
-            ):
-                continue
-            assert (ROOT / name).exists(), f"{page.name}: {name}"
+        for name in NAMED.findall(text):
+            written = name.rpartition("/")[2] in WRITTEN
+            assert written or (ROOT / name).exists(), f"{page.name}: {name}"
         for link in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_readme_ends_after_four_screens():
+    """Its first screen has the picture, the two commands and a table of five rows."""
+    text = (ROOT / "README.md").read_text()
+    assert text.count("\n") <= 130
+    start = text[: text.index("## ")]
+    assert "![" in start
+    assert "./run.sh" in start
+    assert "./test.sh" in start
+    assert start.count("\n| ") == 6  # heads and five rows
+
+
+FORBIDDEN = re.compile(
+    r"(?<!ground )(?<!ground-)\btruth\b|\bholes?\b|not clear of zero|third opinion|dearest"
+    r"|eight bits|widened|layers that (?:do not )?mind|to itself|\bprices?\b",
+    re.IGNORECASE,
+)
+
+
+def test_pages_use_the_words_of_the_field():
+    """Also methods and configurations, which users read and copy."""
+    folders = ("docs", "config", "methods", "slurm", "profiles")
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    for folder in folders:
+        files += [p for p in (ROOT / folder).rglob("*") if p.suffix in (".md", ".yaml", ".py")]
+    for file in files:
+        words = FORBIDDEN.findall(" ".join(file.read_text().split()))
+        assert not words, f"{file.relative_to(ROOT)}: {words}"

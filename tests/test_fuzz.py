@@ -21,15 +21,15 @@ from bench3r.data import frame_lists
 from bench3r.data.formats import mvsnet, tum
 from bench3r.data.formats.files import read_matrix, read_numbers
 from bench3r.data.formats.sens import open_sens
-from bench3r.exchange.bundle import verify
-from bench3r.exchange.compare import read_records
+from bench3r.exchange.bundle import Manifest, verify
+from bench3r.exchange.source import read_table
 from bench3r.files import append_jsonl, read_json, read_jsonl, read_npz, write_jsonl
 from bench3r.models.weights import read_state_dict
 from bench3r.parity.check import check_file
 from bench3r.run.config import RunConfig, load_config, parse_config
-from bench3r.run.plan import make_plan
+from bench3r.run.planner import make_plan
 from tests.conftest import ROOT
-from tests.helpers.worlds import WRITERS
+from tests.helpers.layouts import WRITERS
 
 QUICK = settings(
     max_examples=60,
@@ -51,7 +51,7 @@ NUMBERS = st.lists(
 
 
 def fine(call, *kinds):
-    """The result of ``call``, of one of ``kinds``; or nothing when it raises our error with a text."""
+    """The result of ``call``, of one of ``kinds``; nothing when it raises our error with a text."""
     try:
         out = call()
     except Bench3RError as refused:
@@ -114,8 +114,8 @@ def test_any_bytes_as_any_file(tmp_path, data):
     fine(lambda: read_json(path), object)
     fine(lambda: read_jsonl(path), list)
     fine(lambda: open_sens(path), object)
-    fine(lambda: verify(path), dict)
-    fine(lambda: read_records(path), object)
+    fine(lambda: verify(path), Manifest)
+    fine(lambda: read_table(path), object)
     for suffix in (".pt", ".safetensors"):
         weights = path.rename(path.with_suffix(suffix))
         fine(lambda p=weights: read_state_dict(p), dict)
@@ -137,7 +137,7 @@ def test_any_numbers_as_poses_and_cameras(tmp_path, words, glue):
 @given(data=st.data())
 @pytest.mark.parametrize("case", WRITERS)
 def test_a_changed_file_of_a_dataset_is_read_or_named(case, data, tmp_path_factory):
-    """One file of a valid dataset is cut, overwritten, replaced or removed; every frame is still read, or refused."""
+    """One file is cut, overwritten, replaced or removed; every frame is still read, or refused."""
     root = tmp_path_factory.mktemp("root")
     WRITERS[case][1](root)
     file = data.draw(st.sampled_from(sorted(p for p in root.rglob("*") if p.is_file())))
@@ -179,7 +179,8 @@ def test_a_changed_golden_file_is_checked_or_refused(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("golden")
     name, case = data.draw(st.sampled_from(golden()))
     changed = copy.deepcopy(case)
-    where, key = changed, data.draw(st.sampled_from(sorted(changed)))
+    where = changed
+    key = data.draw(st.sampled_from(sorted(changed)))
     while isinstance(where[key], dict) and where[key] and data.draw(st.booleans()):
         where = where[key]
         key = data.draw(st.sampled_from(sorted(where)))
@@ -234,7 +235,7 @@ def test_any_frame_list_is_whole_or_refused(tmp_path, raw):
 @given(st.integers(1, 60), st.integers(1, 80))
 def test_chosen_frames_are_frames_in_order(there, wanted):
     frames = [str(i) for i in range(there)]
-    for rule in ("run", "fastvggt"):
+    for rule in ("run", "stride"):
         made = frame_lists.FrameList(
             name="m", dataset="scannet", origin="", frames_by=rule, sha256="", lists={"s": None}
         )
@@ -257,7 +258,7 @@ def test_no_pickle_is_ever_opened(tmp_path):
         ("a.pt", read_state_dict),
         ("a.npz", read_npz),
         ("a.bin", read_state_dict),
-        ("a.parquet", read_records),
+        ("a.parquet", read_table),
     ):
         path = tmp_path / name
         path.write_bytes(data)

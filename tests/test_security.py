@@ -1,4 +1,4 @@
-"""Names and files that mean harm: nothing of them reaches a shell, a page or a path outside the data root."""
+"""Hostile names and files reach no shell, no page and no path outside the data root."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench3r.api.method import METHODS
 from bench3r.data.formats.files import inside
 from tests.conftest import ROOT
 from tests.helpers.in_process import run_all
-from tests.helpers.worlds import WRITERS
+from tests.helpers.layouts import WRITERS
 
 HOSTILE = "a 'b' \"c\"; touch harmed; $(touch harmed2) `touch harmed3` é&|"
 METHOD = '''"""Says what it was told."""
@@ -51,14 +51,33 @@ class Told(Method):
 '''
 
 
-@pytest.mark.slow
-def test_hostile_names_never_reach_a_shell(tmp_path):
-    """Folder of the project, data root and option hold spaces, quotes, ;, $(), backticks and unicode."""
-    folder = tmp_path / HOSTILE.replace("/", "")
+def copy_project(folder):
+    """The parts of the project that a run needs."""
     for name in ("bench3r", "methods", "datasets", "workflows", "config"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, folder / name)
+
+
+def run_workflow(folder, config: str) -> subprocess.CompletedProcess:
+    """Snakemake in a copy of the project."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", config]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_hostile_names_never_reach_a_shell(tmp_path):
+    """Project folder, data root and option hold spaces, quotes, ;, $(), backticks and unicode."""
+    folder = tmp_path / HOSTILE.replace("/", "")
+    copy_project(folder)
     (folder / "methods" / "told.py").write_text(METHOD.format(label="told"))
     data = tmp_path / f"data {HOSTILE}"
     DATASETS.get("scannet").write_procedural(data, "scene9000_00", 0, 1, 4)
@@ -70,25 +89,7 @@ def test_hostile_names_never_reach_a_shell(tmp_path):
         "datasets": {"scannet": {"root": str(data), "scenes": 1, "views": 4}},
     }
     (folder / "config" / "hostile.yaml").write_text(yaml.safe_dump(config))
-    environment = {**os.environ, "PYTHONPATH": str(folder), "BENCH3R_ROOT": str(folder)}
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "2",
-        "--configfile",
-        "config/hostile.yaml",
-    ]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = run_workflow(folder, "config/hostile.yaml")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     rows = pd.read_parquet(folder / "results/hostile/records.parquet")
     assert set(rows["status"]) == {"ok"}
@@ -108,7 +109,7 @@ def test_a_plug_in_with_a_hostile_name_is_refused(name, plugins):
 @pytest.mark.slow
 def test_the_page_escapes_everything(plugins, tmp_path, monkeypatch):
     from bench3r.run.config import parse_config
-    from bench3r.run.plan import make_plan
+    from bench3r.run.planner import make_plan
 
     label = "</script><script>alert(1)</script>"
     (plugins / "methods" / "told.py").write_text(METHOD.format(label=label))

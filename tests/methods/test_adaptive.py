@@ -1,4 +1,4 @@
-"""What all methods of adaptive depth promise, on a tiny VGGT: counted FLOPs, sound outputs, refusals, training."""
+"""What all methods of adaptive depth promise: counted FLOPs, sound outputs, refusals, training."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ def test_the_oracle_does_not_depend_on_the_worlds_frame_or_unit():
 @pytest.mark.parametrize("name", ["oracle", "trivial"])
 def test_controls_answer_where_ground_truth_has_depth_alone(name):
     true = scene("kitti", np.random.default_rng(2))
-    true.c2w[:], true.intrinsics[:] = np.nan, np.nan
+    true.c2w[:] = np.nan
+    true.intrinsics[:] = np.nan
     method = control(name)
     if name == "oracle":
         found = method.perturb(true, 0)

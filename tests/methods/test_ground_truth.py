@@ -1,4 +1,4 @@
-"""Ground truth reaches only controls: a method that looks for it finds what it declares, and nothing else."""
+"""Ground truth reaches only controls: a method that looks for it finds what it declares."""
 
 from __future__ import annotations
 
