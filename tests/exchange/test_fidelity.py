@@ -10,7 +10,7 @@ from tests.helpers.in_process import run_all
 
 
 def test_fidelity_is_zero_for_what_changes_nothing(tmp_path, monkeypatch):
-    """Spark3R without merging is its backbone; with merging it is near, a model skipping layers farther; no ground truth is used."""
+    """Spark3R without merging is its backbone, with merging near it; no ground truth is used."""
     monkeypatch.chdir(tmp_path)
     spark = [
         {"query_factor": 1, "kv_factor": 1, "layers": "fixed"},

@@ -12,7 +12,8 @@ from bench3r.exchange.source import read_table
 
 def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):
     folder, plan = finished
-    one, other = folder / "results" / "one", tmp_path / "theirs"
+    one = folder / "results" / "one"
+    other = tmp_path / "theirs"
     bundle.export(plan, tmp_path / "ours.zip")
     other.mkdir()
     table = read_table(one).assign(device="another machine")

@@ -52,7 +52,7 @@ def costs(method: str, label: str, seconds: float, in_turn: float | None = None)
 
 
 def test_times_are_compared_with_calls_taken_in_turn():
-    """A backbone that was slowed down when it was measured alone must not make a method look fast."""
+    """A backbone that was slow when it was measured alone must not make a method look fast."""
     rows = costs("vggt", "VGGT", 4.0) + costs("fast", "fast", 1.0, in_turn=0.5)
     plain, fast, pairs = growths(rows + costs("dust3r", "DUSt3R", 9.0))
     assert (plain.name, fast.name, pairs.name) == ("VGGT", "fast, VGGT", "DUSt3R")

@@ -49,7 +49,8 @@ def test_all_tables_compile_in_latex(reports, tmp_path):
     inputs = "\n".join(f"\\input{{{t}}}\\clearpage" for t in tables)
     (tmp_path / "all.tex").write_text(
         "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}"
-        f"\\usepackage{{booktabs,graphicx,longtable}}\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+        "\\usepackage{booktabs,graphicx,longtable}"
+        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(
