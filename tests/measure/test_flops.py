@@ -1,4 +1,4 @@
-"""FLOPs counted three ways, and the refusal to count what has no price."""
+"""FLOPs counted three ways, and the refusal to count what has no known cost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Odd(nn.Module):
         return Reconstruction(torch.zeros(b, s, 3, 4), torch.zeros(b, s, 3, 3), depth, depth)
 
 
-def test_an_operator_without_a_price_is_an_error():
+def test_an_operator_of_unknown_cost_is_an_error():
     with pytest.raises(Bench3RError, match=r"bessel_j0.*HANDLERS"):
         flops.count(Odd(), torch.rand(1, 2, 3, 8, 8))
 
@@ -48,7 +48,7 @@ print(timer.seconds, memory.peak_rss - memory.baseline_rss)
 
 
 def test_trackers_see_time_and_memory():
-    """In a process of its own: this one may hold freed memory from other tests, which a new tensor would reuse."""
+    """In a process of its own: this one may hold freed memory, which a new tensor would reuse."""
     done = subprocess.run(
         [sys.executable, "-c", TRACKED], capture_output=True, text=True, check=True
     )
@@ -61,7 +61,10 @@ def test_trackers_see_time_and_memory():
 
 
 def test_nested_trackers_keep_the_outer_peak(monkeypatch):
-    """The GPU allocator has one peak, which an inner tracker resets: a stand-in for it counts 7, 3, then 5 bytes."""
+    """The GPU allocator has one peak, which an inner tracker resets.
+
+    A stand-in for it counts 7, 3, then 5 bytes.
+    """
     peak = [0]
     monkeypatch.setattr(
         trackers.torch.cuda, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 0)

@@ -1,4 +1,4 @@
-"""Closed forms of every method against what is counted at the tiny scale; the table at published size."""
+"""Closed forms of every method against counts at the tiny scale; the table at published size."""
 
 import subprocess
 import sys
@@ -102,7 +102,7 @@ def test_spatial_mor_costs_what_its_depths_say(options, backbone):
     method, model = changed("spatial_mor", options, backbone)
     images = torch.rand(1, 3, 3, *SIZE)
     with torch.inference_mode():
-        histogram = model(images).extras["depth_histogram"]
+        histogram = model(images).facts["depth_histogram"]
         macs = flops.count_torch(model, images)
     shares = tuple(c / sum(histogram) for c in histogram[1:])
     dense = unchanged_cost(backbone, "tiny", 3, SIZE).with_depth_shares(shares, "measured")
@@ -153,7 +153,7 @@ def test_pairwise_networks(name):
     assert edge_count(10_000) == 10_000 * 9_999
 
 
-def test_every_method_that_computes_has_a_price():
+def test_every_method_that_computes_has_a_cost():
     for name, cls in METHODS.all().items():
         if cls.kind == "control":
             with pytest.raises(Unsupported, match="no closed form"):
@@ -171,7 +171,7 @@ def test_bad_input():
     assert isinstance(unchanged_cost("pi3", "paper", 2), BackboneCost)
 
 
-def test_ten_thousand_frames_are_priced_at_once():
+def test_ten_thousand_frames_are_counted_at_once():
     start = time.perf_counter()
     cls = METHODS.get("vgg_t3")
     fixed, default = cls(cls.Options(steps=2)), cls()
@@ -191,7 +191,7 @@ def test_ten_thousand_frames_are_priced_at_once():
 
 
 def test_the_table_at_published_size(tmp_path):
-    """The command of the README: all methods on all backbones up to 10,000 frames, quickly and in little memory."""
+    """All methods on all backbones up to 10,000 frames, quickly and in little memory."""
     out = tmp_path / "flops.csv"
     words = [
         "profile",

@@ -22,9 +22,20 @@ from bench3r.training.transfer import start_from
 from tests.helpers.pairs import features
 
 
-def batches(seed=3, queries=40):
+def batches(seed=3, queries=40, views=2):
     source = ProceduralSource((64, 64), 4)
-    return iter(BatchStream(source, 4, (2,), (48,), queries, 4, seed, buffer=2))
+    return iter(
+        BatchStream(
+            source,
+            4,
+            view_counts=(views,),
+            heights=(48,),
+            queries=queries,
+            reuse=4,
+            seed=seed,
+            buffer=2,
+        )
+    )
 
 
 def small(descriptors=0):
@@ -46,12 +57,13 @@ def small(descriptors=0):
     return model
 
 
-def test_confidence_loss_is_least_at_the_truth_in_any_scale():
+def test_confidence_loss_is_least_at_the_ground_truth_in_any_scale():
     batch = next(batches())
-    truth, conf = batch.points, torch.full(batch.depth.shape[:1] + batch.depth.shape[2:], 2.0)
-    exact = confidence_loss(PairOutput(3 * truth[:, 0], conf, 3 * truth[:, 1], conf), batch)
+    true = batch.points
+    conf = torch.full(batch.depth.shape[:1] + batch.depth.shape[2:], 2.0)
+    exact = confidence_loss(PairOutput(3 * true[:, 0], conf, 3 * true[:, 1], conf), batch)
     assert float(exact) == pytest.approx(2 * -0.2 * math.log(2), abs=1e-3)
-    wrong = confidence_loss(PairOutput(truth[:, 0], conf, truth[:, 1] + 0.1, conf), batch)
+    wrong = confidence_loss(PairOutput(true[:, 0], conf, true[:, 1] + 0.1, conf), batch)
     assert wrong > exact + 0.2
 
 
@@ -72,13 +84,12 @@ def test_descriptor_loss_rewards_matching_features():
                 )
                 two = torch.minimum(two.clamp(min=0), torch.tensor([w - 1, h - 1]))
                 second[n, two[:, 1], two[:, 0]] = random[n, one[:, 1], one[:, 0]]
-        found.append(
-            float(
-                descriptor_loss(
-                    PairOutput(points, conf, points, conf, random, second, conf, conf), batch
-                )
-            )
-        )
+        out = PairOutput(points, conf, points, conf)
+        out.desc1 = random
+        out.desc2 = second
+        out.desc_conf1 = conf
+        out.desc_conf2 = conf
+        found.append(float(descriptor_loss(out, batch)))
     assert found[1] < found[0] - 1
 
 
@@ -105,15 +116,13 @@ def test_pair_networks_learn(tmp_path, descriptors):
     assert set(after) == set(weights)
     assert after["point"] < before["point"]
     assert (tmp_path / "curve.csv").read_text().count("\n") == 13
-    three = next(
-        iter(BatchStream(ProceduralSource((64, 64), 4), 3, (3,), (48,), 4, 4, 0, buffer=2))
-    )
+    three = next(batches(seed=0, queries=4, views=3))
     with pytest.raises(ValueError, match="view_counts"):
         pair_losses(model, three, weights)
 
 
 def test_bases_of_pairs_train_on_two_views(tmp_path):
-    """Settings made for backbones, with more views and their losses, train a network of pairs too."""
+    """Settings made for backbones, with more views and their losses, train pair networks too."""
     config = TrainConfig(
         steps=1, frames_per_batch=4, view_counts=(4,), heights=(48,), width=64, queries=8
     )

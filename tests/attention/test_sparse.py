@@ -1,0 +1,119 @@
+"""Block-sparse and linear attention: equal to masked attention, nothing left out is computed."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench3r.attention.softmax import attention_with_lse, combine
+from bench3r.attention.sparse import (
+    _gathered,
+    block_sparse_attention,
+    flex_attention,
+    kept_pairs,
+    linear_attention,
+    top_blocks,
+)
+from bench3r.measure import flops
+from tests.helpers.attention import Counted
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler"
+)
+def test_flex_attention_equals_the_gathered_blocks():
+    """The path that GPUs take, compiled for the CPU: last blocks are shorter, the map is data."""
+    q, k, v = torch.randn(1, 2, 70, 32), torch.randn(1, 2, 50, 32), torch.randn(1, 2, 50, 32)
+    for _ in range(2):
+        keep = torch.rand(1, 2, 5, 4) < 0.5
+        keep[..., 0] = True
+        with torch.no_grad():
+            pairs = kept_pairs(keep, 50, 16, 16)[1]
+            found = flex_attention(q, k, v, keep, 16, 16, pairs=pairs)
+            expected = _gathered(q, k, v, keep, 16, 16)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler"
+)
+def test_flex_attention_is_counted_like_the_gathered_blocks():
+    keep = torch.rand(1, 2, 5, 4) < 0.5
+    keep[..., 0] = True
+    pairs = kept_pairs(keep, 50, 16, 16)[1]
+
+    class Flex(nn.Module):
+        def forward(self, x):
+            k = x[:, :, :50]
+            kept = keep.to(x.device)
+            return Counted(torch.ops.bench3r.flex_attention(x, k, k, kept, 16, 16, pairs=pairs))
+
+    class Gathered(nn.Module):
+        def forward(self, x):
+            return Counted(_gathered(x, x[:, :, :50], x[:, :, :50], keep, 16, 16))
+
+    x = torch.randn(1, 2, 70, 32)
+    expected = flops.count(Gathered(), x).macs
+    assert expected == pairs * 64 > 0
+    assert flops.count(Flex(), x).macs == expected
+    assert (
+        flops.count_torch(Flex(), x.to("meta")) == expected
+    )  # torch's counter cannot stand beside its compiler
+
+
+def test_block_sparse_attention_equals_masked_attention():
+    q, k, v = torch.randn(2, 3, 70, 8), torch.randn(2, 3, 45, 8), torch.randn(2, 3, 45, 8)
+    keep = torch.rand(2, 3, 5, 6) > 0.5
+    keep[..., 0] = True
+    mask = keep.repeat_interleave(16, 2)[:, :, :70].repeat_interleave(8, 3)[..., :45]
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    torch.testing.assert_close(
+        block_sparse_attention(q, k, v, keep, 16, 8), expected, rtol=1e-5, atol=1e-5
+    )
+    with pytest.raises(ValueError, match="keeps no key block"):
+        block_sparse_attention(q, k, v, torch.zeros_like(keep), 16, 8)
+    with pytest.raises(ValueError, match=r"the block map is \(2, 3, 5, 6\), expected"):
+        block_sparse_attention(q, k, v, keep, 8, 8)
+
+
+def test_what_a_block_map_leaves_out_is_not_computed():
+    class Sparse(nn.Module):
+        def __init__(self, share):
+            super().__init__()
+            self.share = share
+
+        def forward(self, q):
+            keep = top_blocks(torch.rand(1, 2, 16, 16), int(16 * self.share))
+            return block_sparse_attention(q, q, q, keep, 32, 32)
+
+    q = torch.randn(1, 2, 512, 16)
+    quarter, half = (flops.count_torch(Sparse(s), q) for s in (0.25, 0.5))
+    assert half == 2 * quarter == 2 * (2 * 512 * 128 * 32)
+
+
+def test_attention_over_parts_of_the_keys_adds_up():
+    q, k, v = (torch.randn(1, 2, n, 8) for n in (9, 20, 20))
+    whole = F.scaled_dot_product_attention(q, k, v)
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            parts = [
+                attention_with_lse(q, k[:, :, s], v[:, :, s]) for s in (slice(0, 7), slice(7, 20))
+            ]
+        out, lse = combine(*parts)
+        torch.testing.assert_close(out, whole, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(lse, ((q @ k.mT) * 8**-0.5).logsumexp(-1), rtol=1e-5, atol=1e-5)
+
+
+def test_linear_attention_is_linear_in_length():
+    class Linear(nn.Module):
+        def forward(self, x):
+            return linear_attention(x, x, x)
+
+    a, b = (flops.count_torch(Linear(), torch.rand(1, 2, n, 16)) for n in (256, 1024))
+    assert b == 4 * a
