@@ -248,9 +248,13 @@ def write_merged(sources: list[Source], out: Path) -> list[Table]:
     tables = merge(sources)
     for table in tables:
         table.write(out / "tables")
-    write_json(out / "sources.json", [source.about() for source in sources])
-    every = [source.table.assign(source=source.name) for source in sources]
-    pd.concat(every, ignore_index=True).to_parquet(out / RECORDS)
+    about = []
+    records = []
+    for source in sources:
+        about.append(source.about())
+        records.append(source.table.assign(source=source.name))
+    write_json(out / "sources.json", about)
+    pd.concat(records, ignore_index=True).to_parquet(out / RECORDS)
     parts = ["# Results of several runs\n", *map(Table.markdown, tables)]
     write_text(out / "merged.md", "\n".join(parts))
     return tables
