@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FactValue = bool | int | float | str | list[int] | list[float] | list[str] | None
+Facts = dict[str, FactValue]  # by name
 OptionKey = bool | int | float | str
 
 

@@ -81,14 +81,14 @@ def test_all_tables_and_figures_are_there(finished):
     assert {"spark3r_factors", "spark3r_sensitivity", "training_pi3", "pareto"} <= figures
 
 
-def test_pose_only_data_has_no_geometry_and_no_hole(finished):
+def test_pose_only_data_has_no_geometry_and_misses_nothing(finished):
     raw = pd.read_csv(tables(finished) / "lite3r_dtu64.csv")
     assert "lite3r/rot_deg/mean" in raw
     assert "lite3r/absrel/mean" not in raw
     plan, folder = finished
     index = (folder / "reports" / plan.name / "index.md").read_text()
-    holes = index.split("## Holes")[1].split("## Figures")[0]
-    assert "lite3r/" not in holes
+    missing = index.split("## Missing results")[1].split("## Figures")[0]
+    assert "lite3r/" not in missing
 
 
 def test_fp8_weights_are_small_and_said_to_be_emulated(finished):
@@ -100,9 +100,7 @@ def test_fp8_weights_are_small_and_said_to_be_emulated(finished):
     fp8 = size[[("fp8_weight_only" in o and b == "vggt") for _, b, o in raw.index]].iloc[0]
     assert fp8 < 0.5 * dense
     plan, folder = finished
-    facts = pd.read_json(
-        folder / paths.collected(plan.name).with_name("facts.jsonl"), lines=True
-    )
+    facts = pd.read_json(folder / paths.collected(plan.name).with_name("facts.jsonl"), lines=True)
     assert (
         facts[facts["options"].str.contains("fp8_weight_only")]["emulated"]
         .str.contains("dequantised")
@@ -117,7 +115,7 @@ def test_methods_on_other_backbones_are_compared_with_those(finished):
     assert rows["flop_saving"].iloc[0] == pytest.approx(1 - rows["flops_per_scene"].iloc[0] / dense)
 
 
-def test_localised_views_are_scored_against_truth_and_the_joint_model(finished):
+def test_localised_views_are_scored_against_ground_truth_and_the_joint_model(finished):
     raw = pd.read_csv(tables(finished) / "localisation.csv")
     held = raw[
         raw["options"].str.contains('"localise": [12]', regex=True) & raw["method"].eq("vgg_t3")
