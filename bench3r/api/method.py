@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError, Unsupported
-from bench3r.api.presentation import Fact, FactValue, MethodSection, Reported
+from bench3r.api.presentation import Fact, Facts, MethodSection, Reported
 from bench3r.api.registry import ROOT, Registry, subclass_of
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Method(ABC):
     def apply(self, model: Any) -> None:  # noqa: B027 - optional to override
         """Change ``model`` in place through its hooks; the default leaves it as it is."""
 
-    def deploy(self, model: Any) -> dict[str, FactValue]:
+    def deploy(self, model: Any) -> Facts:
         """Last change of ``model``, after all weights are loaded: how they are stored.
 
         Returns facts for the records.
@@ -175,7 +175,7 @@ class TrainedMethod(Method):
     """A plug-in whose changed backbone is fine-tuned from the base's weights before it is compared.
 
     The run's setting ``finetune`` says how. Its schedule may hand extra losses to the trainer
-    (``TrunkOutput.extras``) and follow the training (``Schedule.set_progress``).
+    (``TrunkOutput.losses``) and follow the training (``Schedule.set_progress``).
     """
 
     def calibrate(self, model: Any, images: torch.Tensor) -> None:

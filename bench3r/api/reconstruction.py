@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from bench3r.api.presentation import Facts
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,7 +29,8 @@ class Reconstruction:
     visibility: Tensor | None = None  # [B, S, N] in [0, 1]
     track_conf: Tensor | None = None  # [B, S, N] in [0, 1]
     recursion_depth: Tensor | None = None  # [B, S, h, w] recursion steps of each patch
-    # for training and records only: pose_encodings, losses, facts of the method
+    facts: Facts = field(default_factory=dict)  # what the method records of this input
+    # tensors for losses and for counting FLOPs: pose_encodings, rays, what a choice stands on
     extras: dict[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:

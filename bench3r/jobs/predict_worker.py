@@ -6,6 +6,7 @@ Started and watched by :mod:`bench3r.jobs.predict`; what it has appended survive
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from bench3r.run.config import RunConfig
 from bench3r.run.context import Trained, context_of, method_of, weights_hash
 from bench3r.run.plan import Cell, Plan, read_plan
 from bench3r.run.provenance import provenance
-from bench3r.run.records import LOST_INFRASTRUCTURE, Efficiency, Facts, PredictRecord
+from bench3r.run.records import LOST_INFRASTRUCTURE, Efficiency, Json, PredictRecord
 
 PLAIN = (int, float, str, bool, list)  # kinds of facts that fit a record
 HALF_LIMIT = 6e4  # confidences above do not fit float16
@@ -75,10 +76,10 @@ def arrays(out: Reconstruction, config: RunConfig) -> dict[str, np.ndarray]:
     return {name: tensor.cpu().numpy() for name, tensor in kept.items()}
 
 
-def plain_facts(extras: dict[str, object]) -> Facts:
-    """The extras of a reconstruction that fit a record: numbers, texts and lists of them."""
-    facts: Facts = {}
-    for name, value in extras.items():
+def plain_facts(reported: Mapping[str, object]) -> Json:
+    """The facts of a reconstruction that fit a record: numbers, texts and lists of them."""
+    facts: Json = {}
+    for name, value in reported.items():
         if isinstance(value, PLAIN) and not _holds_tensors(value):
             facts[name] = value
     return facts
@@ -140,7 +141,7 @@ class CellPredictor:
         with torch.inference_mode():
             macs = self.count(self.predictor, images, out)
             if isinstance(self.predictor, BackbonePredictor):
-                out.extras |= self.predictor.explain(images, out)
+                out.facts |= self.predictor.explain(images, out)
         return out, Efficiency(
             seconds=timer.seconds,
             peak_rss_bytes=memory.peak_rss,
@@ -149,7 +150,7 @@ class CellPredictor:
             flops=None if macs is None else 2 * macs,
         )
 
-    def savings(self, scene: SceneData, out: Reconstruction, macs: int | None) -> Facts:
+    def savings(self, scene: SceneData, out: Reconstruction, macs: int | None) -> Json:
         """What a changed backbone saves on this input; empty for others.
 
         Counted, and predicted from the recursion depths.
@@ -157,7 +158,7 @@ class CellPredictor:
         if not isinstance(self.predictor, BackbonePredictor) or macs is None:
             return {}
         model = self.predictor.model
-        return saving_facts(model, len(scene.images), _size(scene), macs, out.extras)
+        return saving_facts(model, len(scene.images), _size(scene), macs, out.facts)
 
 
 def _size(scene: SceneData) -> tuple[int, int]:
@@ -224,7 +225,7 @@ class CellRun:
         record.prediction_sha256 = file_digest(path)
         record.image_size = _size(scene)
         savings = predictor.savings(scene, out, efficiency.macs)
-        record.extras = {**plain_facts(out.extras), **savings}
+        record.extras = {**plain_facts(out.facts), **savings}
         return record
 
 

@@ -43,7 +43,7 @@ from bench3r.run.records import USER_ERROR, ProfileRecord
 
 FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
-# Parts that a predictor may time itself, in the extras of what it returns.
+# Parts that a predictor may time itself, in the facts of what it returns.
 PHASES = ("network", "alignment")
 
 Call = Callable[[], Any]  # one forward pass
@@ -62,9 +62,9 @@ def recording(call: Call, record: ProfileRecord) -> Call:
     def run() -> object:
         out = call()
         for phase in PHASES:
-            if f"{phase}_seconds" in out.extras:
-                record.phase_seconds.setdefault(phase, []).append(out.extras[f"{phase}_seconds"])
-                record.phase_peak_bytes.setdefault(phase, out.extras[f"{phase}_peak_bytes"])
+            if f"{phase}_seconds" in out.facts:
+                record.phase_seconds.setdefault(phase, []).append(out.facts[f"{phase}_seconds"])
+                record.phase_peak_bytes.setdefault(phase, out.facts[f"{phase}_peak_bytes"])
         return out
 
     return run

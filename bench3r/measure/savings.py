@@ -17,11 +17,11 @@ from bench3r.recursion.cost import recursion_macs
 
 
 def saving_facts(
-    model: Any, frames: int, size: tuple[int, int], macs: int, extras: Mapping[str, Any]
+    model: Any, frames: int, size: tuple[int, int], macs: int, reported: Mapping[str, Any]
 ) -> dict[str, JsonValue]:
     """Facts for the record: the backbone's count, the savings and, for recursion, f, m and K.
 
-    ``model`` is the changed backbone, ``extras`` what its schedule reported, ``macs`` what was
+    ``model`` is the changed backbone, ``reported`` the facts of its schedule, ``macs`` what was
     counted on this input of ``frames`` images of ``size`` (H, W).
     """
     cost = NETWORKS.get(model.name).part("macs").cost(model.config, frames, size)
@@ -29,13 +29,13 @@ def saving_facts(
     dense = sum(parts.values())
     facts: dict[str, JsonValue] = {"backbone_macs": dense, "counted_saving": 1 - macs / dense}
     sharing = getattr(model.schedule, "sharing", None)
-    if sharing is None or "depth_histogram" not in extras:
+    if sharing is None or "depth_histogram" not in reported:
         return facts
     trunk = parts["frame_blocks"] + parts["global_blocks"]
     f = trunk * sharing.shared / sharing.pairs / dense
-    mean = float(extras["mean_depth"])
+    mean = float(reported["mean_depth"])
     k = sharing.recursions
-    routed = routed_macs(model, frames, size, extras)
+    routed = routed_macs(model, frames, size, reported)
     return {
         **facts,
         "f": f,
@@ -46,13 +46,15 @@ def saving_facts(
     }
 
 
-def routed_macs(model: Any, frames: int, size: tuple[int, int], extras: Mapping[str, Any]) -> float:
+def routed_macs(
+    model: Any, frames: int, size: tuple[int, int], reported: Mapping[str, Any]
+) -> float:
     """Multiply-adds of the recursions in closed form from the depth histogram.
 
     Router and caches are left out.
     """
     patch = model.config.patch_size
-    counts = extras["depth_histogram"]
+    counts = reported["depth_histogram"]
     active = [sum(counts[r + 1 :]) / max(1, sum(counts)) for r in range(len(counts) - 1)]
     patches = (size[0] // patch) * (size[1] // patch)
     within, across = recursion_macs(

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench3r.api.presentation import Fact
+from bench3r.api.presentation import Fact, Facts
 
 # what :func:`statistics` and a router say of every scene,
 # the facts of every method with recursion depths
@@ -87,7 +87,7 @@ def histogram(depth: Tensor, deepest: int) -> list[int]:
     return torch.bincount(depth.flatten().long(), minlength=deepest + 1).tolist()
 
 
-def statistics(depth: Tensor, deepest: int) -> dict[str, object]:
+def statistics(depth: Tensor, deepest: int) -> Facts:
     """What a record says about recursion depths [B, S, h, w].
 
     Histogram, mean, violations, whether routing collapsed.

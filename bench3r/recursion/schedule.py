@@ -11,13 +11,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from bench3r.api.presentation import FactValue
 from bench3r.models.layers import Block
 from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 from bench3r.recursion.depth import statistics
 from bench3r.recursion.packed import KeyValues, Subset, everything, flat_rope, run_block, scatter
 from bench3r.recursion.sharing import Initialisation, Sharing, Step, tie
-
-Facts = Mapping[str, object]
 
 
 @dataclass
@@ -27,7 +26,7 @@ class Routing:
     depth: Tensor  # [B, S, h, w] int64, recursions of every patch
     deepest: int  # recursions that run at all
     losses: dict[str, Tensor] = field(default_factory=dict)  # weighted
-    facts: Facts = field(default_factory=dict)  # for the record
+    facts: Mapping[str, FactValue] = field(default_factory=dict)  # for the record
     gate: Tensor | None = None  # router gate of the routed patches, for the update
     # state [N, C] before the first recursion, where the update needs it
     entered: Tensor | None = None
@@ -135,10 +134,8 @@ class _Run:
                 if done <= at < done + len(whole):
                     taps[tap] = self.tap()
             done += len(whole)
-        extras = {**statistics(self.routing.depth, schedule.max_depth), **self.routing.facts}
-        if self.routing.losses:
-            extras["losses"] = self.routing.losses
-        return TrunkOutput(taps, self.routing.depth, extras)
+        facts = {**statistics(self.routing.depth, schedule.max_depth), **self.routing.facts}
+        return TrunkOutput(taps, self.routing.depth, facts, self.routing.losses)
 
     def tap(self) -> Tensor:
         """What the heads read: [B, S, T, 2C]."""

@@ -123,7 +123,7 @@ class Spy(Method):
                 torch.ones(b, s, h, w),
                 torch.ones(b, s, h, w),
             )
-            out.extras["found"] = sorted(set(found))
+            out.facts["found"] = sorted(set(found))
             return out
 
         return predict

@@ -136,7 +136,12 @@ def head_decoder(config: Pi3Config, out: int) -> TransformerDecoder:
 
 
 class Pi3(Backbone, Trunk):
-    """Images to local points, confidence and poses; the decoder blocks are its trunk."""
+    """Images to local points, confidence and poses; the decoder blocks are its trunk.
+
+    Intrinsics are fitted to the local points (π³ predicts none); world points and poses are moved
+    into the frame of camera 0. ``extras`` of a reconstruction hold the raw outputs: camera_poses
+    [B, S, 4, 4], local_points [B, S, H, W, 3], conf_logits [B, S, H, W].
+    """
 
     name = "pi3"
     has_reference_view = False
@@ -263,10 +268,6 @@ class Pi3(Backbone, Trunk):
 
         ``queries`` are for models with a track head. ``dense_views`` [V] (training): indices of the
         views that get dense maps, which then have that many views.
-
-        Intrinsics are fitted to the local points (π³ predicts none); world points and poses are
-        moved into the frame of camera 0. ``extras`` hold the raw outputs: camera_poses
-        [B, S, 4, 4], local_points [B, S, H, W, 3], conf_logits [B, S, H, W].
         """
         last = self.taps[-1]
         chunk = self.chunk(images)

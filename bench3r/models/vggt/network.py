@@ -191,11 +191,14 @@ class VGGT(Backbone):
             extras={"pose_encodings": poses, **out.extras},
         )
         if queries is not None:
-            found = self.track_head(out.taps, special, grid, chunk, queries)
-            tracks, result.visibility, result.track_conf = found
-            result.tracks = tracks[-1]
-            result.extras["tracks"] = tracks
+            self._add_tracks(result, self.track_head(out.taps, special, grid, chunk, queries))
         return result
+
+    @staticmethod
+    def _add_tracks(result: Reconstruction, found: tuple[list[Tensor], Tensor, Tensor]) -> None:
+        tracks, result.visibility, result.track_conf = found
+        result.tracks = tracks[-1]
+        result.extras["tracks"] = tracks
 
 
 build = VGGT  # what the catalogue makes of a configuration

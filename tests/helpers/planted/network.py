@@ -93,6 +93,7 @@ class Planted(Backbone, Trunk):
             depth,
             torch.ones_like(depth),
             recursion_depth=out.recursion_depth,
+            facts=out.facts,
             extras={"pose_encodings": [pose], **out.extras},
         )
 
