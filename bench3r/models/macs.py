@@ -17,6 +17,11 @@ def block_macs(tokens: int, context: int, dim: int, mlp_ratio: float = 4.0) -> i
     return int(tokens * ((4 + 2 * mlp_ratio) * dim * dim + 2 * context * dim))
 
 
+def as_floats(parts: dict[str, int]) -> dict[str, float]:
+    """The MACs of parts as costs hold them: some methods take fractions of them."""
+    return {name: float(macs) for name, macs in parts.items()}
+
+
 def level_pixels(grid: tuple[int, int]) -> tuple[int, int, int, int]:
     """Pixels of a DPT head's four levels for a ``grid`` of patches."""
     h, w = grid
@@ -39,7 +44,7 @@ def dpt_macs(dpt: DPTConfig, grid: tuple[int, int], size: tuple[int, int], outpu
     patches = grid[0] * grid[1]
     pixels = level_pixels(grid)
     c0, c1, _, c3 = dpt.out_channels
-    total = sum(dpt.dim_in * c for c in dpt.out_channels) * patches
+    total = dpt.dim_in * sum(dpt.out_channels) * patches
     total += c0 * c0 * 16 * patches + c1 * c1 * 4 * patches + c3 * c3 * 9 * pixels[3]
     total += sum(9 * c * f * p for c, p in zip(dpt.out_channels, pixels, strict=True))
     total += fusion_macs(f, grid)

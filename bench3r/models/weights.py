@@ -80,9 +80,10 @@ def load_strict(model: nn.Module, state: dict[str, Tensor], where: str) -> None:
         "extra": sorted(state.keys() - own.keys()),
         "mis-shaped": shapes,
     }
-    problems = [
-        f"{len(names)} {kind}: {_some(names)}" for kind, names in differences.items() if names
-    ]
+    problems = []
+    for kind, names in differences.items():
+        if names:
+            problems.append(f"{len(names)} {kind}: {_some(names)}")
     if problems:
         listed = "; ".join(problems)
         raise Bench3RError(f"{where}: the checkpoint does not fit the model; {listed}")

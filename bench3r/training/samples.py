@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -117,10 +117,10 @@ class DatasetSource:
         reprojection.check(raw, f"{dataset.name} {scene}")
         views = [square(f, self.side) for f in raw]
         return Views(
-            np.stack([v.image for v in views]),
-            np.stack([v.depth for v in views if v.depth is not None]),
-            np.stack([v.intrinsics for v in views]),
-            np.stack([v.c2w for v in views]).astype(np.float64),
+            stacked(views, "image"),
+            stacked(views, "depth"),
+            stacked(views, "intrinsics"),
+            stacked(views, "c2w").astype(np.float64),
         )
 
 
@@ -135,6 +135,11 @@ def _open_scenes(name: str, wanted: TrainData) -> list[tuple[Dataset, str]]:
     if not scenes:
         raise Bench3RError(f"train.data.{name}: no scene found under {wanted.root}")
     return [(dataset, scene) for scene in scenes]
+
+
+def stacked(views: Sequence[Frame] | Sequence[Views], field: str) -> np.ndarray:
+    """A field of all ``views``, stacked [N, ...]."""
+    return np.stack([getattr(view, field) for view in views])
 
 
 def square(frame: Frame, side: int) -> Frame:
@@ -182,10 +187,10 @@ def make_tracks(
 
 def make_batch(views: list[Views], queries: int, rng: np.random.Generator) -> Batch:
     """Batch of scenes that share view count and image size."""
-    images = torch.from_numpy(np.stack([v.images for v in views])).permute(0, 1, 4, 2, 3)
-    known = torch.from_numpy(np.stack([v.depth for v in views])).double()
-    intrinsics = torch.from_numpy(np.stack([v.intrinsics for v in views])).float()
-    w2c = torch.from_numpy(np.linalg.inv(np.stack([v.c2w for v in views]))[:, :, :3])
+    images = torch.from_numpy(stacked(views, "images")).permute(0, 1, 4, 2, 3)
+    known = torch.from_numpy(stacked(views, "depth")).double()
+    intrinsics = torch.from_numpy(stacked(views, "intrinsics")).float()
+    w2c = torch.from_numpy(np.linalg.inv(stacked(views, "c2w"))[:, :, :3])
     scaled = normalise(known, w2c, intrinsics.double())
     depth, extrinsics, points = (tensor.float() for tensor in scaled)
     start = np.stack([_pick_queries(d[0], queries, rng) for d in depth.numpy()])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bench3r.api.cost import AttentionShape, BackboneCost
 from bench3r.models.depth_anything_3.config import DepthAnything3Config
 from bench3r.models.dpt_config import DPTConfig
-from bench3r.models.macs import block_macs, dpt_macs, fusion_macs, trunk_attentions
+from bench3r.models.macs import as_floats, block_macs, dpt_macs, fusion_macs, trunk_attentions
 
 
 def da3_macs(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -> dict[str, int]:
@@ -67,7 +67,7 @@ def attentions(
 
 def cost(config: DepthAnything3Config, frames: int, size: tuple[int, int]) -> BackboneCost:
     """An unchanged Depth-Anything-3 on one scene of ``frames`` images of ``size`` (H, W)."""
-    parts = {name: float(macs) for name, macs in da3_macs(config, frames, size).items()}
+    parts = as_floats(da3_macs(config, frames, size))
     return BackboneCost(
         backbone="depth_anything_3",
         frames=frames,

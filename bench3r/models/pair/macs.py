@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench3r.api.cost import BackboneCost
-from bench3r.models.macs import block_macs, fusion_macs, level_pixels
+from bench3r.models.macs import as_floats, block_macs, fusion_macs, level_pixels
 from bench3r.models.pair.config import PairConfig
 
 
@@ -63,7 +63,7 @@ def cost(config: PairConfig, frames: int, size: tuple[int, int]) -> BackboneCost
 
     It has no trunk.
     """
-    parts = {name: float(macs) for name, macs in pair_macs(config, frames, 1, size).items()}
+    parts = as_floats(pair_macs(config, frames, 1, size))
     return BackboneCost(
         backbone="pair",
         frames=frames,

@@ -323,10 +323,10 @@ class PairNetwork(nn.Module):
         decoder that is missing starts as the first; CroCo's prediction head is left out.
         """
         out = {k: v for k, v in state.items() if not k.startswith("prediction_head.")}
-        if not any(k.startswith("dec_blocks2.") for k in out):
-            first_decoder = [k for k in out if k.startswith("dec_blocks.")]
-            for name in first_decoder:
-                out[name.replace("dec_blocks.", "dec_blocks2.")] = out[name]
+        if not any(name.startswith("dec_blocks2.") for name in out):
+            for name in list(out):
+                if name.startswith("dec_blocks."):
+                    out[name.replace("dec_blocks.", "dec_blocks2.")] = out[name]
         for view, level in itertools.product((1, 2), range(1, 5)):
             scratch = f"downstream_head{view}.dpt.scratch"
             first = f"{scratch}.layer{level}_rn.weight"
@@ -396,7 +396,8 @@ class PairNetwork(nn.Module):
         Each begins with the encoder's output; the last one is normed.
         """
         head_dim = self.config.dec_embed_dim // self.config.dec_num_heads
-        rope1, rope2 = (self.rope(self.grid(s), head_dim, tokens1.device) for s in sizes)
+        rope1 = self.rope(self.grid(sizes[0]), head_dim, tokens1.device)
+        rope2 = self.rope(self.grid(sizes[1]), head_dim, tokens1.device)
         with self.autocast(tokens1.device):
             x = self.decoder_embed(tokens1)
             y = self.decoder_embed(tokens2)
@@ -484,15 +485,18 @@ class PairPass(nn.Module):
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """As the network's, seen from here."""
-        return {
-            part: tuple(f"network.{m}" for m in modules)
-            for part, modules in self.network.parts.items()
-        }
+        found = {}
+        for part, modules in self.network.parts.items():
+            found[part] = tuple(f"network.{name}" for name in modules)
+        return found
 
     def forward(self, images: Tensor) -> PairOutput:
         """Images [1, S, 3, H, W] -> predictions [E, ...] of all edges, stacked."""
-        found = [p.tensors() for p in self.network(images[0], self.edges)]
-        return PairOutput.of({k: torch.stack([f[k] for f in found]) for k in found[0]})
+        tensors: dict[str, list[Tensor]] = defaultdict(list)
+        for output in self.network(images[0], self.edges):
+            for name, tensor in output.tensors().items():
+                tensors[name].append(tensor)
+        return PairOutput.of({name: torch.stack(each) for name, each in tensors.items()})
 
 
 build = PairNetwork  # what the catalogue makes of a configuration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench3r.api.cost import AttentionShape, BackboneCost
-from bench3r.models.macs import block_macs, trunk_attentions
+from bench3r.models.macs import as_floats, block_macs, trunk_attentions
 from bench3r.models.pi3.config import Pi3Config
 
 
@@ -54,7 +54,7 @@ def attentions(config: Pi3Config, frames: int, size: tuple[int, int]) -> Iterato
 
 def cost(config: Pi3Config, frames: int, size: tuple[int, int]) -> BackboneCost:
     """An unchanged π³ on one scene of ``frames`` images of ``size`` (H, W)."""
-    parts = {name: float(macs) for name, macs in pi3_macs(config, frames, size).items()}
+    parts = as_floats(pi3_macs(config, frames, size))
     return BackboneCost(
         backbone="pi3",
         frames=frames,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench3r.api.cost import AttentionShape, BackboneCost
-from bench3r.models.macs import block_macs, dpt_macs, trunk_attentions
+from bench3r.models.macs import as_floats, block_macs, dpt_macs, trunk_attentions
 from bench3r.models.vggt.config import VGGTConfig
 
 
@@ -50,7 +50,7 @@ def attentions(config: VGGTConfig, frames: int, size: tuple[int, int]) -> Iterat
 
 def cost(config: VGGTConfig, frames: int, size: tuple[int, int]) -> BackboneCost:
     """An unchanged VGGT on one scene of ``frames`` images of ``size`` (H, W)."""
-    parts = {name: float(macs) for name, macs in vggt_macs(config, frames, size).items()}
+    parts = as_floats(vggt_macs(config, frames, size))
     return BackboneCost(
         backbone="vggt",
         frames=frames,
