@@ -80,7 +80,7 @@ def distances(mesh: trimesh.Trimesh, points: np.ndarray) -> np.ndarray:
 
 
 def flat_share_and_range(style: str) -> tuple[float, float]:
-    """Share of planar 8 x 8 patches (inverse depth linear to 1 %), and the 95 % / 5 % depth ratio."""
+    """Share of planar 8 x 8 patches (inverse depth linear to 1 %), and the 95 / 5 % depth ratio."""
     v, u = np.mgrid[:8, :8]
     plane = np.stack([u.ravel(), v.ravel(), np.ones(64)], 1)
     project = plane @ np.linalg.pinv(plane)

@@ -27,34 +27,41 @@ from tests.conftest import ROOT
 
 
 def smoke_plan(name: str, **changes: Any) -> Plan:
-    """The plan of config/NAME.yaml with every cell, one scene each, two training steps, at the tiny scale."""
-    raw = {
-        **read_config(ROOT / "config" / f"{name}.yaml"),
-        "smoke": True,
-        "scale": "tiny",
-        "device": "cpu",
-    }
-    return make_plan(parse_config({**raw, **changes}, f"{name}.yaml"))
+    """The plan of config/NAME.yaml with every cell, at the tiny scale.
+
+    One scene per cell, two training steps.
+    """
+    raw = read_config(ROOT / "config" / f"{name}.yaml")
+    small = {"smoke": True, "scale": "tiny", "device": "cpu"}
+    return make_plan(parse_config({**raw, **small, **changes}, f"{name}.yaml"))
+
+
+def trained_path(plan: Plan, training: str | None) -> Path | None:
+    """Where the weights of a training lie; None: no training."""
+    return paths.trained(plan.name, training) if training else None
 
 
 def run_all(plan: Plan) -> None:
     """All stages, in the current folder."""
-    run, config = plan.name, plan.config
+    run = plan.name
     for dataset in plan.datasets:
         prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
     for training in sorted(plan.trainings, key=lambda t: t.base is not None):
         train(plan, training.id, paths.trained(run, training.id))
     for cell in plan.cells:
-        base, fitted = (paths.trained(run, t) if t else None for t in (cell.base, cell.trained))
-        out, prepared = paths.predicted(run, cell.id), paths.prepared(cell.dataset)
+        base = trained_path(plan, cell.base)
+        fitted = trained_path(plan, cell.trained)
+        out = paths.predicted(run, cell.id)
+        prepared = paths.prepared(cell.dataset)
         out.with_suffix("").mkdir(parents=True)
         job = CellRun(plan, cell, out.with_suffix(""), read_prepared(prepared))
         job.run(read_prepared(prepared).items(cell.frames), base, fitted)
         write_jsonl(out, read_jsonl(out.with_suffix("") / "progress.jsonl"))
         score_cell(plan, cell, out, prepared, paths.scored(run, cell.id))
     for entry in plan.profiles:
-        base, fitted = (paths.trained(run, t) if t else None for t in (entry.base, entry.trained))
-        record = profile(entry, config, paths.prepared(entry.dataset), Trained(base, fitted))
+        base = trained_path(plan, entry.base)
+        weights = Trained(base, trained_path(plan, entry.trained))
+        record = profile(entry, plan.config, paths.prepared(entry.dataset), weights)
         write_json(paths.profiled(run, entry.id), record.model_dump(mode="json"))
     write_tables(plan, paths.collected(run))
     report(plan, paths.collected(run), Path("reports") / run / "index.md")
@@ -64,11 +71,14 @@ SPOILT = ("no value anywhere", "six of ten cells lost")
 
 
 def report_of_spoilt(plan: Plan, folder: Path, how: str, into: Path) -> str:
-    """The report (``into``/reports/RUN/index.md) of the finished run in ``folder``, were its records as bad as ``how`` says."""
-    run, rng = plan.name, random.Random(0)
-    shutil.copytree(
-        folder / "results", into / "results", ignore=shutil.ignore_patterns("predict", "score")
-    )
+    """The report of the finished run in ``folder``, were its records as bad as ``how`` says.
+
+    Written to ``into``/reports/RUN/index.md.
+    """
+    run = plan.name
+    rng = random.Random(0)
+    unused = shutil.ignore_patterns("predict", "score")
+    shutil.copytree(folder / "results", into / "results", ignore=unused)
     file = into / paths.collected(run)
     table = pd.read_parquet(file)
     cells = sorted(table["cell"].unique())
@@ -76,8 +86,9 @@ def report_of_spoilt(plan: Plan, folder: Path, how: str, into: Path) -> str:
     hit = table["cell"].isin(lost)
     table.loc[hit, ["value", "status", "reason"]] = [float("nan"), "invalid", "made so"]
     table.to_parquet(file, index=False)
-    for name, chance in (("profiles", 0.5), ("facts", 0.5)):
-        rows = read_jsonl(file.with_name(f"{name}.jsonl"))
-        write_jsonl(file.with_name(f"{name}.jsonl"), [r for r in rows if rng.random() < chance])
-    report(plan, file, into / "reports" / run / "index.md")
-    return (into / "reports" / run / "index.md").read_text()
+    for name in ("profiles", "facts"):
+        path = file.with_name(f"{name}.jsonl")
+        write_jsonl(path, [row for row in read_jsonl(path) if rng.random() < 0.5])
+    out = into / "reports" / run / "index.md"
+    report(plan, file, out)
+    return out.read_text()

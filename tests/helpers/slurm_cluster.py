@@ -1,8 +1,9 @@
-"""A throw-away SLURM of two nodes with fake GPUs on this machine's loopback, for tests. Debian's packages, no systemd.
+"""A throw-away SLURM of two nodes with fake GPUs on this machine's loopback, for tests.
 
-    python tests/slurm_cluster.py install      as root: what is missing, from Debian
+    python tests/helpers/slurm_cluster.py install      as root: what is missing, from Debian
 
-Nodes n1 and n2 are two slurmd on one host; a GPU is a link to /dev/null, so nothing can compute on it.
+Debian's packages, no systemd. Nodes n1 and n2 are two slurmd on one host; a GPU is a link to
+/dev/null, so nothing can compute on it.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ OverTimeLimit=0
 InactiveLimit=0
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=n[1-2] NodeHostName={host} NodeAddr=127.0.0.1 Port=[17101-17102] CPUs={cpus} RealMemory={memory} \
-Gres=gpu:{gpus} State=UNKNOWN
+NodeName=n[1-2] NodeHostName={host} NodeAddr=127.0.0.1 Port=[17101-17102] \
+CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 
@@ -92,7 +93,10 @@ class Cluster:
     """The cluster as a context manager; ``environment`` makes SLURM's commands talk to it."""
 
     def __init__(self, base: Path, cpus: int = 2, gpus: int = 2, memory: int = 12_000) -> None:
-        self.base, self.cpus, self.gpus, self.memory = base, cpus, gpus, memory
+        self.base = base
+        self.cpus = cpus
+        self.gpus = gpus
+        self.memory = memory
         self.conf = base / "etc" / "slurm.conf"
         path = os.pathsep.join([str(base / "bin"), SEARCH])
         self.environment = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": path}
@@ -104,20 +108,20 @@ class Cluster:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         self._write()
-        self._run(
-            "munged",
-            "--force",
+        files = [
             f"--key-file={key}",
             f"--socket={self.base}/munge.sock",
             f"--pid-file={self.base}/munged.pid",
             f"--log-file={self.base}/log/munged.log",
             f"--seed-file={self.base}/munge.seed",
-        )
+        ]
+        self._run("munged", "--force", *files)
         self._run("slurmctld", "-i", "-c")
         for node in ("n1", "n2"):
             self._run("slurmd", "-N", node)
         for _ in range(150):
-            states = self._run("sinfo", "-h", "-N", "-o", "%T", check=False).stdout.split()
+            command = ("sinfo", "-h", "-N", "-o", "%T")
+            states = self._run(*command, check=False).stdout.split()
             if states == ["idle", "idle"]:
                 return self
             time.sleep(0.2)
@@ -139,14 +143,13 @@ class Cluster:
             device = self.base / "dev" / f"fakegpu{i}"
             device.unlink(missing_ok=True)
             device.symlink_to("/dev/null")
-        gres = f"AutoDetect=off\nNodeName=n[1-2] Name=gpu File={self.base}/dev/fakegpu[0-{self.gpus - 1}]\n"
+        devices = f"{self.base}/dev/fakegpu[0-{self.gpus - 1}]"
+        gres = f"AutoDetect=off\nNodeName=n[1-2] Name=gpu File={devices}\n"
         (self.base / "etc" / "gres.conf").write_text(gres)
-        srun = (
-            self.base / "bin" / "srun"
-        )  # Snakemake's job step drops SLURM_CONF from the environment of its srun
-        srun.write_text(
-            f'#!/bin/sh\nSLURM_CONF={self.conf} exec {shutil.which("srun", path=SEARCH)} "$@"\n'
-        )
+        # Snakemake's job step drops SLURM_CONF from the environment of its srun
+        program = shutil.which("srun", path=SEARCH)
+        srun = self.base / "bin" / "srun"
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.conf} exec {program} "$@"\n')
         srun.chmod(0o755)
 
     def _run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
