@@ -53,7 +53,9 @@ FREE = {f"aten::{name}" for name in FREE_NAMES.split()}
 
 def attention_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Scaled dot-product attention: queries x keys and weights x values."""
-    query, key, value = (get_shape(v) for v in inputs[:3])
+    query = get_shape(inputs[0])
+    key = get_shape(inputs[1])
+    value = get_shape(inputs[2])
     pairs = math.prod(query[:-1]) * key[-2]
     return Counter({"attention": pairs * (query[-1] + value[-1])})
 
@@ -70,7 +72,8 @@ def matmul_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
     fvcore's own handler takes the first one's.
     """
-    a, b = (list(get_shape(v)) for v in inputs[:2])
+    a = list(get_shape(inputs[0]))
+    b = list(get_shape(inputs[1]))
     a = [1, *a] if len(a) == 1 else a
     b = [*b, 1] if len(b) == 1 else b
     batch = math.prod(torch.broadcast_shapes(a[:-2], b[:-2]))
@@ -201,7 +204,8 @@ def _uncompiled_counter() -> FlopCounterMode:
     """
     counter = FlopCounterMode(display=False)
     with contextlib.suppress(AttributeError):
-        dispatch: Any = _FlopCounterMode.__torch_dispatch__.__wrapped__  # type: ignore[attr-defined]
+        method: Any = _FlopCounterMode.__torch_dispatch__
+        dispatch = method.__wrapped__
         vars(dispatch).setdefault("__dynamo_disable", dispatch)
     return counter
 

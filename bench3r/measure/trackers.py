@@ -28,8 +28,9 @@ class Timer:
     def __enter__(self) -> Timer:
         if self.device == "cuda":
             torch.cuda.synchronize()
-            self._events = tuple(torch.cuda.Event(enable_timing=True) for _ in range(2))
-            self._events[0].record()
+            self._first = torch.cuda.Event(enable_timing=True)
+            self._last = torch.cuda.Event(enable_timing=True)
+            self._first.record()
         self._start = time.perf_counter()
         return self
 
@@ -37,9 +38,9 @@ class Timer:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.device == "cuda":
-            self._events[1].record()
+            self._last.record()
             torch.cuda.synchronize()
-            self.seconds = self._events[0].elapsed_time(self._events[1]) / 1000
+            self.seconds = self._first.elapsed_time(self._last) / 1000
         else:
             self.seconds = time.perf_counter() - self._start
 

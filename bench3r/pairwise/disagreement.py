@@ -65,8 +65,11 @@ class Alignment(nn.Module):
 
     def depths(self) -> list[Tensor]:
         """Depth maps [H, W], one per image."""
-        places = [self.place[i] for i in range(len(self.sizes))]
-        return [self.log_depth[g][row].exp() for g, row in places]
+        out = []
+        for image in range(len(self.sizes)):
+            group, row = self.place[image]
+            out.append(self.log_depth[group][row].exp())
+        return out
 
     def poses(self) -> Tensor:
         """Camera to world [S, 4, 4]."""

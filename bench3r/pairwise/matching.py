@@ -76,7 +76,7 @@ def reciprocal_matches(
 
 
 def _walk(one: Tensor, a: Tensor, b: Tensor, metric: Metric) -> tuple[Tensor, Tensor]:
-    """Where seeds ``one`` [N] among features ``a`` [M, D] stand still, and whom they meet in ``b``."""
+    """Where seeds ``one`` [N] of features ``a`` [M, D] stand still, and whom they meet in ``b``."""
     two = torch.full_like(one, -1)
     moving = torch.ones_like(one, dtype=torch.bool)
     for _ in range(ROUNDS):

@@ -39,14 +39,25 @@ class PairPredictions:
                     )
             sizes[i] = (p.conf1.shape[0], p.conf1.shape[1])
             sizes[j] = (p.conf2.shape[0], p.conf2.shape[1])
-        return cls(
-            list(edges),
-            [p.points1 for p in pairs],
-            [p.points2 for p in pairs],
-            [p.conf1 for p in pairs],
-            [p.conf2 for p in pairs],
-            [sizes[i] for i in sorted(sizes)],
-        )
+        found = cls.empty([sizes[i] for i in sorted(sizes)])
+        for edge, p in zip(edges, pairs, strict=True):
+            found.add(edge, p.points1, p.points2, p.conf1, p.conf2)
+        return found
+
+    @classmethod
+    def empty(cls, sizes: list[tuple[int, int]]) -> PairPredictions:
+        """No predictions yet for images of these ``sizes`` (H, W)."""
+        return cls([], [], [], [], [], sizes)
+
+    def add(
+        self, edge: Edge, points1: Tensor, points2: Tensor, conf1: Tensor, conf2: Tensor
+    ) -> None:
+        """Take in the points [H, W, 3] and confidences [H, W] of one more edge."""
+        self.edges.append(edge)
+        self.points1.append(points1)
+        self.points2.append(points2)
+        self.conf1.append(conf1)
+        self.conf2.append(conf2)
 
     def edge_scores(self) -> list[float]:
         """Product of the mean confidences of every edge."""
@@ -77,14 +88,12 @@ class PairPredictions:
     def part(self, images: list[int], keep: Sequence[bool]) -> PairPredictions:
         """The kept edges among ``images``, which are numbered anew."""
         number = {image: n for n, image in enumerate(images)}
-        part = PairPredictions([], [], [], [], [], [self.sizes[i] for i in images])
+        part = PairPredictions.empty([self.sizes[i] for i in images])
         for n, (i, j) in enumerate(self.edges):
             if keep[n] and i in number and j in number:
-                part.edges.append((number[i], number[j]))
-                part.points1.append(self.points1[n])
-                part.points2.append(self.points2[n])
-                part.conf1.append(self.conf1[n])
-                part.conf2.append(self.conf2[n])
+                edge = (number[i], number[j])
+                values = (self.points1[n], self.points2[n], self.conf1[n], self.conf2[n])
+                part.add(edge, *values)
         return part
 
 
@@ -105,6 +114,10 @@ def connected_parts(
     for edge, a, b in zip(predictions.edges, predictions.conf1, predictions.conf2, strict=True):
         if min(float(a.log().mean()), float(b.log().mean())) >= least_weight:
             sure.add(edge)
-    keep = [(i, j) in sure or (j, i) in sure for i, j in predictions.edges]
-    useful = [e for e, good in zip(predictions.edges, keep, strict=True) if good]
+    keep = []
+    useful = []
+    for i, j in predictions.edges:
+        keep.append((i, j) in sure or (j, i) in sure)
+        if keep[-1]:
+            useful.append((i, j))
     return components(len(predictions.sizes), useful), keep

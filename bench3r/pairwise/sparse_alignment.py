@@ -91,7 +91,8 @@ def canonical_view(points: Tensor, confidence: Tensor, block: int = 8) -> Canoni
     weight = confidence - LEAST_CONFIDENCE
     mean = (weight[..., None] * points).sum(0) / weight.sum(0)[..., None]
     blocks = block_of(height, width, block, points.device)
-    rows, columns = (slice(block // 2, n // block * block, block) for n in (height, width))
+    rows = slice(block // 2, height // block * block, block)
+    columns = slice(block // 2, width // block * block, block)
     anchors = points[:, rows, columns].flatten(1, 2)[:, blocks.flatten()].view_as(points)
     radius = (points - anchors)[..., :2].norm(dim=-1).clamp(min=1e-8)
     angle = torch.atan((points - anchors)[..., 2] / radius)
@@ -259,13 +260,14 @@ class SparseAligner:
         self.predictions = predictions
         sizes = predictions.sizes
         self.views = [self._canonical(i) for i in range(len(sizes))]
-        self.starts = np.cumsum([0, *[v.depth.numel() for v in self.views]]).tolist()
+        counts = [view.depth.numel() for view in self.views]
+        self.starts = np.cumsum([0, *counts]).tolist()
         self.trusted: dict[Edge, Matches] = {}
         for edge, match in matches.items():
             if len(match.confidence) and float(match.confidence.max()) > options.trusted:
                 self.trusted[edge] = match
         scores = {e: float(len(m.confidence)) for e, m in matches.items()}
-        self.tree = kinematic_tree(len(sizes), scores, max(v.depth.numel() for v in self.views))
+        self.tree = kinematic_tree(len(sizes), scores, max(counts))
         device = self.views[0].depth.device
         self.one = self._side(0)
         self.two = self._side(1)
@@ -275,10 +277,13 @@ class SparseAligner:
     def _canonical(self, image: int) -> Canonical:
         """The canonical view of an image that is the first of at least one pair."""
         p = self.predictions
-        own = [n for n, (i, _) in enumerate(p.edges) if i == image]
-        points = torch.stack([p.points1[n] for n in own])
-        confidence = torch.stack([p.conf1[n] for n in own])
-        return canonical_view(points, confidence, self.options.block)
+        points = []
+        confidence = []
+        for n, (first, _) in enumerate(p.edges):
+            if first == image:
+                points.append(p.points1[n])
+                confidence.append(p.conf1[n])
+        return canonical_view(torch.stack(points), torch.stack(confidence), self.options.block)
 
     def _side(self, side: int) -> _Side:
         """Side 0 or 1 of all trusted matches."""
