@@ -59,18 +59,17 @@ def test_outputs_equal_the_official_code(case):
     assert passed, [r for r in rows if r[3] == "FAIL"]
 
 
-def test_positions_settle_from_vggts_to_the_published_ones(models):
+def test_positions_go_from_vggts_to_the_published_ones(models):
     torch.testing.assert_close(spread_position_table(3, 4, 1, 32, 1.0), rope_table(3, 4, 1, 32))
     together = spread_position_table(3, 4, 1, 32, 0.0)
     torch.testing.assert_close(together[:, 1:], together[:, 1:2].expand(-1, 12, -1, -1))
     torch.testing.assert_close(together[:, :2], rope_table(1, 1, 1, 32))
-    assert [position_spread(p, 0.6) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx(
-        [1, 1, 0.5, 0, 0]
-    )
-    assert (
-        position_spread(0.0, 0.0) == 0
-    )  # a training that is not told to settle starts at the published positions
-    images, model = torch.rand(1, 3, 3, 72, 96), models["depth_anything_3"]
+    spreads = [position_spread(p, 0.6) for p in (0.0, 0.2, 0.4, 0.6, 1.0)]
+    assert spreads == pytest.approx([1, 1, 0.5, 0, 0])
+    # a training without a transition starts at the published positions
+    assert position_spread(0.0, 0.0) == 0
+    images = torch.rand(1, 3, 3, 72, 96)
+    model = models["depth_anything_3"]
     with torch.inference_mode():
         published = model(images).depth
         model.trunk.spread = 0.5

@@ -22,8 +22,8 @@ def random_cameras(n: int, rng: np.random.Generator) -> tuple[torch.Tensor, torc
 def test_quaternions_match_scipy():
     r = Rotation.random(50, random_state=2)
     q = geometry.rotation_to_quaternion(torch.from_numpy(r.as_matrix()))
-    truth = torch.from_numpy(r.as_quat(canonical=True))
-    torch.testing.assert_close(q, truth, atol=1e-12, rtol=0)
+    expected = torch.from_numpy(r.as_quat(canonical=True))
+    torch.testing.assert_close(q, expected, atol=1e-12, rtol=0)
     torch.testing.assert_close(
         geometry.quaternion_to_rotation(3 * q), torch.from_numpy(r.as_matrix())
     )

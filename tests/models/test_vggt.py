@@ -1,4 +1,4 @@
-"""VGGT: official names, official numbers, seams, and the work it must not do."""
+"""VGGT: official names, official numbers, hooks, and the work it must not do."""
 
 from __future__ import annotations
 
@@ -84,8 +84,7 @@ def test_only_tapped_layers_are_kept(tiny):
 
 
 class EverySecondPatch(Schedule):
-    """Runs all pairs on the special tokens and every second patch only: gather, compute, scatter.
-    """
+    """Runs all pairs on the special tokens and every second patch only: gather, compute, scatter."""
 
     def forward(self, trunk, inputs):
         x, special = inputs.tokens, inputs.layout.special
@@ -106,7 +105,7 @@ class EverySecondPatch(Schedule):
         return TrunkOutput(taps, torch.ones(b, s, inputs.layout.height, inputs.layout.width))
 
 
-def test_schedule_seam_runs_a_subset_for_less(tiny):
+def test_schedule_hook_runs_a_subset_for_less(tiny):
     from bench3r.measure.flops import count
 
     images = torch.rand(1, 3, 3, 96, 96)
@@ -133,7 +132,7 @@ class Recording(nn.Module):
         return SoftmaxCore()(q, k, v, layout)
 
 
-def test_attention_seam_by_role(tiny):
+def test_attention_hook_by_role(tiny):
     images = torch.rand(1, 3, 3, 72, 96)
     with torch.inference_mode():
         before = tiny(images)

@@ -39,7 +39,18 @@ def test_ranks_see_different_scenes():
     seen = {}
     for rank in (0, 1):
         source = Counting()
-        stream = iter(BatchStream(source, 4, (2,), (32,), 4, 2, 0, rank=rank, ranks=2))
+        batches = BatchStream(
+            source,
+            4,
+            view_counts=(2,),
+            heights=(32,),
+            queries=4,
+            reuse=2,
+            seed=0,
+            rank=rank,
+            ranks=2,
+        )
+        stream = iter(batches)
         for _ in range(4):
             next(stream)
         seen[rank] = set(source.asked)
