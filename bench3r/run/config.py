@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from bench3r.api.errors import Bench3RError, describe, unknown
-from bench3r.models.catalogue import NO_BACKBONE
+from bench3r.models.catalogue import NO_BACKBONE, reference_backbone
 from bench3r.training.config import FinetuneConfig, TrainConfig
 
 
@@ -119,7 +119,7 @@ class RunConfig(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     scale: Literal["tiny", "paper", "full"] = "tiny"
-    backbones: list[str] = ["vggt"]
+    backbones: list[str] = Field(default_factory=lambda: [reference_backbone()])
     methods: dict[str, Grids]
     ablations: dict[str, Ablation] = {}
     datasets: dict[str, DatasetConfig]
