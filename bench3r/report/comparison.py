@@ -1,4 +1,4 @@
-"""Settings against columns: means with intervals, ranks, ties, costs and how many scenes finished."""
+"""Settings against columns: means with intervals, ranks, ties, costs, and scenes finished."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def quality_cells(
     """One column for every setting, from ``values`` of the common scenes (scenes by settings)."""
     stats = {s: interval(values[s], weights) for s in settings if s in values.columns}
     means = {s: found.mean for s, found in stats.items() if found and not s.is_control}
-    best, second = ranks(means, column.better)
+    order = ranks(means, column.better)
+    best = order[0] if order else None
+    second = order[1] if len(order) > 1 else None
     tied = tied_with(values, best, list(means), weights)
     cells: dict[Setting, Cell] = {}
     for setting in settings:

@@ -9,8 +9,8 @@ import numpy as np
 
 from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import SceneData
-from bench3r.data.load import load_scene
-from bench3r.data.prepared import open_prepared, read_prepared
+from bench3r.data.load import SceneLoader
+from bench3r.data.prepared import read_prepared
 from bench3r.files import read_npz
 from bench3r.models.catalogue import input_size
 from bench3r.report.names import label_of
@@ -77,7 +77,7 @@ def example(plan: Plan, dataset: str) -> Example | None:
                 predictions[cell_label(cell, cells)] = read_npz(finished[cell.id][item.id])
         if predictions:
             _, width, patch = input_size(config.backbones[0], config.scale)
-            scene = load_scene(open_prepared(prepared), item.scene, item.frames, width, patch)
+            scene = SceneLoader(prepared, width, patch, predicted=True).load(item)
             return None if scene.depth is None else Example(scene, predictions, patch)
     return None
 

@@ -40,8 +40,8 @@ FAMILIES = (
             ("depth_video", "scaleshift_absrel", "scale and shift, CUT3R"),
             ("lite3r", "absrel", "Lite3R"),
         ),
-        "All fit one scale per scene (and a shift where said): the median of ratios, reweighted steps towards least "
-        "absolute error, or least squares (Lite3R), which far pixels decide.",
+        "All fit one scale per scene (and a shift where said): the median of ratios, reweighted "
+        "steps towards least absolute error, or least squares (Lite3R), which far pixels decide.",
     ),
     Family(
         "pose",
@@ -53,8 +53,8 @@ FAMILIES = (
             ("relpose_vggt", "auc30", "VGGT"),
             ("relpose_da3", "auc30", "Depth-Anything-3"),
         ),
-        "Pi3 and VGGT see a pair's translation from different cameras; Depth-Anything-3 rebases on camera 0, whose error "
-        "then enters every pair.",
+        "Pi3 and VGGT see a pair's translation from different cameras; Depth-Anything-3 rebases on "
+        "camera 0, whose error then enters every pair.",
     ),
     Family(
         "trajectory",
@@ -66,7 +66,8 @@ FAMILIES = (
             ("scannet50_sim3", "ate", "ScanNet-50, Sim(3)"),
             ("scannet50_fastvggt", "ate", "ScanNet-50, FastVGGT"),
         ),
-        "FastVGGT's script takes world-to-camera matrices for poses and aligns the first pose alone.",
+        "FastVGGT's script takes world-to-camera matrices for poses and aligns the first pose "
+        "alone.",
     ),
     Family(
         "points",
@@ -80,8 +81,9 @@ FAMILIES = (
             ("scannet50_sim3", "chamfer", "ScanNet-50, Sim(3)"),
             ("scannet50_fastvggt", "chamfer_sum", "ScanNet-50, FastVGGT"),
         ),
-        "Pi3, MVSNet and Sim(3) align by a similarity over pixels and ICP, CUT3R by a scale in the first camera and ICP, "
-        "FastVGGT by bounding boxes; FastVGGT adds accuracy and completeness, the others halve the sum.",
+        "Pi3, MVSNet and Sim(3) align by a similarity over pixels and ICP, CUT3R by a scale in the "
+        "first camera and ICP, FastVGGT by bounding boxes; FastVGGT adds accuracy and "
+        "completeness, the others halve the sum.",
     ),
     Family(
         "fscore",
@@ -93,9 +95,9 @@ FAMILIES = (
             ("scannet50_sim3", "fscore_5cm", "5 cm"),
             ("lite3r", "fscore_005", "Lite3R, 0.05 normalised"),
         ),
-        "Lite3R aligns nothing: points count as predicted, at 0.05 of max(median depth, largest translation), so a "
-        "reconstruction of free scale (DUSt3R's and MASt3R's global alignment) is far off. The others align by a similarity "
-        "and ICP first.",
+        "Lite3R aligns nothing: points count as predicted, at 0.05 of max(median depth, largest "
+        "translation), so a reconstruction of free scale (by global alignment) is far off. The "
+        "others align by a similarity and ICP first.",
     ),
 )
 
@@ -123,7 +125,8 @@ class Measured:
 
     def best_under(self, rule: str) -> str | None:
         """The best method under one rule."""
-        return ranks(self.means[rule].to_dict(), self.family.better)[0]
+        order = ranks(self.means[rule].to_dict(), self.family.better)
+        return order[0] if order else None
 
     def best(self) -> dict[str, list[str]]:
         """Best method -> rules under which it is the best."""

@@ -15,7 +15,7 @@ from bench3r.report.tables import Table
 
 
 class Figure(NamedTuple):
-    """A figure with its caption. Without a file it is left out, unless it says why there is none."""
+    """A figure with its caption; without a file left out, unless it says why there is none."""
 
     caption: str
     path: Path | None

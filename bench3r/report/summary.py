@@ -1,8 +1,8 @@
-"""From the tidy table to numbers in tables: common scenes, means, intervals. Nothing is filled in."""
+"""From the tidy table to numbers: common scenes, means, intervals. Nothing is filled in."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -130,7 +130,7 @@ def tied_with(
     settings: list[Setting],
     weights: pd.Series | None = None,
 ) -> set[Setting]:
-    """The tie group of ``best``: itself, and those whose difference to it has a 95 % CI with zero."""
+    """The tie group of ``best``: itself, and those whose difference has a 95 % CI with zero."""
     if best is None:
         return set()
     tied = {best}
@@ -141,15 +141,14 @@ def tied_with(
     return tied
 
 
-def ranks(means: Mapping[K, float], better: str) -> tuple[K | None, K | None]:
-    """The best and the second best by their means; none where no way is better."""
+def ranks(means: dict[K, float], better: str) -> list[K]:
+    """The keys of finite ``means``, the best first; none where no way is better."""
     if not better:
-        return None, None
+        return []
     ordered = sorted((mean, key) for key, mean in means.items() if np.isfinite(mean))
     if better == "higher":
         ordered.reverse()
-    keys = [key for _, key in ordered]
-    return (keys[0] if keys else None), (keys[1] if len(keys) > 1 else None)
+    return [key for _, key in ordered]
 
 
 def missing_results(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ LEFT_OUT = (
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The plan and the folder in which all stages ran: two backbones, one frame count, the comparisons with own tables."""
+    """The plan and the folder of a run: two backbones, one frame count, and its own tables."""
     folder = tmp_path_factory.mktemp("attention")
     raw = read_config(ROOT / "config" / "attention.yaml")
     fewer = {

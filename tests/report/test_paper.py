@@ -1,4 +1,4 @@
-"""config/paper.yaml, every cell of it, smoke-sized: the same stages as the rules call, in one process, at the tiny scale."""
+"""config/paper.yaml, every cell, smoke-sized: all stages in one process, at the tiny scale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def finished(tmp_path_factory):
 
 def test_every_cell_finishes(finished):
     plan, folder = finished
-    table = pd.read_parquet(folder / paths.collected(plan.config["name"]))
+    table = pd.read_parquet(folder / paths.collected(plan.name))
     bad = table[table["status"] != "ok"][["cell", "status", "reason"]].drop_duplicates()
     assert bad.empty, bad.to_string()
     assert set(table["cell"]) == {c.id for c in plan.cells}
@@ -32,7 +32,7 @@ def test_every_cell_finishes(finished):
 def test_every_profile_is_measured(finished):
     plan, folder = finished
     for entry in plan.profiles:
-        record = read_json(folder / paths.profiled(plan.config["name"], entry.id))
+        record = read_json(folder / paths.profiled(plan.name, entry.id))
         assert record["status"] == "ok", (entry.id, record["reason"])
         assert record["flops"] > 0
 
@@ -45,7 +45,7 @@ def test_a_report_bears_lost_records(finished, tmp_path, monkeypatch, how):
 
 def test_all_tables_and_figures_are_there(finished):
     plan, folder = finished
-    out = folder / "reports" / plan.config["name"]
+    out = folder / "reports" / plan.name
     tables = {p.stem for p in (out / "tables").glob("*.md")}
     expected = {
         "table1",
@@ -60,7 +60,7 @@ def test_all_tables_and_figures_are_there(finished):
         "training",
         "detail",
     }
-    expected |= {f"ablation_{n}" for n in plan.config["ablations"] if n != "max_depth"}
+    expected |= {f"ablation_{n}" for n in plan.config.ablations if n != "max_depth"}
     assert expected <= tables
     figures = {p.stem for p in (out / "figures").glob("*.png")}
     assert {
@@ -74,9 +74,9 @@ def test_all_tables_and_figures_are_there(finished):
 
 def test_ablations_compare_what_they_say(finished):
     plan, folder = finished
-    raw = pd.read_csv(folder / "reports" / plan.config["name"] / "tables" / "ablation_alpha.csv")
+    raw = pd.read_csv(folder / "reports" / plan.name / "tables" / "ablation_alpha.csv")
     assert list(raw["method"]) == ["vggt"] + ["spatial_mor"] * 5
-    four = pd.read_csv(folder / "reports" / plan.config["name"] / "tables" / "table4.csv")
+    four = pd.read_csv(folder / "reports" / plan.name / "tables" / "table4.csv")
     assert len(four) == 4
-    five = pd.read_csv(folder / "reports" / plan.config["name"] / "tables" / "table5.csv")
+    five = pd.read_csv(folder / "reports" / plan.name / "tables" / "table5.csv")
     assert set(five["scene type"]) == {"indoor", "controlled", "real-world"}

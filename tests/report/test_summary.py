@@ -86,10 +86,10 @@ def test_the_tie_group_of_the_best_is_marked():
 
 def test_the_better_way_decides_the_ranks():
     means = {"a": 1.0, "b": 3.0, "c": float("nan"), "d": 2.0}
-    assert ranks(means, "higher") == ("b", "d")
-    assert ranks(means, "lower") == ("a", "d")
-    assert ranks(means, "") == (None, None)
-    assert ranks({"a": 1.0}, "lower") == ("a", None)
+    assert ranks(means, "higher") == ["b", "d", "a"]
+    assert ranks(means, "lower") == ["a", "d", "b"]
+    assert ranks(means, "") == []
+    assert ranks({"a": 1.0}, "lower") == ["a"]
 
 
 def test_seeds_repeat_a_scene_and_are_no_scenes_of_their_own():

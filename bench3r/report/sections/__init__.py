@@ -1,1 +1,1 @@
-"""The sections of a report: one file is one section (bench3r/report/section.py says what that is)."""
+"""The sections of a report: one file is one section, as bench3r/report/section.py defines it."""

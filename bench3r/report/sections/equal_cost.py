@@ -20,8 +20,8 @@ from bench3r.report.tables import MISSING, Table
 WORDS = {"+": "better", "-": "worse", "=": "not told apart"}
 NOTE = (
     "Difference to the fine-tuned, plainly shallower backbone at the same measured FLOPs (linear "
-    "between its variants), 95 % paired bootstrap over scenes: + better, - worse, = not told apart. "
-    "All fine-tuned variants had the same steps on the same data."
+    "between its variants), 95 % paired bootstrap over scenes: + better, - worse, = not told "
+    "apart. All fine-tuned variants had the same steps on the same data."
 )
 
 

@@ -29,11 +29,11 @@ MARKS = (
 )
 UNITS = (
     "Seeds of a scene are averaged first; scenes weigh the same, unless a protocol says otherwise.",
-    "CD is (accuracy + completeness) / 2 after similarity and ICP alignment, dMSE the z-depth error "
-    "after median scale; both in units of the scene's median ground-truth depth, so that scenes of "
-    "different units can be averaged.",
-    "Time is the median [quartiles] of one forward pass on an otherwise idle machine, FLOPs are 2 x "
-    "multiply-adds; controls do not compute and have neither.",
+    "CD is (accuracy + completeness) / 2 after similarity and ICP alignment, dMSE the z-depth "
+    "error after median scale; both in units of the scene's median ground-truth depth, so that "
+    "scenes of different units can be averaged.",
+    "Time is the median [quartiles] of one forward pass on an otherwise idle machine, FLOPs are "
+    "2 x multiply-adds; controls do not compute and have neither.",
 )
 
 

@@ -1,4 +1,4 @@
-"""How much the protocol alone moves a number: the same predictions under every rule that applies."""
+"""How much the protocol alone moves a number: the same predictions under every rule."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from matplotlib.axes import Axes
 
 from bench3r.report.evidence import Evidence
 from bench3r.report.families import Measured, measured
-from bench3r.report.figures.drawing import looks_of, save
+from bench3r.report.figures.drawing import Colour, looks_of, save
 from bench3r.report.section import Canvas, Figure, Section
 from bench3r.report.tables import Table
 
 NAME = "protocols"
 NOTES = [
-    "The same predictions, scored by the rules of different papers. Moves by: largest over smallest "
-    "value of a method. Agreement: Kendall's τ between the rankings of all methods by two rules, "
-    "1 = the same order; the lowest of any.",
-    "A number without its protocol can be off by these factors; compare only what was scored by one "
-    "rule.",
+    "The same predictions, scored by the rules of different papers. Moves by: largest over "
+    "smallest value of a method. Agreement: Kendall's τ between the rankings of all methods by two "
+    "rules, 1 = the same order; the lowest of any.",
+    "A number without its protocol can be off by these factors; compare only what was scored by "
+    "one rule.",
 ]
 
 
@@ -114,12 +114,19 @@ def draw_families(found: list[Measured], folder: Path) -> Path:
     return save(drawing, folder, "protocol_sensitivity")
 
 
-def _panel(axis: Axes, m: Measured, looks: dict[str, tuple[object, str]]) -> None:
+def _panel(axis: Axes, m: Measured, looks: dict[str, tuple[Colour, str]]) -> None:
     places = range(m.means.shape[1])
     for name, values in m.means.iterrows():
         colour, marker = looks[str(name)]
-        style = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1}
-        axis.plot(places, values, label=name, **style)
+        axis.plot(
+            places,
+            values,
+            label=name,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=1,
+        )
     axis.set_xticks(places, m.means.columns, rotation=30, ha="right", fontsize=7)
     title = f"{m.family.title}\n{m.dataset}, {m.family.better} is better"
     axis.set(title=title, ylabel=m.family.unit)
