@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import MethodOptions, TrainedMethod
-from bench3r.api.presentation import Fact, FactValue, LayerValues, OptionTable
+from bench3r.api.presentation import Fact, FactValue, OptionTable
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import (
     block_sparse_attention,
@@ -27,7 +27,7 @@ from bench3r.attention.sparse import (
     top_blocks,
 )
 from bench3r.models.layers import Attention, Core, TokenLayout
-from bench3r.training.distillation import cosine_weight
+from bench3r.training.distillation import cosine_weight, distillation_table
 
 Level = Literal["block", "token", "three_way", "sla"]
 Variant = Literal["bf16_dense", "fp8_weight_only", "sla_block", "sla_linear_only", "sla_block_fp8"]
@@ -253,15 +253,6 @@ FACTORS = OptionTable(
         "that of FP8 hardware. Linear layers change; all else stays fp32.",
     ),
 )
-DISTILLATION = LayerValues(
-    file="distillation",
-    title="Distillation error per layer",
-    option="variant",
-    notes=(
-        "Mean squared difference of the attention output to the dense model's over the mean square "
-        "of the latter, on the last training batch.",
-    ),
-)
 
 
 class Lite3R(TrainedMethod):
@@ -276,7 +267,7 @@ class Lite3R(TrainedMethod):
         Fact("weight_storage", "precision in which linear layers are stored"),
         Fact("emulated", "what of it the device cannot compute as such"),
     )
-    sections = (FACTORS, DISTILLATION)
+    sections = (FACTORS, distillation_table("variant"))
 
     @property
     def needs_training(self) -> bool:

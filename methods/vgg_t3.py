@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMethod
-from bench3r.api.presentation import Fact, FactColumn, FactValue, LayerValues, OptionTable
+from bench3r.api.presentation import Fact, FactColumn, FactValue, OptionTable
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 from bench3r.metrics.pose import pairs, relative_pose_errors
@@ -34,7 +34,7 @@ from bench3r.models.layers import (
     whole_sequence,
 )
 from bench3r.models.trunk import TrunkOutput
-from bench3r.training.distillation import cosine_weight
+from bench3r.training.distillation import cosine_weight, distillation_table
 
 CHUNK = {"gpu": 20 * 37 * 37, "cpu": 2048}  # tokens
 Stored = tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]  # keys, values, step sizes
@@ -287,14 +287,6 @@ LOCALISATION = OptionTable(
         "puts the view when it sees all of them.",
     ),
 )
-DISTILLATION = LayerValues(
-    file="distillation",
-    title="Distillation error per layer",
-    notes=(
-        "Mean squared difference of the attention output to the dense model's over the mean square "
-        "of the latter, on the last training batch.",
-    ),
-)
 
 
 class VGGT3(TrainedMethod):
@@ -311,7 +303,7 @@ class VGGT3(TrainedMethod):
         Fact("joint_rotation_deg", "rotation of those views from a joint pass over all", "deg"),
         Fact("joint_translation_deg", "direction of those views from a joint pass over all", "deg"),
     )
-    sections = (LOCALISATION, DISTILLATION)
+    sections = (LOCALISATION, distillation_table())
 
     def check(self, backbone: str, scale: str) -> None:
         """Raises Bench3RError for localisation where a reference view is chosen among all views."""

@@ -9,8 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench3r.api.presentation import LayerValues
 from bench3r.models.layers import Attention, SoftmaxCore
 from bench3r.models.losses import Batch
+
+
+def distillation_table(option: str = "") -> LayerValues:
+    """The table of what every layer still differs; ``option``: whose values are told apart."""
+    return LayerValues(
+        file="distillation",
+        title="Distillation error per layer",
+        option=option,
+        notes=(
+            "Mean squared difference of the attention output to the dense model's over the mean "
+            "square of the latter, on the last training batch.",
+        ),
+    )
 
 
 def distillation_loss(

@@ -27,8 +27,8 @@ REGIONS = (
 NOTES = (
     "A patch is complex when its ground-truth surface is farther from a plane than the median "
     "patch of its scene; roughness is the predicted surface's distance from a plane in simple "
-    "patches; detail is the share of the ground-truth log-depth gradient that the prediction has in "
-    "complex ones.",
+    "patches; detail is the share of the ground-truth log-depth gradient that the prediction has "
+    "in complex ones.",
     "Seam index: error of the z-depth step at borders between patches of different recursion depth "
     "over that at other borders.",
 )
