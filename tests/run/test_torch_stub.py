@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bench3r.run.config import load_config
-from bench3r.run.plan import make_plan
+from bench3r.run.planner import make_plan
 from tests.conftest import ROOT
 
 CALLED = """
