@@ -16,7 +16,7 @@ from bench3r.api.registry import LIBRARY, Registry
 from bench3r.files import code_digest, digest, file_digest, sources
 from bench3r.models.catalogue import NO_BACKBONE
 from bench3r.run.config import RunConfig
-from bench3r.run.records import Facts, Options
+from bench3r.run.records import Json, Options
 
 FOUNDATION = ("files.py", "api")
 # What a network is made of; pairwise models use three files of the metrics.
@@ -113,7 +113,7 @@ def _digest_of(path: Path, changed: int, size: int) -> str:
     return file_digest(path)
 
 
-def base_key(config: RunConfig, backbone: str) -> Facts:
+def base_key(config: RunConfig, backbone: str) -> Json:
     """What identifies the weights that ``backbone`` starts from; nothing for what has none.
 
     Raises Bench3RError when the configuration has no base for it.

@@ -21,7 +21,7 @@ from bench3r.run.datasets import plan_datasets, prediction_bytes
 from bench3r.run.keys import base_key, method_key, presentation_hash, stage_hash
 from bench3r.run.options import set_text
 from bench3r.run.plan import Cell, DatasetEntry, Entry, Plan, ProfileEntry
-from bench3r.run.records import Facts
+from bench3r.run.records import Json
 from bench3r.run.variants import Trainings, Variant, Wanted, variants
 
 COMPARES = "fidelity"  # the protocol that compares with the unchanged backbone
@@ -91,7 +91,7 @@ def profile_of(
     )
 
 
-def _spec(config: RunConfig, variant: Variant, dataset: DatasetEntry) -> Facts:
+def _spec(config: RunConfig, variant: Variant, dataset: DatasetEntry) -> Json:
     """What makes the results of a variant comparable, whatever is done with it."""
     return {
         "options": variant.options,

@@ -24,8 +24,8 @@ from bench3r.files import digest, read_json, read_jsonl
 Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
 STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
 
-# Facts of a prediction by name: numbers, texts and lists of them (bench3r.api.presentation.Fact).
-Facts = dict[str, JsonValue]
+# Values by name, as JSON has them: numbers, texts and lists of them.
+Json = dict[str, JsonValue]
 # The options of a method by name, as JSON has them.
 Options = dict[str, JsonValue]
 
@@ -105,7 +105,7 @@ class PredictRecord(Record):
     frames: int = 0
     image_size: tuple[int, int] | None = None  # (H, W) that the model saw
     weights: str = ""  # hash of the weights, "" when the method has none
-    extras: Facts = Field(default_factory=dict)
+    extras: Json = Field(default_factory=dict)  # facts of the method and savings, by name
     provenance: Provenance = Field(default_factory=Provenance)
 
 
@@ -182,7 +182,7 @@ class ProfileRecord(BaseModel):
     weight_bytes: int | None = None
     energy_j: float | None = None  # of one call; needs nvidia-ml-py
     # Clocks, throttling and other processes while the GPU was busy.
-    gpu_state: Facts = Field(default_factory=dict)
+    gpu_state: Json = Field(default_factory=dict)
     largest: int | None = None  # maximum frame count, of a search
     probes: list[Probe] = Field(default_factory=list)  # what the search tried
     provenance: Provenance = Field(default_factory=Provenance)
@@ -211,7 +211,7 @@ class TrainRecord(AsWritten):
     generator_version: int | None = None
     styles: list[str] = []
     first_seed: int | None = None
-    train: Facts = {}  # the settings of the training
+    train: Json = {}  # the settings of the training
     layers: dict[str, float] | None = None  # one number per layer, where a method learns some
     weights: str = ""  # hash of what was written
     steps_done: int | None = None

@@ -14,7 +14,7 @@ from bench3r.run.config import Ablation, Grids, RunConfig
 from bench3r.run.keys import base_key, digest_once, method_key, shipped_part, stage_hash
 from bench3r.run.options import expand_grids
 from bench3r.run.plan import TrainEntry
-from bench3r.run.records import Facts, Options
+from bench3r.run.records import Json, Options
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Trainings:
         self.entries[entry.id] = entry
         return entry.id
 
-    def _spec(self, backbone: str, seed: int) -> Facts:
+    def _spec(self, backbone: str, seed: int) -> Json:
         return {
             **base_key(self.config, backbone),
             "backbone": backbone,
@@ -125,7 +125,7 @@ class Trainings:
         part = shipped_part(method, options, backbone, self.config.scale)
         return digest_once(part) if part else None
 
-    def _entry(self, spec: Facts, backbone: str, seed: int) -> TrainEntry:
+    def _entry(self, spec: Json, backbone: str, seed: int) -> TrainEntry:
         key = digest(spec)
         name = spec["method"] or "base"
         return TrainEntry(

@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from pydantic import JsonValue
 
 from bench3r.api.dataset import DATASETS
 from bench3r.api.method import METHODS
@@ -19,6 +18,7 @@ from bench3r.protocols import PROTOCOLS
 from bench3r.run import paths
 from bench3r.run.plan import Cell, Plan, ProfileEntry
 from bench3r.run.records import (
+    Json,
     PredictRecord,
     ProfileRecord,
     ScoreRecord,
@@ -29,7 +29,7 @@ from bench3r.run.records import (
 )
 from bench3r.stages.score import references
 
-Row = dict[str, JsonValue]  # values by column
+Row = Json  # values by column
 
 COLUMNS = [
     "run",
@@ -77,7 +77,7 @@ SAVINGS = (
 )
 
 
-def _options(options: dict[str, JsonValue]) -> str:
+def _options(options: Json) -> str:
     return json.dumps(options, sort_keys=True)
 
 

@@ -34,7 +34,7 @@ from bench3r.run.context import Trained, context_of, method_of
 from bench3r.run.keys import shipped_part
 from bench3r.run.plan import Plan, TrainEntry
 from bench3r.run.provenance import provenance
-from bench3r.run.records import Facts, TrainRecord, read_record
+from bench3r.run.records import Json, TrainRecord, read_record
 from bench3r.training.config import TrainConfig
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.initialisation import initialise
@@ -175,10 +175,10 @@ def write_record(out: Path, record: TrainRecord) -> None:
     write_json(out.with_suffix(".json"), record.model_dump(mode="json"))
 
 
-def data_specification(config: TrainConfig | None = None) -> Facts:
+def data_specification(config: TrainConfig | None = None) -> Json:
     """What training scenes are made of, for the record."""
     if config is not None and config.data:
-        data: Facts = {}
+        data: Json = {}
         for name, settings in config.data.items():
             data[name] = settings.model_dump(mode="json")
         return {"data": data, "views_per_scene": VIEWS_PER_SCENE}
