@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench3r.metrics.statistics import Interval
 from bench3r.models.catalogue import reference_of
 from bench3r.report.columns import Column
 from bench3r.report.evidence import SETTING, CostRow, Evidence, Setting, settings_of
@@ -62,22 +63,12 @@ def quality_cells(
     stats = {s: interval(values[s], weights) for s in settings if s in values.columns}
     means = {s: found.mean for s, found in stats.items() if found and not s.is_control}
     order = ranks(means, column.better)
-    best = order[0] if order else None
-    second = order[1] if len(order) > 1 else None
-    tied = tied_with(values, best, list(means), weights)
-    cells: dict[Setting, Cell] = {}
-    for setting in settings:
-        found = stats.get(setting)
+    tied = tied_with(values, order[0] if order else None, list(means), weights)
+    cells = dict.fromkeys(settings, NOTHING)
+    for setting, found in stats.items():
         if found is None:
-            cells[setting] = NOTHING
             continue
-        text = f"{found.mean:.{column.digits}f}"
-        if setting == best:
-            text = f"**{text}**"
-        elif setting == second:
-            text = f"_{text}_"
-        if np.isfinite(found.low):
-            text += f" [{found.low:.{column.digits}f}, {found.high:.{column.digits}f}]"
+        text = _mean_text(found, column.digits, order.index(setting) if setting in order else None)
         if len(tied) > 1 and setting in tied:
             text += TIED
         numbers = {
@@ -92,6 +83,23 @@ def quality_cells(
             text += "" if delta.interval.excludes_zero else f" {LIKE_BACKBONE}"
         cells[setting] = Cell(text, numbers)
     return cells
+
+
+def _mean_text(found: Interval, digits: int, rank: int | None) -> str:
+    """A mean with its interval; the best (rank 0) and the second best are marked."""
+    text = f"{found.mean:.{digits}f}"
+    if rank == 0:
+        text = f"**{text}**"
+    elif rank == 1:
+        text = f"_{text}_"
+    if np.isfinite(found.low):
+        text += f" [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return text
+
+
+def raw_values(cells: list[Cell], part: str) -> list[float | None]:
+    """The raw number called ``part`` of every cell; None where it has none."""
+    return [cell.numbers.get(part) for cell in cells]
 
 
 def _against_backbone(delta: Difference) -> dict[str, float]:
@@ -159,10 +167,10 @@ def comparison(
     raw = pd.DataFrame(settings, columns=SETTING)
     for column in columns:
         values = of_scenes(rows, column, common)
-        cells = quality_cells(values, column, settings, weights_of(rows, column))
-        shown[column.title] = [cells[s].text for s in settings]
+        cells = list(quality_cells(values, column, settings, weights_of(rows, column)).values())
+        shown[column.title] = [cell.text for cell in cells]
         for part in RAW:
-            raw[f"{column.key}/{part}"] = [cells[s].numbers.get(part) for s in settings]
+            raw[f"{column.key}/{part}"] = raw_values(cells, part)
     if costs:
         _add_costs(e, shown, raw, settings, common)
     tally = [counts(rows, s) for s in settings]
@@ -194,7 +202,7 @@ def _add_costs(
     raw["flops_per_scene"] = spent
     raw["flop_saving"] = saved
     for part in COSTS:
-        raw[part] = [cell.numbers.get(part) for cell in times]
+        raw[part] = raw_values(times, part)
 
 
 def differences(
@@ -210,10 +218,10 @@ def differences(
         weights = weights_of(rows, column)
         found = [against_reference(values, s, weights) for s in settings]
         shown[f"Δ {column.title}"] = [_difference_text(f, column.digits) for f in found]
-        raw[f"{column.key}/delta_mean"] = [f.interval.mean if f else None for f in found]
-        raw[f"{column.key}/delta_low"] = [f.interval.low if f else None for f in found]
-        raw[f"{column.key}/delta_high"] = [f.interval.high if f else None for f in found]
-        raw[f"{column.key}/effect_size"] = [f.effect if f else None for f in found]
+        cells = [Cell("", _against_backbone(f)) if f else NOTHING for f in found]
+        raw[f"{column.key}/delta_mean"] = raw_values(cells, "delta_vs_backbone")
+        for part in ("delta_low", "delta_high", "effect_size"):
+            raw[f"{column.key}/{part}"] = raw_values(cells, part)
     return Table(f"{name}{e.suffix}", title, e.about, shown, raw, [DIFFERENCES])
 
 
