@@ -1,10 +1,9 @@
-"""Things that break in the middle: the scheduler killed, two at once, a full disk, a clock that goes backwards."""
+"""What breaks in the middle: the scheduler killed, two at once, a full disk, a wrong clock."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import ROOT
 from tests.helpers.plugins import write_oracle_that
+from tests.helpers.project import copy_repository, environment_of
 
 CONFIG = {
     "name": "faults",
@@ -42,11 +41,7 @@ COMMAND = [
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A copy of the repository with a slow method and a small run."""
-    for name in ("bench3r", "methods", "datasets", "workflows", "config"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "environment.yml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "reports").mkdir()
+    copy_repository(tmp_path)
     write_oracle_that(tmp_path, "slow", "time.sleep(3)")
     (tmp_path / "config" / "faults.yaml").write_text(yaml.safe_dump(CONFIG))
     return tmp_path
@@ -57,7 +52,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         COMMAND,
         cwd=folder,
-        env=environment(folder),
+        env=environment_of(folder),
         stdout=log,
         stderr=log,
         text=True,
@@ -65,20 +60,11 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def environment(folder: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": str(folder),
-        "BENCH3R_ROOT": str(folder),
-        "OMP_NUM_THREADS": "1",
-    }
-
-
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
-        env=environment(folder),
+        env=environment_of(folder),
         capture_output=True,
         text=True,
         timeout=300,
@@ -147,7 +133,7 @@ def test_a_clock_that_goes_backwards_recomputes_nothing(project):
 
 @pytest.mark.slow
 def test_a_full_disk_loses_nothing_that_was_finished(project):
-    """Predictions go to a file system of a few hundred kilobytes; with room again, a rerun fills just the hole."""
+    """Predictions go to a small file system; with room again, a rerun makes what is missing."""
     (project / "results" / "faults").mkdir(parents=True)
     place = project / "results" / "faults" / "predict"
     place.mkdir()

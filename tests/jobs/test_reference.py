@@ -12,6 +12,7 @@ from bench3r.jobs.tasks import ReferenceCase
 from bench3r.models.backbones import build_predictor
 from bench3r.recursion.cost import USUAL_DEPTHS
 from bench3r.report.sections.reference import measured_tables
+from benchmarks.reference import typical_size
 
 
 def case(method: str, **changes) -> ReferenceCase:
@@ -56,6 +57,7 @@ def test_records_with_random_weights(tmp_path):
     assert shown.loc["vggt, VGGT", "2"].removesuffix(" (!)").endswith("GB")
     assert "oom" in set(shown["64"])
     assert "Table V" in " ".join(table.notes)
+    assert typical_size("vggt", "full") == (336, 518)
 
 
 def test_a_worker_reads_its_case_and_writes_the_record(tmp_path):

@@ -27,9 +27,9 @@ ENTRIES = {
     "collect": ("stages.collect",),
     "report": ("stages.report",),
 }
-# What a stage imports and its key need not hash: configuration and plan reach keys as values, records
-# and provenance say what was found, tasks carry what the plan says, and what DTU's scanner could see
-# matters to scores alone.
+# What a stage imports and its key need not hash: configuration and plan reach keys as values,
+# records and provenance say what was found, tasks carry what the plan says, and what DTU's scanner
+# could see matters to scores alone.
 CARRIED = ("run", "training/config.py", "jobs/tasks.py", "metrics/dtu.py")
 # Times are no part of what is learned, nor is how it was learned part of a prediction.
 OF_OTHER_STAGES = {

@@ -1,4 +1,4 @@
-"""On a real SLURM jobs are cancelled, ended and moved: what can be made again is, the rest is named."""
+"""Jobs that SLURM cancels, ends or moves: what can be made again is, the rest is named."""
 
 from __future__ import annotations
 
