@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bench3r.models.dpt_config import Section
 
-ReferenceStrategy = Literal["saddle_balanced", "first", "middle"]
+ReferenceStrategy = Literal["saddle_balanced", "saddle_sim_range", "first", "middle"]
 
 
 # DINOv2 by the names of the official configurations: (dim, depth, heads)

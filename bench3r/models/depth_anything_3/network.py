@@ -22,7 +22,9 @@ from bench3r.models.depth_anything_3.config import (
     CameraEncoderConfig,
     DepthAnything3Config,
     DinoConfig,
+    ReferenceStrategy,
 )
+from bench3r.models.depth_anything_3.reference import choose_reference, reference_first, reorder
 from bench3r.models.dinov2 import PatchEmbed
 from bench3r.models.dpt import DPTHead, add_position, fusion_chain
 from bench3r.models.geometry import decode_pose, encode_pose, rigid_inverse
@@ -142,40 +144,6 @@ def position_spread(progress: float, transition: float) -> float:
     1 for its first third, then linearly down to 0.
     """
     return 0.0 if progress >= transition else min(1.0, 1.5 * (1 - progress / transition))
-
-
-def choose_reference(classes: Tensor, strategy: str) -> Tensor:
-    """Index [B] of the reference view, given class tokens [B, S, C].
-
-    "saddle_balanced": the view whose mean similarity to the others, token norm and channel
-    variance, each scaled to [0, 1] over the views, are closest to the middle.
-    """
-    b, s, _ = classes.shape
-    if strategy == "first":
-        return torch.zeros(b, dtype=torch.long, device=classes.device)
-    if strategy == "middle":
-        return torch.full((b,), s // 2, dtype=torch.long, device=classes.device)
-    unit = F.normalize(classes, dim=-1)
-    similarity = ((unit @ unit.mT).sum(-1) - 1) / (s - 1)
-    scores = torch.stack([similarity, classes.norm(dim=-1), classes.var(-1)])  # [3, B, S]
-    low = scores.amin(-1, keepdim=True)
-    high = scores.amax(-1, keepdim=True)
-    scaled = (scores - low) / (high - low + 1e-8)
-    return (scaled - 0.5).abs().sum(0).argmin(-1)
-
-
-def reference_first(reference: Tensor, views: int) -> Tensor:
-    """Order [B, S] of the views that puts ``reference`` [B] first.
-
-    The others stay as they are.
-    """
-    index = torch.arange(views, device=reference.device).expand(len(reference), -1)
-    return torch.where(index == reference[:, None], -1, index).argsort(1)
-
-
-def reorder(x: Tensor, order: Tensor) -> Tensor:
-    """``x`` [B, S, ...] with its views taken in ``order`` [B, S]."""
-    return x[torch.arange(len(x), device=x.device)[:, None], order]
 
 
 class DualDPT(DPTHead):
@@ -395,7 +363,7 @@ class DepthAnything3(Backbone):
         order = None
         if cameras is None and s >= 3:
             # training data is in view 0's frame
-            strategy = "first" if self.training else self.config.reference
+            strategy: ReferenceStrategy = "first" if self.training else self.config.reference
             order = reference_first(choose_reference(classes.unflatten(0, (b, s)), strategy), s)
             x = reorder(x, order)
         if cameras is None:
