@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeVar
+
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from bench3r.api.dataset import DATASETS
 from bench3r.api.method import METHODS
+from bench3r.data.frame_lists import load_list
+from bench3r.models.catalogue import backbones
 from bench3r.protocols import metric_of
 from bench3r.report.claims import judge, rules, verdict
 from bench3r.report.claims.arithmetic import OPERATIONS, RELATIONS, arithmetic
 from bench3r.report.claims.ledger import FILE, Ledger, ledger
+from bench3r.report.claims.lookup import COSTS
 from bench3r.report.sections.claims import contradictions_table
+
+T = TypeVar("T")
 
 
 def test_every_claim_gets_a_verdict(reports):
@@ -24,7 +33,7 @@ def test_every_claim_gets_a_verdict(reports):
 def test_every_claim_has_a_rule_that_is_known():
     claims = ledger().claims
     assert len(ledger().by_id) == len(claims) > 200
-    known = (*judge.JUDGES, rules.Arithmetic, rules.Elsewhere)
+    known = (*judge.DIRECTIONS, *judge.REPRODUCTIONS, rules.Arithmetic, rules.Elsewhere)
     for claim in claims:
         assert isinstance(claim.rule, known), claim.id
         if isinstance(claim.rule, rules.Elsewhere):
@@ -40,6 +49,95 @@ def test_rules_name_methods_and_metrics_that_exist():
         method = getattr(claim.rule, "method", None)
         if method is not None:
             METHODS.get(method)
+
+
+def parts_of(model: BaseModel, kind: type[T]) -> Iterator[T]:
+    """Every part of ``model`` that is a ``kind``, however deep."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, kind):
+                yield part
+            if isinstance(part, BaseModel):
+                yield from parts_of(part, kind)
+
+
+def subjects() -> list[rules.Subject]:
+    """What the ledger's rules and tables say was measured."""
+    book = ledger()
+    found = [s for claim in book.claims for s in parts_of(claim.rule, rules.Subject)]
+    for numbers in book.tables.values():
+        for number in numbers:
+            found += parts_of(number, rules.Subject)
+    return found
+
+
+def test_what_papers_measured_can_be_run_or_is_known_to_be_outside():
+    outside = ledger().outside
+    assert not set(outside) & {*METHODS.files(), *backbones()}, "they are part of Bench3R by now"
+    for subject in subjects():
+        if subject.method in outside:
+            continue
+        given = METHODS.get(subject.method).Options.model_validate(subject.options)
+        same = given.model_dump(mode="json")
+        assert subject.options.items() <= same.items(), "as records have them"
+        assert subject.backbone in {*backbones(), *outside}
+
+
+def test_places_and_tables_are_used_and_exist():
+    book = ledger()
+    used = {c.rule.table for c in book.claims if isinstance(c.rule, rules.Measured)}
+    assert used == set(book.tables)
+    places = [number.place for numbers in book.tables.values() for number in numbers]
+    for claim in book.claims:
+        places += [case.place for case in parts_of(claim.rule, rules.Case)]
+        places += [getattr(claim.rule, "place", places[0])]
+    assert set(places) == set(book.places)
+    for place in book.places.values():
+        assert not place.dataset or place.lacks or place.dataset in DATASETS.files()
+        assert not place.device or place.device in book.devices
+        if place.frame_list:
+            assert load_list(place.frame_list).fixes_frames == (place.frames == 0)
+    for numbers in book.tables.values():
+        for number in numbers:
+            if "/" in number.quantity:
+                assert metric_of(*number.quantity.split("/"))
+            else:
+                assert number.quantity in COSTS or number.lacks
+
+
+@pytest.mark.parametrize(
+    ("paper", "count"), [("Spark3R", 68), ("Lite3R", 21), ("VGG-T3", 40), ("FastVGGT", 16)]
+)
+def test_every_claim_of_these_papers_is_judged_by_records(paper, count):
+    """None says "not measurable" whatever is measured, and none compares reported numbers alone."""
+    own = [claim for claim in ledger().claims if claim.paper == paper]
+    assert len(own) == count
+    for claim in own:
+        judged_by = (*judge.REPRODUCTIONS, rules.DirectionOptions)
+        assert isinstance(claim.rule, judged_by), claim.id
+
+
+def test_measured_rules_hold_no_reported_number_of_another_claim():
+    """What is measured comes from records: a rule only says where to look for them."""
+    for claim in ledger().claims:
+        rule = claim.rule
+        if not isinstance(rule, tuple(judge.REPRODUCTIONS)):
+            continue
+        text = rule.model_dump_json(exclude={"otherwise"})
+        assert not [name for name in ledger().by_id if f'"{name}"' in text], claim.id
+        if isinstance(rule, rules.Measured):
+            numbers = ledger().tables[rule.table]
+            values = claim.value if isinstance(claim.value, list) else [claim.value]
+            assert len(numbers) == len(values), claim.id
+
+
+def test_no_claim_is_compared_with_itself():
+    """A claim's own number, or a part of it, is never all that its arithmetic compares."""
+    for claim in ledger().claims:
+        rule = getattr(claim.rule, "otherwise", None) or claim.rule
+        if isinstance(rule, rules.Arithmetic) and rule.op in ("equal", "different"):
+            assert len(set(map(str, rule.of))) == len(rule.of), claim.id
 
 
 def test_arithmetic_uses_known_words_and_claims():

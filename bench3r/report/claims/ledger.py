@@ -9,7 +9,13 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from bench3r.report.claims.rules import ClaimRule, ContradictionRule, Number
+from bench3r.report.claims.rules import (
+    ClaimRule,
+    ContradictionRule,
+    Measurement,
+    Number,
+    Place,
+)
 
 FILE = Path(__file__).with_name("claims.yaml")
 
@@ -51,15 +57,34 @@ class Contradiction(BaseModel):
     rule: ContradictionRule
 
 
+class Tolerances(BaseModel):
+    """How far what is measured may be off from what a paper reports."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time: float  # share of the reported number
+    memory: float  # share
+    error: float  # share
+    ratio: float  # share
+    share: float  # of scores between 0 and 1: absolute
+
+
 class Ledger(BaseModel):
     """All of the file.
 
     ``metrics``: what is measured here ("protocol/metric") for a quantity of the papers.
+    ``outside``: methods and backbones that papers compare with and that are not part of Bench3R, by
+    name. ``places``: conditions of papers by name; ``tables``: what the numbers of a claim are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metrics: dict[str, str]
+    tolerances: Tolerances
+    devices: dict[str, list[str]]  # by class of GPU, parts of their names
+    outside: dict[str, str]
+    places: dict[str, Place]
+    tables: dict[str, list[Measurement]]
     claims: list[Claim]
     contradictions: list[Contradiction]
 

@@ -12,6 +12,7 @@ from bench3r.metrics.statistics import paired_bootstrap
 from bench3r.models.catalogue import reference_backbone, unchanged_cost
 from bench3r.report.claims import rules
 from bench3r.report.claims.ledger import Claim, Ledger
+from bench3r.report.claims.lookup import has_defaults
 from bench3r.report.claims.verdict import ELSEWHERE, LACKING, UNDECIDED, Verdict, same_if
 from bench3r.report.columns import Column, column_of
 from bench3r.report.evidence import CostRow, Evidence, Setting, settings_of
@@ -57,7 +58,7 @@ def best_option(rule: rules.BestOption, claim: Claim, ledger: Ledger, e: Evidenc
     found: dict[object, pd.Series] = {}
     for setting in values.columns:
         value = setting.values.get(rule.option) if setting.method == rule.method else None
-        if value is not None and _is_default(setting, {rule.option: value}):
+        if value is not None and has_defaults(setting, {rule.option: value}):
             found[value] = values[setting]
     if len(found) < FEWEST_VALUES:
         return Verdict(LACKING, f"fewer than three values of {rule.option} are in this run")
@@ -126,19 +127,13 @@ def published_exponent(
     return Verdict("FLOPs agree" if good else "FLOPs differ", why)
 
 
-def _is_default(setting: Setting, wanted: rules.Options) -> bool:
-    """Whether the options are the method's defaults but for ``wanted``."""
-    defaults = METHODS.get(setting.method).Options().model_dump(mode="json")
-    return bool(setting.values == {**defaults, **wanted})
-
-
 def _chosen(settings: Iterable[Setting], method: str, wanted: rules.Options) -> Setting | None:
     """A setting of ``method`` with the ``wanted`` options, if it can all others at defaults."""
     found: Setting | None = None
     for setting in settings:
         if setting.method != method or not wanted.items() <= setting.values.items():
             continue
-        if _is_default(setting, wanted):
+        if has_defaults(setting, wanted):
             return setting
         found = found or setting
     return found
@@ -199,7 +194,7 @@ def _histograms(e: Evidence, method: str, scene_type: str = "") -> pd.DataFrame:
     rows = rows[rows["method"].eq(method)]
     if scene_type:
         rows = rows[rows["scene_type"].eq(scene_type)]
-    default = [s.options for s in settings_of(rows) if _is_default(s, {})]
+    default = [s.options for s in settings_of(rows) if has_defaults(s, {})]
     return rows[rows["options"].isin(default)]
 
 

@@ -1,13 +1,16 @@
 """The words of a verdict.
 
 A claim about published sizes is never confirmed or refuted by a tiny model: then the verdict says
-what happened *here*. ``contradicted`` is left to claims whose own arithmetic fails.
+what happened *here*. ``reproduced`` and ``contradicted`` are left to records under the paper's own
+conditions, and to claims whose own arithmetic fails.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+REPRODUCED = "reproduced"
+CONTRADICTED = "contradicted"
 HOLDS = "the paper's numbers agree"
 FAILS = "contradicted by the paper's own numbers"
 SAME = "same direction here"
@@ -33,6 +36,11 @@ class Verdict:
 def same_if(good: bool, why: str) -> Verdict:
     """The claimed direction was found here, or the other one."""
     return Verdict(SAME if good else OTHER, why)
+
+
+def reproduced_if(good: bool, why: str) -> Verdict:
+    """The claimed number was found under the paper's conditions, or another one."""
+    return Verdict(REPRODUCED if good else CONTRADICTED, why)
 
 
 def holds_if(good: bool, why: str) -> Verdict:

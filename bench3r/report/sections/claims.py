@@ -11,8 +11,8 @@ from bench3r.report.claims.arithmetic import arithmetic
 from bench3r.report.claims.judge import judge
 from bench3r.report.claims.ledger import Claim, Contradiction, ledger
 from bench3r.report.claims.rules import Arithmetic
-from bench3r.report.claims.verdict import HOLDS, Verdict
-from bench3r.report.evidence import Evidence, RunEvidence
+from bench3r.report.claims.verdict import CONTRADICTED, HOLDS, REPRODUCED, Verdict
+from bench3r.report.evidence import RunEvidence
 from bench3r.report.section import Section
 from bench3r.report.tables import MISSING, Table
 
@@ -29,20 +29,24 @@ COPIED = (  # fields of a claim that its raw row repeats
 
 
 def claim_tables(run: RunEvidence) -> Iterator[Table]:
-    """The claims, judged by the first frame count, and the contradictions."""
-    for e in run.by_frames[:1]:
-        yield claims_table(e)
+    """The claims, judged by the records of the run, and the contradictions."""
+    if run.by_frames:
+        yield claims_table(run)
     yield contradictions_table()
 
 
-def claims_table(e: Evidence) -> Table:
-    """Every claim with its verdict; those that could be judged are shown."""
+def claims_table(run: RunEvidence) -> Table:
+    """Every claim with its verdict; those that could be judged are shown.
+
+    Directions are judged by the first frame count, numbers by that of the paper.
+    """
     book = ledger()
+    e = run.first
     shown = []
     judged = []
     others = []
     for claim in book.claims:
-        verdict = judge(claim, book, e)
+        verdict = judge(claim, book, run)
         if verdict.judged:
             shown.append(_shown(claim, verdict))
             judged.append(_raw(claim, verdict))
@@ -51,10 +55,13 @@ def claims_table(e: Evidence) -> Table:
     raw = pd.DataFrame(judged + others)
     tally = "; ".join(f"{v}: {n}" for v, n in raw["verdict"].value_counts().items())
     notes = [
-        f"{len(judged)} of {len(raw)} claims are judged ({tally}). The others, with the command "
-        "that would judge them, are in claims.csv.",
+        f"{len(judged)} of {len(raw)} claims are judged ({tally}). The others, with what would "
+        "judge them, are in claims.csv.",
+        f'"{REPRODUCED}" and "{CONTRADICTED}" are about records at the published scale, on the '
+        "paper's data, frames and class of device; each reason gives the tolerance and the number "
+        "of scenes.",
         '"here" means in this run, at its scale and on its data (see the caption): it says nothing '
-        'about published sizes. "contradicted" is about a paper\'s own numbers only.',
+        "about published sizes.",
     ]
     return Table(f"claims{e.suffix}", "Claims ledger", e.about, pd.DataFrame(shown), raw, notes)
 
