@@ -173,6 +173,10 @@ class Attention(nn.Module):
         return self.proj(attend(self, x, rope, layout))
 
 
+# How packed tokens attend: the block's attention and its normalised tokens [M, C] -> change [M, C].
+PackedAttention = Callable[[Attention, Tensor], Tensor]
+
+
 def add_scaled(x: Tensor, change: Tensor, scale: LayerScale | None) -> Tensor:
     """``x`` plus ``change``, both [..., C], times the gain per channel where there is one."""
     return x + change if scale is None else torch.addcmul(x, change, scale.gamma)
@@ -207,11 +211,20 @@ class Block(TransformerBlock):
         self.ls2 = LayerScale(dim, init_values) if init_values is not None else None
 
     def forward(
-        self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None
+        self,
+        x: Tensor,
+        rope: Tensor | None = None,
+        layout: TokenLayout | None = None,
+        packed: PackedAttention | None = None,
     ) -> Tensor:
-        """Tokens [N, L, C] -> [N, L, C]; ``rope`` as in :func:`apply_rope`."""
-        x = add_scaled(x, self.attn(self.norm1(x), rope, layout), self.ls1)
-        return self.feed_forward(x)
+        """Tokens [N, L, C] -> [N, L, C]; ``rope`` as in :func:`apply_rope`.
+
+        With ``packed`` tokens are [M, C], and it says how they attend. Whatever runs a block calls
+        it this way: sharded weights are gathered and activations recomputed per call.
+        """
+        inner = self.norm1(x)
+        change = self.attn(inner, rope, layout) if packed is None else packed(self.attn, inner)
+        return self.feed_forward(add_scaled(x, change, self.ls1))
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The second half of the block, on tokens of any shape [..., C]."""

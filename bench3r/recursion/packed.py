@@ -9,13 +9,14 @@ attention runs view by view (or scene by scene), in one call where all have the 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from bench3r.models.layers import Attention, Block, TokenLayout, add_scaled, apply_rope
+from bench3r.models.layers import Attention, Block, TokenLayout, apply_rope
 
 
 @dataclass(frozen=True)
@@ -108,37 +109,70 @@ def attend(
     return torch.cat(parts)
 
 
+class PackedAttention:
+    """Attention of the packed active tokens of one block, as the block's forward calls it.
+
+    A call changes nothing but the first one's cache: with activation checkpointing the block runs
+    again in the backward pass, and must then see the cache as it was.
+    """
+
+    def __init__(self, rope: Tensor | None, active: Subset, keep: KeyValues | None) -> None:
+        self.rope = rope  # [2, N, 1, d] of all tokens
+        self.active = active
+        self.keep = keep
+        self.stored = None if keep is None else keep.stored
+        self.called = False
+
+    def __call__(self, attention: Attention, inner: Tensor) -> Tensor:
+        """The change [M, C] of the normalised tokens ``inner`` [M, C] of ``active``."""
+        active = self.active
+        q, k, v, present = self._query_key_value(attention, inner)
+        if self.rope is not None:
+            q = apply_rope(q, active.of(self.rope, 1).to(q.dtype))
+            k = apply_rope(k, present.of(self.rope, 1).to(q.dtype))
+        layout = active.layout if active.whole else active.layout.subset(active.index)
+        out = attend(
+            attention,
+            q,
+            k.to(q.dtype),
+            v.to(q.dtype),
+            queries=active.lengths(attention.role),
+            keys=present.lengths(attention.role),
+            layout=layout,
+        )
+        change: Tensor = attention.proj(out.flatten(1))
+        return change
+
+    def _query_key_value(
+        self, attention: Attention, inner: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Subset]:
+        """Queries of the active tokens, keys and values to attend to, and whose these are."""
+        if self.keep is None:
+            return (*attention.query_key_value(inner), self.active)
+        keep = copy(self.keep)
+        keep.stored = self.stored
+        if keep.wants_new:
+            q, k, v = attention.query_key_value(inner)
+            offered = keep.offer(k, v, self.active)
+        else:
+            q = attention.query(inner)
+            offered = keep.offer(None, None, self.active)
+        if not self.called:
+            self.keep.stored = keep.stored
+            self.called = True
+        return (q, *offered)
+
+
 def run_block(
     block: Block, x: Tensor, rope: Tensor | None, active: Subset, keep: KeyValues | None = None
 ) -> Tensor:
-    """``block`` on the packed active tokens ``x`` [M, C].
+    """``block`` on the packed active tokens ``x`` [M, C]: [M, C].
 
     ``rope`` [2, N, 1, d] is the table of all tokens. Without ``keep`` active tokens attend to
     active tokens of their view or scene; with it, to what the cache offers.
     """
-    attention = block.attn
-    role = attention.role
-    inner = block.norm1(x)
-    if keep is not None and not keep.wants_new:
-        q = attention.query(inner)
-        k, v, present = keep.offer(None, None, active)
-    else:
-        q, k, v = attention.query_key_value(inner)
-        k, v, present = (k, v, active) if keep is None else keep.offer(k, v, active)
-    if rope is not None:
-        q = apply_rope(q, active.of(rope, 1).to(q.dtype))
-        k = apply_rope(k, present.of(rope, 1).to(q.dtype))
-    layout = active.layout if active.whole else active.layout.subset(active.index)
-    out = attend(
-        attention,
-        q,
-        k.to(q.dtype),
-        v.to(q.dtype),
-        queries=active.lengths(role),
-        keys=present.lengths(role),
-        layout=layout,
-    )
-    return block.feed_forward(add_scaled(x, attention.proj(out.flatten(1)), block.ls1))
+    out: Tensor = block(x, packed=PackedAttention(rope, active, keep))
+    return out
 
 
 class KeyValues:
@@ -152,6 +186,7 @@ class KeyValues:
     """
 
     wants_new = True  # whether the next recursion has to compute keys and values
+    stored: Tensor | None = None  # all that it remembers
 
     def offer(
         self, k: Tensor | None, v: Tensor | None, active: Subset
@@ -167,9 +202,6 @@ class KeyValues:
 
 class StoredKeyValues(KeyValues):
     """Base of caches that offer keys and values of all tokens, active or not."""
-
-    def __init__(self) -> None:
-        self.stored: Tensor | None = None
 
     def update(self, stored: Tensor, new: Tensor, active: Subset) -> Tensor:
         """The next cache from the last one [N, 2, heads, d] and new entries [M, 2, heads, d].
