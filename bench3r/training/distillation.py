@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,11 +44,19 @@ def distillation_loss(
     errors = []
     for mine, other in zip(student, teacher, strict=True):
         if mine.shape == other.shape:
-            errors.append((mine - other.detach()).square().mean())
+            errors.append(layer_error(mine, other))
         elif not skip_mismatched:
             shapes = (tuple(mine.shape), tuple(other.shape))
             raise ValueError(f"attention outputs of student and teacher differ in shape: {shapes}")
     return torch.stack(errors).mean()
+
+
+def layer_error(mine: Tensor, other: Tensor) -> Tensor:
+    """Mean squared difference [] of the student's output from the teacher's, both [N, L, C].
+
+    Gradients reach the student alone.
+    """
+    return (mine - other.detach()).square().mean()
 
 
 def cosine_weight(progress: float, first: float, last: float) -> float:
@@ -55,70 +65,88 @@ def cosine_weight(progress: float, first: float, last: float) -> float:
     return last + 0.5 * (first - last) * (1 + math.cos(math.pi * p))
 
 
-class AttentionRecorder:
-    """Keeps the outputs of a model's attention modules, in the order of the calls.
-
-    After their output projection.
-    """
-
-    def __init__(self, model: Any, only: Sequence[str] | None = None) -> None:
-        self.outputs: list[Tensor] = []
-        self.names: list[str] = []
-        for name, module in model.named_modules():
-            if isinstance(module, Attention) and (only is None or name in only):
-                module.register_forward_hook(self._keeper(name))
-
-    def _keeper(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
-            self.outputs.append(output)
-            self.names.append(name)
-
-        return keep
-
-    def take(self) -> list[Tensor]:
-        """The outputs [N, L, C] since the last call."""
-        found = self.outputs
-        self.outputs = []
-        self.names = []
-        return found
-
-
 class AttentionDistillation:
-    """The loss between a student that is being trained and the frozen model it came from."""
+    """The loss between a student that is being trained and the frozen model it came from.
+
+    The teacher runs first and its attention outputs are kept. The student's are compared where
+    they arise, so that nothing of them is kept beyond the model's own activations: with activation
+    checkpointing the comparison is computed again in the backward pass, like the rest of the block
+    (:meth:`contexts`).
+    """
 
     def __init__(self, student: Any, teacher: Any) -> None:
         """``student`` and ``teacher`` have the same attention modules.
 
         Those whose core was changed are compared.
         """
-        changed = []
-        for name, module in student.named_modules():
-            if isinstance(module, Attention) and not isinstance(module.core, SoftmaxCore):
-                changed.append(name)
         self.student = student
         self.teacher = teacher.requires_grad_(False).eval()
-        # error of each module in the last step, over the teacher's mean square
-        self.by_layer: dict[str, float] = {}
-        self.recorders = (AttentionRecorder(student, changed), AttentionRecorder(teacher, changed))
+        self.expected: dict[str, list[Tensor]] = {}  # outputs [N, L, C] of the teacher's modules
+        self.calls: dict[str, int] = {}  # of the student's modules in this step
+        self.errors: list[Tensor] = []  # mean squared differences []
+        self._relative: dict[str, Tensor] = {}
+        self._replayed = False  # whether a block is computed again
+        of_teacher = dict(teacher.named_modules())
+        for name, module in student.named_modules():
+            if isinstance(module, Attention) and not isinstance(module.core, SoftmaxCore):
+                module.register_forward_hook(partial(self._compare, name))
+                of_teacher[name].register_forward_hook(partial(self._keep, name))
 
-    def forget(self) -> None:
-        """Drop what was recorded before this step."""
-        for recorder in self.recorders:
-            recorder.take()
+    @property
+    def by_layer(self) -> dict[str, float]:
+        """Error of each module in the last step, over the teacher's mean square."""
+        return {name: float(error) for name, error in self._relative.items()}
 
-    def __call__(self, batch: Batch, views: Tensor) -> Tensor:
-        """The loss [], after the student's forward pass on ``batch``.
-
-        With dense maps for ``views`` [V].
-        """
+    def begin(self, batch: Batch, views: Tensor) -> None:
+        """Run the teacher on ``batch``, before the student does; dense maps for ``views`` [V]."""
+        self.expected = {}
+        self.calls = {}
+        self.errors = []
         self.teacher.head_chunk = self.student.chunk(batch.images)  # heads are called as often
         with torch.no_grad():
             out, layout = self.teacher.run_trunk(batch.images)
             self.teacher.run_heads(out, layout, batch.images, None, views)
-        names = self.recorders[0].names
-        student = self.recorders[0].take()
-        teacher = self.recorders[1].take()
-        for name, mine, other in zip(names, student, teacher, strict=True):
-            size = other.square().mean().clamp(min=1e-12)
-            self.by_layer[name] = float(((mine - other).square().mean() / size).detach())
-        return distillation_loss(student, teacher)
+
+    def loss(self) -> Tensor:
+        """The mean over all compared outputs [], after the student's forward pass.
+
+        Raises ValueError when student and teacher called their modules differently often.
+        """
+        counts = {name: len(outputs) for name, outputs in self.expected.items()}
+        if self.calls != counts:
+            raise ValueError(f"calls of attention by the student {self.calls}, teacher {counts}")
+        return torch.stack(self.errors).mean()
+
+    def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """For activation checkpointing: around a block's first computation and its second one.
+
+        In the second the block's attention is compared with the same outputs as in the first.
+        """
+        return nullcontext(), self._again(dict(self.calls))
+
+    @contextmanager
+    def _again(self, calls: dict[str, int]) -> Iterator[None]:
+        before = (self.calls, self._replayed)
+        self.calls = dict(calls)
+        self._replayed = True
+        try:
+            yield
+        finally:
+            self.calls, self._replayed = before
+
+    def _keep(self, name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.expected.setdefault(name, []).append(output)
+
+    def _compare(self, name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
+        if name not in self.expected:  # not in a training step
+            return
+        call = self.calls.get(name, 0)
+        self.calls[name] = call + 1
+        if call >= len(self.expected[name]):
+            return
+        other = self.expected[name][call].float()
+        error = layer_error(output.float(), other)
+        if self._replayed:
+            return
+        self.errors.append(error)
+        self._relative[name] = error.detach() / other.square().mean().clamp(min=1e-12)

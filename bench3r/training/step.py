@@ -42,12 +42,12 @@ class TrainStep(nn.Module):
     def forward(self, batch: Batch, views: Tensor) -> dict[str, Tensor]:
         """The weighted total and its parts, each []; dense losses on the views ``views`` [V]."""
         if self.teacher:
-            self.teacher.loss.forget()
+            self.teacher.loss.begin(batch, views)
         parts, facts, losses = self.loss(batch, views)
         weighted = [self.weights[name] * v for name, v in parts.items() if name in self.weights]
         total = torch.stack(weighted).sum()
         if self.teacher:
-            parts["distillation"] = self.teacher.loss(batch, views)
+            parts["distillation"] = self.teacher.loss.loss()
             total = total + self.teacher.weight(self.progress) * parts["distillation"]
         for name, loss in losses.items():  # of a schedule, already weighted
             total = total + loss

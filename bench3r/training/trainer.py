@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -86,7 +87,7 @@ class Trainer:
         if config.precision == "bf16":
             self.model.trunk_dtype = torch.bfloat16
         if config.activation_checkpointing:
-            checkpoint_blocks(self.model)
+            checkpoint_blocks(self.model, teacher.loss.contexts if teacher else None)
         self.inner = TrainStep(self.model, config, teacher)
         self.module = self._wrap(self.inner)
         groups = parameter_groups(self.model, config.weight_decay)
@@ -236,13 +237,21 @@ class Trainer:
         return Progress(*columns, TextColumn("{task.fields[losses]}"), disable=self.rank != 0)
 
 
-def checkpoint_blocks(model: nn.Module) -> None:
+# around the first and the second computation of a block that is computed again
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
+
+
+def checkpoint_blocks(model: nn.Module, contexts: Contexts | None = None) -> None:
     """Recompute transformer blocks in the backward pass instead of keeping their activations."""
     from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import (
         apply_activation_checkpointing,
+        checkpoint_wrapper,
     )
 
-    apply_activation_checkpointing(model, check_fn=lambda m: isinstance(m, TransformerBlock))
+    wrap = partial(checkpoint_wrapper, context_fn=contexts) if contexts else checkpoint_wrapper
+    apply_activation_checkpointing(
+        model, checkpoint_wrapper_fn=wrap, check_fn=lambda m: isinstance(m, TransformerBlock)
+    )
 
 
 def _whole(value: Tensor) -> Tensor:
