@@ -13,15 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from bench3r.api.errors import Bench3RError
+from bench3r.api.dataset import Dataset
+from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.method import BuildContext, CountedPredictor, Method, Predictor
 from bench3r.attention.float8 import StoredLinear
 from bench3r.data.load import SceneLoader
-from bench3r.data.prepared import Prepared, read_prepared
+from bench3r.data.prepared import Prepared, SceneItem, read_prepared
 from bench3r.files import write_json
 from bench3r.jobs.failures import failure
 from bench3r.jobs.tasks import ProfileTask, read_task
@@ -117,20 +119,39 @@ def _listed(value: JsonValue) -> list[str]:
     return [str(v) for v in value] if isinstance(value, list) else []
 
 
-def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: Prepared) -> list[Tensor]:
-    """Images [1, S, 3, H, W] of the first readable scenes with ``entry.frames`` views.
+def distinct_frames(item: SceneItem, dataset: Dataset, count: int) -> list[str]:
+    """``count`` frames of the scene of ``item``, none of them twice; all of it where it has fewer.
 
-    Shorter frame lists start over. Only scenes of one size, so that times can be compared. Raises
-    Bench3RError when no scene can be read.
+    The first of the item's own, or where those are too few, frames spread evenly over the scene.
+    Raises Bench3RError when the scene cannot be read.
+    """
+    own = list(dict.fromkeys(item.frames))
+    if len(own) >= count:
+        return own[:count]
+    every = dataset.frames(item.scene)
+    if len(every) < count:
+        return every
+    return [every[i] for i in np.linspace(0, len(every) - 1, count).round().astype(int)]
+
+
+def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: Prepared) -> list[Tensor]:
+    """Images [1, S, 3, H, W] of the first readable scenes with ``entry.frames`` distinct views.
+
+    Only scenes of one size, so that times can be compared. Raises Unsupported when no scene has so
+    many frames, and Bench3RError when none can be read.
     """
     items = prepared.lists.get(str(entry.frames)) or prepared.longest()
     _, width, patch = input_size(config.sees(entry.backbone), entry.scale)
     loader = SceneLoader(prepared, width, patch)
     found: list[Tensor] = []
+    most = 0  # frames of a scene that is too short
     for item in items:
-        frames = [item.frames[i % len(item.frames)] for i in range(entry.frames)]
-        wanted = item.model_copy(update={"frames": frames})
         try:
+            frames = distinct_frames(item, loader.dataset, entry.frames)
+            if len(frames) < entry.frames:
+                most = max(most, len(frames))
+                continue
+            wanted = item.model_copy(update={"frames": frames})
             images = scene_images(loader.load(wanted), config.device)
         except Bench3RError:
             continue  # a broken scene is reported where it is predicted
@@ -139,9 +160,16 @@ def profile_inputs(entry: ProfileEntry, config: RunConfig, prepared: Prepared) -
         if len(found) == config.profile.scenes:
             break
     if not found:
-        nothing = "no scene can be read, so there is nothing to measure on"
-        raise Bench3RError(f"{prepared.name}: {nothing}")
+        raise _no_inputs(prepared, entry.frames, most)
     return found
+
+
+def _no_inputs(prepared: Prepared, frames: int, most: int) -> Bench3RError:
+    """Why there is nothing to measure on: ``most`` frames at most, or (0) nothing is readable."""
+    if most:
+        known = f"no scene of {prepared.name} has {frames:,} distinct frames"
+        return Unsupported(f"{known}; the longest has {most:,}")
+    return Bench3RError(f"{prepared.name}: no scene can be read, so there is nothing to measure on")
 
 
 def measure(
@@ -290,7 +318,9 @@ def profile(
         predictor = build_predictor(method, context)
         if probe:
             return probe_once(entry, config, inputs, predictor)
-        reference = None if alone else unchanged(method, predictor, context)
+        shared = config.profile.shared_from
+        apart = alone or (shared is not None and entry.frames >= shared)
+        reference = None if apart else unchanged(method, predictor, context)
         return measure(entry, config, inputs, predictor, reference)
     except Exception as error:
         status, reason = failure(error)

@@ -96,6 +96,7 @@ class CostRow(BaseModel):
     parameters_by_part: dict[str, int] = {}
     seconds: list[float] = []
     reference_seconds: list[float] = []  # of the unchanged backbone, in turn with ``seconds``
+    reference_shared: bool = False  # they come from the backbone's own measurement instead
     phase_seconds: dict[str, list[float]] = {}
     phase_peak_bytes: dict[str, float] = {}
     ceiling: dict[str, float] = {}  # best rates measured in the same process
@@ -135,7 +136,7 @@ class CostRow(BaseModel):
 
     @property
     def time_saving(self) -> float:
-        """1 - time / time of the unchanged backbone, both timed in turn; NaN when not measured."""
+        """1 - time / time of the unchanged backbone; NaN when not measured."""
         if not self.seconds or not self.reference_seconds:
             return math.nan
         return 1 - self.median_seconds / float(np.median(self.reference_seconds))

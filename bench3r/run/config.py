@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from bench3r.api.errors import Bench3RError, describe, unknown
 from bench3r.models.catalogue import NO_BACKBONE, reference_backbone
-from bench3r.training.config import FinetuneConfig, TrainConfig
+from bench3r.training.config import FinetuneConfig, TrainConfig, TrainData
+
+PUBLISHED_SCALE = "full"  # the scale at which weights are published
+OWN_WEIGHTS = ("shipped", "train")  # bases that are not published ones
 
 
 class Strict(BaseModel):
@@ -45,6 +48,11 @@ class DatasetConfig(Strict):
             return {**values, "scenes": "all"}
         return values
 
+    @property
+    def is_real(self) -> bool:
+        """Whether its scenes are read from a data root, and not rendered."""
+        return self.root != "procedural"
+
     def shrunk(self, views: int) -> DatasetConfig:
         """The same with one scene of ``views`` frames."""
         scenes = 1 if isinstance(self.scenes, int) else self.scenes[:1]
@@ -66,6 +74,9 @@ class ProfileConfig(Strict):
     # Timed work of a setting after which no more calls follow, once there are 3.
     seconds: float = Field(60, gt=0)
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
+    # From so many frames on the unchanged backbone is timed once, in its own measurement, and not
+    # again beside every method.
+    shared_from: int | None = Field(None, ge=1)
     # Also search the maximum frame count, up to this one.
     largest: int | None = Field(None, ge=1)
 
@@ -142,6 +153,8 @@ class RunConfig(Strict):
     only: dict[str, list[str]] = {}  # protocols that score some datasets only, and those datasets
     train: TrainConfig = TrainConfig()  # of the base, when the run trains it
     finetune: FinetuneConfig = FinetuneConfig()  # of the methods that need it
+    # by method: what its own recipe changes of `finetune`
+    finetune_by_method: dict[str, FinetuneConfig] = {}
     profile: ProfileConfig = ProfileConfig()
     limits: Limits = Limits()
     keep: Keep = Keep()
@@ -151,6 +164,40 @@ class RunConfig(Strict):
     def protocols_for(self, dataset: str) -> list[str]:
         """The protocols under which ``dataset`` is scored."""
         return [p for p in self.protocols if dataset in self.only.get(p, [dataset])]
+
+    def finetune_of(self, method: str) -> FinetuneConfig:
+        """How ``method`` is fine-tuned: by its own recipe, or as all others."""
+        return self.finetune_by_method.get(method, self.finetune)
+
+    def training_data(self, settings: TrainConfig, backbone: str) -> dict[str, TrainData]:
+        """The real data that training under ``settings`` sees, by dataset; none: procedural scenes.
+
+        Raises Bench3RError when a dataset has no root, and when published weights would be trained
+        on procedural scenes without being asked to.
+        """
+        if settings.data == "procedural":
+            return {}
+        if settings.data:
+            return {name: self._rooted(name, data) for name, data in settings.data.items()}
+        if self.scale != PUBLISHED_SCALE:
+            return {}
+        real = {n: TrainData(root=d.root) for n, d in self.datasets.items() if d.is_real}
+        own = backbone == NO_BACKBONE or self.base_of(backbone) in OWN_WEIGHTS
+        if not real and not own:
+            raise Bench3RError(
+                f"config: the published weights of {backbone} would be fine-tuned on procedural "
+                "scenes: name real data in finetune.data, or set finetune.data: procedural"
+            )
+        return real
+
+    def _rooted(self, name: str, data: TrainData) -> TrainData:
+        """``data`` with its root, which may be that of the run's dataset ``name``."""
+        if data.root is not None:
+            return data
+        known = self.datasets.get(name)
+        if known is None or not known.is_real:
+            raise Bench3RError(f"config: the training data {name} need a root")
+        return data.model_copy(update={"root": known.root})
 
     def base_of(self, backbone: str) -> str:
         """Where the weights of ``backbone`` come from.
@@ -173,6 +220,20 @@ class RunConfig(Strict):
         """
         return self.backbones[0] if backbone == NO_BACKBONE else backbone
 
+    @model_validator(mode="before")
+    @classmethod
+    def _recipes(cls, values: object) -> object:
+        """A method's own recipe holds what it changes; the rest is that of all others."""
+        if not isinstance(values, dict) or not isinstance(values.get("finetune_by_method"), dict):
+            return values
+        common = values.get("finetune") or {}
+        if isinstance(common, BaseModel):
+            common = common.model_dump()
+        recipes = {}
+        for method, own in values["finetune_by_method"].items():
+            recipes[method] = {**common, **own} if isinstance(own, dict) else own
+        return {**values, "finetune_by_method": recipes}
+
     @model_validator(mode="after")
     def _smoke(self) -> RunConfig:
         return self._shrunk() if self.smoke else self
@@ -189,6 +250,7 @@ class RunConfig(Strict):
         }
         once = {"warmup": 1, "repeats": 1, "scenes": 1}
         views = max(2, *self.frames)
+        recipes = {m: r.model_copy(update=few) for m, r in self.finetune_by_method.items()}
         return self.model_copy(
             update={
                 "datasets": {name: d.shrunk(views) for name, d in self.datasets.items()},
@@ -196,12 +258,13 @@ class RunConfig(Strict):
                 "fit_scenes": 3,
                 "seeds": self.seeds[:1],
                 "finetune": self.finetune.model_copy(update=few),
+                "finetune_by_method": recipes,
                 "profile": self.profile.model_copy(update=once),
             }
         )
 
 
-SECTIONS = (RunConfig, DatasetConfig, TrainConfig, ProfileConfig, Limits, Keep, Ablation)
+SECTIONS = (RunConfig, DatasetConfig, TrainConfig, TrainData, ProfileConfig, Limits, Keep, Ablation)
 
 
 def parse_config(raw: object, where: str) -> RunConfig:

@@ -17,7 +17,7 @@ from bench3r.files import digest
 from bench3r.models.catalogue import backbones
 from bench3r.protocols import PROTOCOLS, protocol_hash
 from bench3r.run.config import RunConfig
-from bench3r.run.datasets import plan_datasets, prediction_bytes
+from bench3r.run.datasets import plan_dataset, plan_datasets, prediction_bytes
 from bench3r.run.keys import base_key, method_key, presentation_hash, stage_hash
 from bench3r.run.options import set_text
 from bench3r.run.plan import Cell, DatasetEntry, Entry, Plan, ProfileEntry
@@ -124,10 +124,12 @@ class Planner:
             warnings.warn(f"left out, nothing in this run may need it: {error}", stacklevel=2)
         self.trainings = Trainings(config)
         self.profiles: dict[str, ProfileEntry] = {}
+        self.inputs: dict[str, DatasetEntry] = {}  # rendered for cost measurements alone
 
     def check_names(self) -> None:
         """Raise Bench3RError for methods, backbones and protocols that do not exist."""
         self._check_methods(self.config.methods, "config: methods")
+        self._check_methods(self.config.finetune_by_method, "config: finetune_by_method")
         named = list(self.config.backbones)
         for name, ablation in self.config.ablations.items():
             self._check_methods(ablation.grids(), f"config: ablations.{name}")
@@ -169,8 +171,24 @@ class Planner:
         if how.largest:
             counts.append((1, how.largest))
         for frames, largest in counts:
-            entry = profile_of(self.config, variant, dataset, frames, largest)
+            inputs = self._inputs(dataset, largest or frames)
+            entry = profile_of(self.config, variant, inputs, frames, largest)
             self.profiles[entry.id] = entry
+
+    def _inputs(self, dataset: DatasetEntry, frames: int) -> DatasetEntry:
+        """What costs are measured on: ``dataset``, or longer scenes where it is rendered too short.
+
+        No frame is given twice: of real scenes all frames can be taken, rendered ones need more.
+        """
+        if dataset.root != "procedural" or frames <= dataset.views:
+            return dataset
+        how = self.config.profile
+        most = max(*how.frames, how.largest or 1)
+        longer = {"views": most, "scenes": how.scenes, "windows": 1, "step": None, "main": False}
+        wanted = self.config.datasets[dataset.name].model_copy(update=longer)
+        entry = plan_dataset(dataset.name, wanted, [most])
+        self.inputs[entry.id] = entry
+        return entry
 
     def _all_cells(self, datasets: list[DatasetEntry]) -> list[Cell]:
         """Cells of the methods, then of the ablations; one that several tables show stands once."""
@@ -212,6 +230,7 @@ class Planner:
         cells = self._all_cells(datasets)
         trainings = list(self.trainings.entries.values())
         profiles = list(self.profiles.values())
+        datasets += self.inputs.values()
         listed = _listed([*datasets, *trainings, *cells, *profiles])
         shown = config.model_dump(mode="json", exclude={"limits"})
         rules = [protocol_hash(p) for p in config.protocols]

@@ -25,8 +25,8 @@ def edge(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.chdir(tmp_path_factory.mktemp("edge"))
     plan = make_plan(parse_config(RAW, "edge.yaml"))
-    dataset = plan.datasets[0]
-    prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
+    for dataset in plan.datasets:
+        prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
     yield plan
     patch.undo()
 
