@@ -6,6 +6,7 @@ import pytest
 
 from bench3r.report.claims.judge import judge
 from bench3r.report.claims.ledger import ledger
+from bench3r.report.claims.lookup import COSTS
 from bench3r.report.claims.verdict import (
     CONTRADICTED,
     ELSEWHERE,
@@ -15,6 +16,8 @@ from bench3r.report.claims.verdict import (
     UNDECIDED,
     Verdict,
 )
+from bench3r.run.config import load_config
+from tests.conftest import ROOT
 from tests.helpers.published_run import PublishedRun
 
 H20 = "NVIDIA H20"
@@ -182,6 +185,26 @@ def test_a_speed_up_is_taken_from_calls_in_turn(dense, expected):
     run.cost("vggt", "vggt", 1000, H20, seconds=[9.0])  # of another process
     run.cost("spark3r", "vggt", 1000, H20, seconds=[41.0], reference_seconds=[dense])
     assert verdict_on("SP-H1", run).verdict == expected
+
+
+def test_the_run_of_headline_lengths_meets_the_papers_conditions():
+    """What config/long.yaml asks for is what the claims of those lengths need."""
+    config = load_config(ROOT / "config" / "long.yaml")
+    book = ledger()
+    places = [f"spark3r_{name}" for name in ("7scenes", "nrgbd", "scannet")]
+    places += [f"fastvggt_scannet_{frames}" for frames in (100, 300, 500, 1000)]
+    assert (config.scale, set(config.profile.frames)) == ("full", set(config.frames))
+    for name in places:
+        place = book.places[name]
+        assert place.frames in config.frames
+        assert place.precision == config.precision
+        data = config.datasets[place.dataset]
+        assert place.frame_list in ("", data.frame_list)
+        for numbers in book.tables.values():
+            asked = [n.quantity.split("/")[0] for n in numbers if n.place == name]
+            scored = [*config.protocols_for(place.dataset), *COSTS]
+            assert set(asked) <= set(scored)
+    assert {"spark3r", "fastvggt", "block_sparse", "vgg_t3", "lite3r"} <= set(config.methods)
 
 
 def test_papers_own_numbers_stand_in_while_nothing_is_measured():

@@ -95,7 +95,9 @@ def test_every_configuration_in_the_repository_can_be_planned():
         json.dumps(plan.model_dump(mode="json"), allow_nan=False)
 
 
-@pytest.mark.parametrize("name", ["default", "attention", "paper", "full", "seven_scenes", "base"])
+@pytest.mark.parametrize(
+    "name", ["default", "attention", "paper", "full", "long", "seven_scenes", "base"]
+)
 def test_shipped_configurations_plan(name):
     plan = make_plan(load_config(ROOT / "config" / f"{name}.yaml"))
     assert plan.cells

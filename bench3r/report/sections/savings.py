@@ -52,6 +52,8 @@ def savings_table(e: Evidence) -> Iterator[Table]:
         "depth, K: recursions of equal cost. Means over scenes; time from the profile stage, where "
         f"the method and {reference} take turns in one process."
     )
+    if any(cost.reference_shared for cost in e.measured()):
+        note += f" At so many frames {reference} was timed once, in a process of its own."
     title = "What adaptive depth saves"
     yield Table(f"savings{e.suffix}", title, e.about, shown, raw, [note])
 
