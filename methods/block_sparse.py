@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import Method, MethodOptions
-from bench3r.attention.sparse import block_sparse_attention, pool_blocks
+from bench3r.attention.sparse import Pooling, block_sparse_attention, pool_blocks
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
 
@@ -29,15 +29,16 @@ class Options(MethodOptions):
 
     cdf: float | None = Field(
         0.97,
-        gt=0,
+        ge=0,
         le=1,
         description="pooled attention mass that the kept blocks reach; None: unused",
     )
     sparse_ratio: float | None = Field(
-        0.1, ge=0, lt=1, description="at least this share less 1 is kept; None: unused"
+        0.1, ge=0, le=1, description="at least this share less 1 is kept; None: unused"
     )
     q_block: int = Field(128, ge=1)
     k_block: int = Field(64, ge=1)
+    pooling: Pooling = Field("mean", description="what stands for a block in the estimate")
     order: Literal["rows", "hilbert"] = Field(
         "rows", description="order of the patches of a view in the blocks"
     )
@@ -104,8 +105,8 @@ class Selection(NamedTuple):
 
 def select_blocks(q: Tensor, k: Tensor, options: Options) -> Selection:
     """The key blocks that each query block keeps, for ``q``, ``k`` [B, h, P, d] of the patches."""
-    queries = pool_blocks(q, options.q_block)
-    keys = pool_blocks(k, options.k_block)
+    queries = pool_blocks(q, options.q_block, pooling=options.pooling)
+    keys = pool_blocks(k, options.k_block, pooling=options.pooling)
     probability = (queries @ keys.mT * q.shape[-1] ** -0.5).softmax(-1)
     falling, order = probability.sort(-1, descending=True)
     blocks = int(probability.shape[-1])

@@ -11,23 +11,30 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Pooling = Literal["mean", "max"]  # of the tokens of a block
 GATHERED = 1 << 24  # key elements gathered at once
 
 
-def pool_blocks(x: Tensor, block: int, zero_padded: bool = False) -> Tensor:
-    """Means [N, h, blocks, d] of ``x`` [N, h, L, d] over blocks of ``block`` tokens.
+def pool_blocks(
+    x: Tensor, block: int, zero_padded: bool = False, pooling: Pooling = "mean"
+) -> Tensor:
+    """Means or largest values [N, h, blocks, d] of ``x`` [N, h, L, d] over ``block`` tokens each.
 
-    The last block's mean is over its own tokens, or over ``block`` tokens with zeros for those it
+    The last block is pooled over its own tokens, or over ``block`` tokens with zeros for those it
     lacks.
     """
     length = x.shape[2]
     missing = -length % block
+    if pooling == "max":
+        filling = 0.0 if zero_padded else -math.inf
+        whole = F.pad(x, (0, 0, 0, missing), value=filling)
+        return whole.unflatten(2, (-1, block)).amax(3)
     total = F.pad(x, (0, 0, 0, missing)).unflatten(2, (-1, block)).sum(3)
     counts = torch.full((total.shape[2], 1), float(block), device=x.device, dtype=x.dtype)
     if not zero_padded:
