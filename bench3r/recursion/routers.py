@@ -100,15 +100,18 @@ class ExpertChoice(nn.Module):
         """
         target = torch.zeros_like(logits).scatter(1, kept, 1.0)
         judged = logits
+        # a token counts as guessed from half on: of its sigmoid, or of the logit where that is all
+        likely = 0.5 if self.settings.activation == "none" else 0.0
         out: dict[str, Tensor] = {}
         if self.settings.auxiliary:
-            judged = self.mlp_router(alive.detach() / self.settings.temperature).squeeze(-1)
+            likely = 0.0
+            judged = self.mlp_router(alive.detach()).squeeze(-1)  # the temperature is not its own
             guessed = judged.topk(kept.shape[1], dim=1).indices
             out["topk_acc"] = target.gather(1, guessed).mean()
         else:
             out["z_loss"] = logits.square().mean()
         out["aux_loss"] = F.binary_cross_entropy_with_logits(judged, target)
-        out["aux_acc"] = ((judged > 0) == (target > 0.5)).float().mean()
+        out["aux_acc"] = ((judged >= likely) == (target > 0.5)).float().mean()
         return out
 
 
