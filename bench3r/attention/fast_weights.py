@@ -21,13 +21,18 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Muon's coefficients
 NORM_EPS = 1e-5
 
 
-def orthogonalise(g: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
+def orthogonalise(
+    g: Tensor,
+    steps: int = 5,
+    eps: float = 1e-7,
+    coefficients: tuple[float, float, float] = NEWTON_SCHULZ,
+) -> Tensor:
     """Approximate orthogonal factor of ``g`` [..., m, n] by Newton-Schulz iterations (Muon).
 
     Singular values end up around 1 (0.7 to 1.2), very small ones below. With 0 steps only the
     Frobenius norm is divided out.
     """
-    a, b, c = NEWTON_SCHULZ
+    a, b, c = coefficients
     tall = g.shape[-2] > g.shape[-1]
     x = g.mT if tall else g
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + eps)
