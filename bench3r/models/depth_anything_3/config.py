@@ -25,8 +25,8 @@ class DinoConfig(Section):
     heads: int = 16
     out_layers: tuple[int, int, int, int] = (11, 15, 19, 23)
     alt_start: int = 8  # from this block on: even ones attend inside a view, odd ones globally
-    qknorm_start: int = 8
-    rope_start: int = 8
+    qknorm_start: int = 8  # the first block with norms of queries and keys; -1: none
+    rope_start: int = 8  # as alt_start, or -1: no rotary position
     init_values: float = 1.0
 
 
@@ -97,11 +97,10 @@ class DepthAnything3Config(Section):
                 f"alt_start {net.alt_start} and depth {net.depth} must be even: "
                 "blocks alternate in pairs"
             )
-        if not net.rope_start == net.qknorm_start == net.alt_start:
+        if net.rope_start not in (net.alt_start, -1):
             raise ValueError(
-                f"alt_start {net.alt_start}, rope_start {net.rope_start} "
-                f"and qknorm_start {net.qknorm_start} differ: "
-                "expected the same block, as in every published configuration"
+                f"rope_start {net.rope_start} differs from alt_start {net.alt_start}: "
+                "expected the same block, as in every published configuration, or -1 for none"
             )
         allowed = range(net.alt_start + 1, net.depth, 2)
         wrong = [i for i in net.out_layers if i not in allowed]

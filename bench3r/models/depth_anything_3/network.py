@@ -42,7 +42,8 @@ class AlternatingDino(nn.Module, Trunk):
         super().__init__()
         dim = config.dim
         self.alt_start = config.alt_start
-        self.set_up_trunk((config.depth - config.alt_start) // 2, dim // config.heads, 100.0)
+        frequency = 100.0 if config.rope_start >= 0 else 0.0
+        self.set_up_trunk((config.depth - config.alt_start) // 2, dim // config.heads, frequency)
         self.patch_size = config.patch_size
         self.special = 1
         self.grid = config.img_size // config.patch_size
@@ -61,7 +62,7 @@ class AlternatingDino(nn.Module, Trunk):
         return Block(
             config.dim,
             config.heads,
-            qk_norm=index >= config.qknorm_start,
+            qk_norm=0 <= config.qknorm_start <= index,
             init_values=config.init_values,
             eps=1e-6,
             role=role if index >= config.alt_start else "encoder",
@@ -84,8 +85,11 @@ class AlternatingDino(nn.Module, Trunk):
     def global_rope(self, layout: TokenLayout, device: torch.device) -> Tensor | None:
         """The table [2, T, 1, head_dim] of one view, in which all patches sit at (1, 1).
 
-        So there is no spatial order across views, unless ``spread`` says otherwise.
+        So there is no spatial order across views, unless ``spread`` says otherwise. None without
+        rotary position.
         """
+        if self.rope_freq <= 0:
+            return None
         grid = (layout.height, layout.width, layout.special, self.head_dim)
         if self.spread:
             return spread_position_table(*grid, spread=self.spread).to(device)

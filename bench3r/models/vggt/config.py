@@ -31,8 +31,8 @@ class AggregatorConfig(Section):
     encoder_depth: int = 24
     encoder_heads: int = 16
     qk_norm: bool = True
-    rope_freq: float = 100.0
-    init_values: float = 0.01
+    rope_freq: float = 100.0  # 0 or less: no rotary position
+    init_values: float | None = 0.01  # None: no scale per channel
 
     def encoder_size(self) -> tuple[int, int, int]:
         """Width, depth and heads of the patch embed.
