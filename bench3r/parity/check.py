@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from bench3r.api.errors import Bench3RError, unknown
 from bench3r.api.method import METHODS
 from bench3r.api.registry import LIBRARY, Registry, instance_of
-from bench3r.parity.golden import INPUT, Check, Golden, Tolerance, Value, read_golden
+from bench3r.parity.golden import INPUT, Check, Golden, Part, Tolerance, Value, read_golden
 
 CHECKS: Registry[Check] = Registry(
     "parity check",
@@ -80,6 +80,11 @@ def outputs(golden: Golden) -> dict[str, np.ndarray]:
     missing = [key for key in check.needs if key not in golden.case.model_fields_set]
     if missing:
         raise Bench3RError(f"{golden.path}: golden file without {', '.join(missing)}")
+    for part in get_args(Part):
+        given = getattr(golden.case, part)
+        if given and part not in check.reads:
+            names = ", ".join(given)
+            raise Bench3RError(f"{golden.path}: unknown {part} {names}: {check.name} has no {part}")
     if check.method:
         module = METHODS.module(METHODS.file_of(check.method))
         golden = replace(golden, operations=module)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
-from bench3r.api.errors import describe
-from bench3r.parity.golden import Golden, Inputs
+from bench3r.parity.golden import Golden, Inputs, Parameters
+
+VISIBLE = 1000  # times which the files' loss holds the small terms, so that they are seen
 
 
-class RoutingParameters(BaseModel):
-    """Parameters of a case: B samples of T tokens with D channels."""
+class RoutingParameters(Parameters):
+    """Parameters of a case: B samples of T tokens with D channels; null switches a part off."""
 
-    B: int
-    T: int
-    D: int
-    recursions: int
-    router_func: str
-    alpha: float
-    temperature: float
-    gating: str
-    z_coeff: float
-    mode: str
+    B: int | None = None
+    T: int | None = None
+    D: int | None = None
+    recursions: int = Field(ge=1)
+    router_type: Literal["linear", "mlp", "wide_mlp"] = "linear"
+    alpha: float | None = None
+    temperature: float = 1.0
+    gating: Literal["weighted", "additive", "none"] | None = "weighted"
+    z_coeff: float | None = None
+    mode: Literal["train", "eval"]
 
     @property
     def training(self) -> bool:
@@ -35,6 +36,17 @@ class RoutingParameters(BaseModel):
     def weighted(self) -> bool:
         """Whether the router gate multiplies the block's output."""
         return self.gating == "weighted"
+
+    def check_sizes(self, golden: Golden) -> None:
+        """Compare the sizes with the tokens. Raises Bench3RError where they differ."""
+        b, t, d = golden.tensors()["x"].shape
+        golden.agree(self, B=b, T=t, D=d)
+
+    def settings(self, golden: Golden, **more: Any) -> Any:
+        """The settings of a router of the case."""
+        return golden.operations.RouterSettings(
+            kind=self.router_type.removeprefix("wide_"), temperature=self.temperature, **more
+        )
 
 
 class ToyBlock:
@@ -47,27 +59,6 @@ class ToyBlock:
         """Tokens [n, d] -> [n, d]."""
         weights = ((x @ self.q) @ (x @ self.k).mT / x.shape[-1] ** 0.5).softmax(-1)
         return x + weights @ (x @ self.v) + torch.tanh(x @ self.m)
-
-
-def options_of(golden: Golden, p: RoutingParameters, **more: Any) -> Any:
-    """The method's options that a case describes.
-
-    Raises Bench3RError where they cannot express it.
-    """
-    try:
-        return golden.operations.Options(
-            max_depth=p.recursions,
-            recursions=p.recursions,
-            caching="recursion_wise",
-            activation=p.router_func,
-            alpha=p.alpha,
-            temperature=p.temperature,
-            gating="weighted" if p.weighted else "additive",
-            z_weight=p.z_coeff,
-            **more,
-        )
-    except ValidationError as error:
-        raise describe(error, f"{golden.path}: parameters") from error
 
 
 def fill_router(router: nn.Module, inputs: Inputs[Tensor], prefix: str) -> None:

@@ -8,31 +8,62 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from bench3r.attention.fast_weights import FastWeights, orthogonalise, unit
-from bench3r.parity.golden import Check, Golden, Inputs, Outputs
+from bench3r.attention.fast_weights import (
+    NEWTON_SCHULZ,
+    NORM_EPS,
+    FastWeights,
+    orthogonalise,
+    unit,
+)
+from bench3r.parity.golden import Check, Golden, Inputs, Outputs, Parameters
 
 
-class OrthogonaliseParameters(BaseModel):
+class OrthogonaliseParameters(Parameters):
     """Parameters of a case of the Newton-Schulz iterations alone."""
 
-    steps: int
-    eps: float
+    steps: int = Field(5, ge=0)
+    eps: float = 1e-7
+    coefficients: tuple[float, float, float] = NEWTON_SCHULZ
+    batch: int | None = None
+    rows: int | None = None
+    cols: int | None = None
 
 
-class UpdateParameters(BaseModel):
+class StepParameters(Parameters):
+    """Parameters of the steps of fast weights."""
+
+    newton_schulz_steps: int = Field(0, ge=0)  # of the official constructor
+    norm_eps: float = NORM_EPS
+
+    @field_validator("norm_eps")
+    @classmethod
+    def _known(cls, value: float) -> float:
+        if value != NORM_EPS:
+            raise ValueError(f"unknown value: expected {NORM_EPS}")
+        return value
+
+
+class UpdateParameters(StepParameters):
     """Parameters of a case of updates and reads."""
 
-    newton_schulz_steps: int
+    batch_times_heads: int | None = None
+    tokens: int | None = None
+    d: int | None = None
+    hidden: int | None = None
+    ops: list[list[int]] | None = None
 
 
-class LayerParameters(UpdateParameters):
+class LayerParameters(StepParameters):
     """Parameters of a case of a whole layer."""
 
-    heads: int
-    base_lr: float
+    heads: int = Field(ge=1)
+    base_lr: float = Field(gt=0)
+    dim: int | None = None
+    head_dim: int | None = None
+    inter_multi: int | None = None
 
 
 class HalfNewtonSchulz(FastWeights):
@@ -115,21 +146,31 @@ def orthogonalised(golden: Golden) -> Outputs:
     """The orthogonal factor in both precisions."""
     p = golden.parameters(OrthogonaliseParameters)
     g = golden.tensors()["G"]
+    batch, rows, columns = g.shape
+    golden.agree(p, batch=batch, rows=rows, cols=columns)
+    half = orthogonalise(g.bfloat16(), p.steps, p.eps, p.coefficients)
     return {
-        "out_X_fp32": orthogonalise(g, p.steps, p.eps),
-        "out_X_nsbf16": orthogonalise(g.bfloat16(), p.steps, p.eps).float(),
+        "out_X_fp32": orthogonalise(g, p.steps, p.eps, p.coefficients),
+        "out_X_nsbf16": half.float(),
     }
 
 
 def updates(golden: Golden) -> Outputs:
     """The first gradients, and weights and outputs after all operations."""
-    steps = golden.parameters(UpdateParameters).newton_schulz_steps
+    p = golden.parameters(UpdateParameters)
+    steps = p.newton_schulz_steps
     inputs = golden.tensors()
+    networks, length, d = inputs["k"].shape
+    golden.agree(p, batch_times_heads=networks, tokens=length, d=d)
+    golden.agree(p, hidden=inputs["w0"].shape[2], ops=inputs["ops"].tolist())
     rates = [inputs[f"lr{i}"] for i in range(3)]
     tokens = Tokens(inputs["q"], inputs["k"], inputs["v"], rates)
-    start, end = next(row[:2] for row in inputs["ops"].tolist() if row[2])
-    first = tokens.part(start, end).gradients(FastWeights(*matrices(inputs)))
-    out = {f"mid_grad{i}": g for i, g in enumerate(first)}
+    out: dict[str, Tensor] = {}
+    updating = [row for row in inputs["ops"].tolist() if row[2]]
+    if updating:
+        start, end = updating[0][:2]
+        first = tokens.part(start, end).gradients(FastWeights(*matrices(inputs)))
+        out = {f"mid_grad{i}": g for i, g in enumerate(first)}
     for name in PRECISIONS:
         with precision(name) as cls:
             weights, y = run(cls(*matrices(inputs)), inputs["ops"], tokens, steps)
@@ -155,6 +196,8 @@ def _layer(golden: Golden, name: str) -> tuple[FastWeights, Tensor, Tensor]:
     p = golden.parameters(LayerParameters)
     inputs = golden.tensors()
     x = inputs["x"]
+    _, head_dim, hidden = inputs["w0"].shape
+    golden.agree(p, dim=x.shape[-1], head_dim=head_dim, inter_multi=hidden / head_dim)
     with precision(name) as cls:
         qkv = F.silu(F.linear(x, inputs["to_qkv_weight"])).chunk(3, -1)
         q, k, v = (per_head(t, p.heads) for t in qkv)
@@ -176,10 +219,11 @@ def per_head(x: Tensor, heads: int) -> Tensor:
 
 
 def outputs(golden: Golden) -> Outputs:
-    """All arrays of a case."""
-    if "ns" in golden.case.name.split("_"):
-        return orthogonalised(golden)
-    return layer(golden) if "layer" in golden.case.name else updates(golden)
+    """All arrays of a case, whose inputs say which it is."""
+    inputs = golden.tensors()
+    if "k" in inputs:
+        return updates(golden)
+    return layer(golden) if "to_qkv_weight" in inputs else orthogonalised(golden)
 
 
 CHECK = Check(
@@ -188,4 +232,5 @@ CHECK = Check(
     golden=("lact",),
     outputs=outputs,
     needs=("parameters",),
+    reads=("parameters",),
 )

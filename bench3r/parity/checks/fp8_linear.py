@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from bench3r.attention.float8 import FakeQuantLinear, fake_quantise, quantise
-from bench3r.parity.golden import Check, Golden, Outputs
+from bench3r.attention.float8 import EPS, FakeQuantLinear, fake_quantise, quantise
+from bench3r.parity.golden import Check, Golden, Outputs, Parameters
 
 
-class Parameters(BaseModel):
+class QuantParameters(Parameters):
     """Parameters of a case."""
 
-    inputs: int = Field(alias="in")
-    outputs: int = Field(alias="out")
-    bias: bool
-    activation_quant: bool
+    B: int | None = None
+    N: int | None = None
+    inputs: int | None = Field(None, alias="in")
+    outputs: int | None = Field(None, alias="out")
+    bias: bool | None = True
+    activation_quant: bool = True
+    format: Literal["float8_e4m3fn"] = "float8_e4m3fn"
+    eps: float = EPS
+
+    @model_validator(mode="after")
+    def _known(self) -> QuantParameters:
+        if self.eps != EPS:
+            raise ValueError(f"eps {self.eps} is unknown: expected {EPS}")
+        return self
 
 
 def outputs(golden: Golden) -> Outputs:
     """All arrays of a case."""
-    p = golden.parameters(Parameters)
+    p = golden.parameters(QuantParameters)
     inputs = golden.tensors()
     x = inputs["x"].requires_grad_()
     weight = inputs["weight"]
-    linear = torch.nn.Linear(p.inputs, p.outputs, bias=p.bias)
+    outward, inward = weight.shape
+    golden.agree(p, B=x.shape[0], N=x.shape[1], inputs=inward, outputs=outward)
+    linear = torch.nn.Linear(inward, outward, bias=bool(p.bias))
     linear.weight.data = weight
     if p.bias:
         linear.bias.data = inputs["bias"]
@@ -55,4 +69,5 @@ CHECK = Check(
     golden=("lite3r_fp8",),
     outputs=outputs,
     needs=("parameters",),
+    reads=("parameters",),
 )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench3r.api.errors import Bench3RError, unknown
 from bench3r.models.pair.network import PairOutput
 from bench3r.pairwise.alignment import AlignmentOptions, align
 from bench3r.pairwise.disagreement import Problem
 from bench3r.pairwise.predictions import PairPredictions
 from bench3r.pairwise.spanning import initialise
 from bench3r.parity.golden import Check, Golden, Outputs
+
+SIZES = ("V", "H", "W")
+# keys of a file that say nothing of how it is computed
+DESCRIBING = (*SIZES, "noise", "notes", "source", "output_stats", "torch", "total_params")
 
 
 def predictions_of(golden: Golden) -> PairPredictions:
@@ -27,8 +32,20 @@ def predictions_of(golden: Golden) -> PairPredictions:
 
 
 def outputs(golden: Golden) -> Outputs:
-    """All arrays of a case."""
+    """All arrays of a case, whose parameters stand beside the edges.
+
+    Raises Bench3RError for a parameter of the official optimiser that is none of them.
+    """
+    given = golden.case.model_extra or {}
+    other = [name for name in given if name not in DESCRIBING]
+    if other:
+        raise unknown("parameter", other[0], ["edges", "iterations", *SIZES], str(golden.path))
     predictions = predictions_of(golden)
+    height, width = predictions.sizes[0]
+    found_sizes = (len(predictions.sizes), height, width)
+    for name, value in zip(SIZES, found_sizes, strict=True):
+        if given.get(name, value) != value:
+            raise Bench3RError(f"{golden.path}: {name} is {given[name]}, the arrays have {value}")
     options = AlignmentOptions(iterations=golden.case.iterations)
     start = initialise(predictions, options.min_confidence)
     with torch.no_grad():

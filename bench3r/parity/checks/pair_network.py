@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import torch
-from pydantic import BaseModel
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from bench3r.api.errors import Bench3RError
 from bench3r.models.pair.config import PairConfig
 from bench3r.models.pair.network import PairNetwork
 from bench3r.pairwise.matching import reciprocal_matches
-from bench3r.parity.golden import Check, Golden, Outputs
+from bench3r.parity.golden import Check, Golden, Outputs, Parameters
 from bench3r.parity.weights import build_network, random_images
 
-HEADS: dict[str, Literal["dpt", "linear"]] = {"dpt": "dpt", "linear": "linear", "catmlp+dpt": "dpt"}
+Head = Literal["dpt", "linear"]
+HEADS: dict[str, Head] = {"dpt": "dpt", "linear": "linear", "catmlp+dpt": "dpt"}
+# arguments that all cases share, as the files write them, and the values that are computed
+SHARED: dict[str, str] = {
+    "pos_embed": r"'RoPE\d+'",
+    "depth_mode": r"\('exp',-inf,inf\)",
+    "conf_mode": r"\('exp',1,inf\)",
+    "landscape_only": "False",
+    "patch_embed_cls": "'PatchEmbedDust3R'|'ManyAR_PatchEmbed'",
+    "patch_size": r"\d+",
+    "mlp_ratio": r"\d+(\.\d+)?",
+}
 
 
-class Config(BaseModel):
+def shared_arguments(text: str) -> dict[str, str]:
+    """Names and values of the arguments in ``text``, written as in Python.
+
+    Raises ValueError for a name that is unknown or a value that is not computed.
+    """
+    found = {}
+    for name, value in re.findall(r"(\w+)=('[^']*'|\([^)]*\)|[^,\s]+)", text):
+        value = value.replace(" ", "")
+        if name not in SHARED:
+            raise ValueError(f"unknown argument {name!r}; known: {', '.join(SHARED)}")
+        if not re.fullmatch(SHARED[name], value):
+            raise ValueError(f"{name} {value} is unknown: expected {SHARED[name]}")
+        found[name] = value
+    return found
+
+
+class Config(Parameters):
     """Configuration of a case, whose keys are the official constructor's arguments."""
 
+    img_size: tuple[int, int] | None = None  # of the training images
     enc_embed_dim: int
     enc_depth: int
     enc_num_heads: int
@@ -28,11 +57,28 @@ class Config(BaseModel):
     dec_depth: int
     dec_num_heads: int
     head_type: str
-    output_mode: str = "pts3d"  # "+desc24" behind it: with descriptors of 24 channels
-    patch_size: int = 16
+    # "+desc24" behind it: with descriptors of 24 channels
+    output_mode: str = Field("pts3d", pattern=r"^pts3d(\+desc\d+)?$")
+    two_confs: bool = False
+    patch_size: int | None = None
+    common: str = ""
+
+    @property
+    def descriptors(self) -> int:
+        """Channels of the descriptors; 0: there are none."""
+        return int(self.output_mode.partition("+desc")[2] or 0)
+
+    @model_validator(mode="after")
+    def _computed(self) -> Config:
+        shared_arguments(self.common)
+        if self.two_confs != (self.descriptors > 0):
+            raise ValueError("two_confs must be true with descriptors, and false without")
+        return self
 
     def network(self) -> PairConfig:
         """The network's own configuration."""
+        shared = shared_arguments(self.common)
+        patch = int(shared.get("patch_size", 16)) if self.patch_size is None else self.patch_size
         return PairConfig(
             enc_embed_dim=self.enc_embed_dim,
             enc_depth=self.enc_depth,
@@ -41,12 +87,14 @@ class Config(BaseModel):
             dec_depth=self.dec_depth,
             dec_num_heads=self.dec_num_heads,
             head=HEADS[self.head_type],
-            descriptors=int(self.output_mode.partition("+desc")[2] or 0),
-            patch_size=self.patch_size,
+            descriptors=self.descriptors,
+            patch_size=patch,
+            mlp_ratio=float(shared.get("mlp_ratio", 4)),
+            rope_freq=float(shared.get("pos_embed", "'RoPE100'").strip("'RoPE")),
         )
 
 
-class Sizes(BaseModel):
+class Sizes(Parameters):
     """V images of H x W pixels."""
 
     V: int
@@ -105,4 +153,5 @@ CHECK = Check(
     golden=("dust3r", "mast3r"),
     outputs=outputs,
     needs=("outputs", "config", "tensors"),
+    reads=("config", "input"),
 )

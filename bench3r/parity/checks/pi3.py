@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel
 
 from bench3r.api.errors import unknown
 from bench3r.models.geometry import transform_points
 from bench3r.models.pi3.config import EncoderConfig, HeadConfig, Pi3Config
 from bench3r.models.pi3.network import Pi3
 from bench3r.models.vggt.config import DINOV2_SIZES
-from bench3r.parity.golden import Check, Golden, Outputs
+from bench3r.parity.golden import Check, Golden, Outputs, Parameters
 from bench3r.parity.weights import build_network, random_images
 
 ENCODERS = {
@@ -20,7 +19,11 @@ ENCODERS = {
 }
 
 
-class Config(BaseModel):
+# decoders by their official names: width and heads
+DECODERS = {"small": (384, 6), "base": (768, 12), "large": (1024, 16)}
+
+
+class Config(Parameters):
     """Configuration of a case: B scenes of V images of H x W pixels.
 
     The decoder is as wide as its encoder.
@@ -31,6 +34,7 @@ class Config(BaseModel):
     H: int
     W: int
     encoder: str = "vitl"
+    decoder_size: str | None = None
     dec_depth: int
     head_dim: int
     head_heads: int
@@ -57,6 +61,11 @@ def outputs(golden: Golden) -> Outputs:
     c = golden.read("config", Config)
     if c.encoder not in ENCODERS:
         raise unknown("encoder", c.encoder, ENCODERS, str(golden.path))
+    if c.decoder_size is not None and c.decoder_size not in DECODERS:
+        raise unknown("decoder_size", c.decoder_size, DECODERS, str(golden.path))
+    width, _, heads = DINOV2_SIZES[ENCODERS[c.encoder]]
+    fitting = [name for name, size in DECODERS.items() if size == (width, heads)]
+    golden.agree(c, decoder_size=fitting[0])
     model = build_network(Pi3, c.network, golden)
     images = random_images(c.B, c.V, 3, c.H, c.W)
     with torch.inference_mode():
@@ -84,4 +93,5 @@ CHECK = Check(
     golden=("pi3",),
     outputs=outputs,
     needs=("outputs", "config", "tensors"),
+    reads=("config",),
 )

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from bench3r.models.layers import Attention
-from bench3r.parity.checks._attention import attention_of
+from bench3r.parity.checks._attention import (
+    AttentionParameters,
+    RopeFrequency,
+    attention_of,
+    rope_of,
+)
 from bench3r.parity.golden import Check, Golden, Outputs
 
 LEVELS = {"3way": "three_way"}  # names that differ from those of the method's options
+KEEP_RATIO = 0.2  # of the official code, where the file gives null
 
 
-class Parameters(BaseModel):
-    """Parameters of a case."""
+class SlaParameters(AttentionParameters):
+    """Parameters of a case; the defaults are those of the official code."""
 
-    heads: int
-    head_dim: int
-    keep_ratio: float
-    mode: str
+    B: int | None = None
+    N: int | None = None
+    keep_ratio: float | None = None
+    mode: Literal["token", "block", "3way"]
     block: int = 64
-    k_high: float = 0.25
-    k_low: float = 0.25
+    k_high: float = 0.05
+    k_low: float = 0.10
+    rope: RopeFrequency = None
+    kept_keys: int | None = None
+    kept_blocks: int | None = None
+    critical_blocks: int | None = None
+    negligible_blocks: int | None = None
+    blocks: int | None = None
+    padding: int | None = None
 
 
-def options_of(golden: Golden, p: Parameters) -> Any:
+def options_of(golden: Golden, p: SlaParameters) -> Any:
     """The method's options that the case describes."""
     return golden.operations.Options(
-        keep_ratio=p.keep_ratio,
+        keep_ratio=KEEP_RATIO if p.keep_ratio is None else p.keep_ratio,
         block=p.block,
         level=LEVELS.get(p.mode, p.mode),
         padding="released",
@@ -41,17 +54,19 @@ def options_of(golden: Golden, p: Parameters) -> Any:
 
 def outputs(golden: Golden) -> Outputs:
     """All arrays of a case, with gradients where it has a cotangent."""
-    p = golden.parameters(Parameters)
+    p = golden.parameters(SlaParameters)
     options = options_of(golden, p)
     inputs = golden.tensors()
-    attention = attention_of(inputs, p.heads)
-    core = golden.operations.SparseLinearCore(p.head_dim, options, False)
+    attention = attention_of(golden, p)
+    head_dim = attention.proj.in_features // p.heads
+    core = golden.operations.SparseLinearCore(head_dim, options, False)
     core.proj_lin.weight.data = inputs["proj_lin_weight"]
     attention.core = core
     x = inputs["x"].requires_grad_("cotangent" in inputs)
-    q, k, v = attention.project(x, None)
+    rope = rope_of(golden, attention, p.rope)
+    q, k, v = attention.project(x, rope)
     sparse, linear = core.branches(q, k, v)
-    y = attention(x)
+    y = attention(x, rope)
     out: dict[str, Tensor | None] = {
         "mid_q": q,
         "mid_k": k,
@@ -60,17 +75,38 @@ def outputs(golden: Golden) -> Outputs:
         "mid_a_lin": linear,
         "out_y": y,
     }
-    if options.level == "token":
-        out["mid_keep_mask"] = golden.operations.top_keys(q, k, options.keep_ratio)
-    elif options.level == "block":
-        out["mid_block_scores"], out["mid_block_mask"] = core.block_map(q, k)
-    else:
-        pooled, classes = golden.operations.three_way(q, k, options)
-        out |= {"mid_pooled_prob": pooled, "mid_class_map": classes}
+    golden.agree(p, B=x.shape[0], N=x.shape[1])
+    out |= _decisions(golden, p, core, q, k)
     if "cotangent" in inputs:
         (y * inputs["cotangent"]).sum().backward()
         out |= _gradients(attention, x)
     return out
+
+
+def _decisions(
+    golden: Golden, p: SlaParameters, core: Any, q: Tensor, k: Tensor
+) -> dict[str, Tensor]:
+    """What the case keeps of queries and keys [B, h, N, d], agreeing with what it says of it."""
+    options = core.options
+    if options.level == "token":
+        mask = golden.operations.top_keys(q, k, options.keep_ratio)
+        golden.agree(p, kept_keys=_largest(mask))
+        return {"mid_keep_mask": mask}
+    length = int(q.shape[2])
+    golden.agree(p, blocks=math.ceil(length / p.block), padding=-length % p.block)
+    if options.level == "block":
+        scores, mask = core.block_map(q, k)
+        golden.agree(p, kept_blocks=_largest(mask))
+        return {"mid_block_scores": scores, "mid_block_mask": mask}
+    pooled, classes = golden.operations.three_way(q, k, options)
+    golden.agree(p, critical_blocks=_largest(classes == 1))
+    golden.agree(p, negligible_blocks=_largest(classes == -1))
+    return {"mid_pooled_prob": pooled, "mid_class_map": classes}
+
+
+def _largest(mask: Tensor) -> int:
+    """The largest number of entries of a row of ``mask`` [..., n] that hold."""
+    return int(mask.sum(-1).max())
 
 
 def _gradients(attention: Attention, x: Tensor) -> dict[str, Tensor | None]:
@@ -91,4 +127,5 @@ CHECK = Check(
     outputs=outputs,
     method="lite3r",
     needs=("parameters",),
+    reads=("parameters",),
 )

@@ -7,11 +7,10 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
 from torch import Tensor
 
 from bench3r.attention.sparse import block_sparse_attention, elu_features, linear_attention
-from bench3r.parity.golden import Check, Golden, Outputs
+from bench3r.parity.golden import Check, Golden, Outputs, Parameters
 
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda x: x.softmax(-1),
@@ -20,10 +19,13 @@ FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Parameters(BaseModel):
+class BlockParameters(Parameters):
     """Parameters of a case."""
 
-    D: int
+    B: int | None = None
+    H: int | None = None
+    L: int | None = None
+    D: int | None = None
     topk_ratio: float
     feature_map: Literal["softmax", "elu", "relu"]
     BLKQ: int
@@ -43,10 +45,10 @@ class Rule:
 
     def __init__(self, golden: Golden, keep: Tensor) -> None:
         inputs = golden.tensors()
-        self.p = golden.parameters(Parameters)
+        self.p = golden.parameters(BlockParameters)
         self.keep = keep
         self.eps = golden.operations.SLA_EPS
-        self.proj = torch.nn.Linear(self.p.D, self.p.D)
+        self.proj = torch.nn.Linear(*inputs["proj_weight"].shape)
         self.proj.weight.data = inputs["proj_weight"]
         self.proj.bias.data = inputs["proj_bias"]
 
@@ -61,8 +63,10 @@ class Rule:
 
 def outputs(golden: Golden) -> Outputs:
     """All arrays of a case, with gradients where it has a cotangent."""
-    p = golden.parameters(Parameters)
+    p = golden.parameters(BlockParameters)
     inputs = golden.tensors()
+    b, h, length, d = inputs["q"].shape
+    golden.agree(p, B=b, H=h, L=length, D=d)
     train = "cotangent" in inputs
     q, k, v = (inputs[name].requires_grad_(train) for name in "qkv")
     with torch.no_grad():
@@ -98,4 +102,5 @@ CHECK = Check(
     outputs=outputs,
     method="lite3r",
     needs=("parameters",),
+    reads=("parameters",),
 )

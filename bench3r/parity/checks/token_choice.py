@@ -5,56 +5,69 @@ Choices, losses, gradients and the moved bias.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from bench3r.parity.checks._routers import RoutingParameters, ToyBlock, options_of
+from bench3r.parity.checks._routers import (
+    VISIBLE,
+    RoutingParameters,
+    ToyBlock,
+    fill_router,
+    router_gradients,
+)
 from bench3r.parity.golden import Check, Golden, Inputs, Outputs
 
-VISIBLE = 1000  # times which the files' loss holds the z-loss, so that it is seen
+FACTORS = {"sigmoid": 0.1, "softmax": 1.0}  # on the scores, where the file names none
 
 
-class Parameters(RoutingParameters):
-    """Parameters of a case."""
+class TokenParameters(RoutingParameters):
+    """Parameters of a case; without an activation the official code takes the softmax."""
 
-    balancing: str
-    bal_warmup_step: float
-    coeff: float
-    u: float  # step of the bias
+    router_func: Literal["softmax", "sigmoid"] | None = None
+    balancing: Literal["loss", "loss_free", "none"] | None = None
+    bal_warmup_step: float = 0
+    training_step_of_this_call: float = 1
+    coeff: float | None = None
+    u: float = 0.001  # step of the bias
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether every token still takes the largest depth."""
+        return self.training and self.training_step_of_this_call < self.bal_warmup_step
 
 
-def make_router(golden: Golden, p: Parameters, inputs: Inputs[Tensor]) -> Any:
+def make_router(golden: Golden, p: TokenParameters, inputs: Inputs[Tensor]) -> Any:
     """The router of a case with its weights [recursions, D]."""
-    options = options_of(
+    activation = p.router_func or "softmax"
+    settings = p.settings(
         golden,
-        p,
-        routing="token_choice",
-        balancing=p.balancing,
-        balance_weight=p.coeff,
+        activation=activation,
+        alpha=FACTORS[activation] if p.alpha is None else p.alpha,
         bias_step=p.u,
     )
-    router = golden.operations.TokenChoice(p.D, p.recursions, options.router_settings)
-    router.mor_router.router.weight.data = inputs["router_weight"]
-    if "router_bias" in inputs:
+    router = golden.operations.TokenChoice(inputs["x"].shape[2], p.recursions, settings)
+    fill_router(router.mor_router, inputs, "")
+    if p.balancing == "loss_free":
         router.bias.copy_(inputs["router_bias"])
     return router
 
 
 def outputs(golden: Golden) -> Outputs:
     """All arrays of a case."""
-    p = golden.parameters(Parameters)
+    p = golden.parameters(TokenParameters)
+    p.check_sizes(golden)
     inputs = golden.tensors()
     router = make_router(golden, p, inputs)
     block = ToyBlock(inputs)
     x = inputs["x"].requires_grad_(p.training)
     logits, probabilities = router.probabilities(x)
     depth, gate = router.choose(probabilities)
-    if p.training and p.bal_warmup_step > 1:
-        # the case is the first step of a warm-up, in which every token takes the largest depth
+    if p.warming_up:
         depth = torch.full_like(depth, p.recursions - 1)
         gate = probabilities[..., -1]
+        router.bias.zero_()
     factor = gate if p.weighted else torch.ones_like(gate)
     samples = zip(x, depth, factor, strict=True)
     hidden = torch.stack([_tokens_to_depth(*sample, block) for sample in samples])
@@ -68,9 +81,11 @@ def outputs(golden: Golden) -> Outputs:
     if not p.training:
         return out
     losses = router.losses(logits, probabilities, depth)
-    loss = (hidden * inputs["cotangent"]).sum() / p.T + VISIBLE * p.z_coeff * losses["z_loss"]
+    loss = (hidden * inputs["cotangent"]).sum() / x.shape[1]
+    if "out_z_loss" in golden.arrays:
+        loss = loss + VISIBLE * (p.z_coeff or 0) * losses["z_loss"]
     if p.balancing == "loss":
-        loss = loss + p.coeff * losses["balancing_loss"]
+        loss = loss + (p.coeff or 0) * losses["balancing_loss"]
         out["out_balancing_loss"] = losses["balancing_loss"]
     return out | _trained(router, losses, loss, x)
 
@@ -86,8 +101,8 @@ def _trained(
         "out_z_loss": losses["z_loss"],
         "out_loss": loss,
         "out_grad_x": x.grad,
-        "out_grad_router_weight": router.mor_router.router.weight.grad,
         "out_router_bias_after": router.bias,
+        **router_gradients(router.mor_router, "out_grad_"),
     }
 
 
@@ -110,4 +125,5 @@ CHECK = Check(
     outputs=outputs,
     method="mor",
     needs=("parameters",),
+    reads=("parameters",),
 )

@@ -4,55 +4,66 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel
 from torch import Tensor
 
 from bench3r.attention.merging import MergePlan, bipartite_plan
-from bench3r.models.layers import TokenLayout, rope_rows
-from bench3r.parity.checks._attention import attention_of
+from bench3r.models.layers import TokenLayout
+from bench3r.parity.checks._attention import (
+    AttentionParameters,
+    RopeFrequency,
+    attention_of,
+    rope_of,
+)
 from bench3r.parity.golden import Check, Golden, Outputs
 
 
-class Parameters(BaseModel):
+class MergingParameters(AttentionParameters):
     """Parameters of a case: N tokens, r of which are merged."""
 
     frames: int
     grid_h: int
     grid_w: int
     tokens_per_frame: int
-    N: int
-    heads: int
+    N: int | None = None
     r: int
     protection: bool
-    sx: int
-    rope_frequency: float
+    sx: int = 2
+    sy: int = 2
+    rope_frequency: RopeFrequency = None
+    generator_seed: int | None = None  # of the choice that the file holds
 
-    def layout(self) -> TokenLayout:
+    def layout(self, batch: int) -> TokenLayout:
         """Special tokens and patches of the frames."""
         special = self.tokens_per_frame - self.grid_h * self.grid_w
-        return TokenLayout(1, self.frames, special, self.grid_h, self.grid_w)
+        return TokenLayout(batch, self.frames, special, self.grid_h, self.grid_w)
 
 
 def outputs(golden: Golden) -> Outputs:
     """All arrays of a case; the random choice of destinations is taken from the file."""
-    p = golden.parameters(Parameters)
-    module = golden.operations
+    p = golden.parameters(MergingParameters)
     inputs = golden.tensors()
     x = inputs["x"]
-    options = module.Options(protect=0.1 if p.protection else 0.0, cell=p.sx)
-    destination = module.destinations(p.layout(), inputs["cell_choice"], options)
-    if not torch.equal(destination, inputs["dst_mask"]):  # shows up as a failed mid_dst_indices
-        return {}
-    alone = module.protected(p.N, options.protect, x.device)
+    golden.agree(p, N=x.shape[1])
+    attention = attention_of(golden, p)
+    parts = attention.project(x, rope_of(golden, attention, p.rope_frequency))
+    out = {f"mid_{n}": t.transpose(1, 2).flatten(2) for n, t in zip("qkv", parts, strict=True)}
+    if p.r <= 0:  # the official code merges nothing and protects nothing
+        y = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+        return out | {"out_y": attention.proj(y)}
+    destination = inputs["dst_mask"]
+    protect = 0.1 if p.protection else 0.0
+    if p.sx == p.sy:  # other cells are taken from the file
+        options = golden.operations.Options(protect=protect, cell=p.sx)
+        chosen = inputs["cell_choice"]
+        own = golden.operations.destinations(p.layout(len(x)), chosen, options)
+        if not torch.equal(own, destination):  # shows up as a failed mid_dst_indices
+            return {}
+    alone = golden.operations.protected(x.shape[1], protect, x.device)
     plan = bipartite_plan(x[0], destination, p.r, alone)
-    attention = attention_of(inputs, p.heads)
-    rope = rope_rows(inputs["pos"][0], x.shape[-1] // p.heads, p.rope_frequency)
-    out: dict[str, Tensor] = {}
     merged: dict[str, Tensor] = {}
-    for name, t in zip("qkv", attention.project(x, rope), strict=True):
+    for name, t in zip("qkv", parts, strict=True):
         rows = plan.merge(t[0])
         merged[name] = rows[None]
-        out[f"mid_{name}"] = t.transpose(1, 2).flatten(2)
         out[f"mid_{name}_by_token"] = plan.unmerge(rows).transpose(0, 1).flatten(1)[None]
     y = plan.unmerge(F.scaled_dot_product_attention(merged["q"], merged["k"], merged["v"])[0])
     out["out_y"] = attention.proj(y.transpose(0, 1).flatten(1)[None])
@@ -99,4 +110,5 @@ CHECK = Check(
     outputs=outputs,
     method="fastvggt",
     needs=("parameters",),
+    reads=("parameters",),
 )
