@@ -58,6 +58,11 @@ class ScanNet(Dataset):
     )
     procedural_style = "room"
 
+    @staticmethod
+    def place(scene: str) -> str:
+        """The room: ``scene0000_01`` is the second scan of ``scene0000``."""
+        return scene.rsplit("_", 1)[0]
+
     def scenes(self) -> list[str]:
         return [s for s in folders_with(self.root) if self._has_frames(self.root / s)]
 

@@ -11,10 +11,13 @@ rule train:
         f"results/logs/{RUN}/train/{{training}}.log",
     conda:
         "../environment.yml"
+    threads: lambda w: PLAN.processes(w.training)
     resources:
-        gpu=GPU,
+        gpu=lambda w: GPU * PLAN.processes(w.training),
+        nodes=1,  # where it takes several GPUs, they are those of one node
     params:
+        launcher=lambda w: PLAN.launcher(w.training),
         plan=PLAN_FILE,
         key=lambda w: PLAN.key("trainings", w.training),
     shell:
-        "python -m bench3r train {wildcards.training:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"
+        "{params.launcher} -m bench3r train {wildcards.training:q} --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

@@ -55,6 +55,14 @@ class Dataset(ABC):
         Raises Bench3RError naming the file when something is missing or damaged.
         """
 
+    @staticmethod
+    def place(scene: str) -> str:
+        """What ``scene`` shows: two scenes of one place are never one for training, one for test.
+
+        A scene is its own place unless a dataset has several scans of one.
+        """
+        return scene
+
     def surface(self, scene: str) -> np.ndarray | None:
         """Points [N, 3] of the scanned surface of ``scene``, in its unit; None: there is none."""
         return None

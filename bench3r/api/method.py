@@ -150,6 +150,13 @@ class Method(ABC):
         """
         return None
 
+    def fit_frames(self, scale: str) -> int | None:
+        """Views of a training scene that :meth:`fit` needs at ``scale``.
+
+        None: as many as the run's scenes have, 8 at most.
+        """
+        return None
+
     def cost(self, unchanged: BackboneCost) -> Cost | None:
         """MACs at any size, from those of the unchanged backbone.
 

@@ -56,6 +56,7 @@ class TrainEntry(NetworkEntry):
 
     method: str | None
     seed: int
+    processes: int = 1  # that share the work, each on a GPU of its own where the run has GPUs
 
 
 class MethodEntry(NetworkEntry):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bench3r.api.errors import Bench3RError, Unsupported
-from bench3r.api.method import Method
+from bench3r.api.method import Method, TrainedMethod
 from bench3r.files import digest
 from bench3r.models.catalogue import NETWORKS, NO_BACKBONE
 from bench3r.run.config import Ablation, Grids, RunConfig
@@ -15,6 +15,7 @@ from bench3r.run.keys import base_key, digest_once, method_key, shipped_part, st
 from bench3r.run.options import expand_grids
 from bench3r.run.plan import TrainEntry
 from bench3r.run.records import Json, Options
+from bench3r.training.config import TrainData
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,10 @@ class Trainings:
         if backbone == NO_BACKBONE or self.config.base_of(backbone) != "train":
             return None
         spec = self._spec(backbone, seed)
-        spec |= {"method": None, "options": {}, "base_training": None}
+        data = _dumped(self.config.training_data(self.config.train, backbone))
+        spec |= {"method": None, "options": {}, "base_training": None, "data": data}
         entry = self._entry(spec, backbone, seed)
+        entry = entry.model_copy(update={"processes": self.config.train.gpus})
         self.entries[entry.id] = entry
         return entry.id
 
@@ -94,6 +97,7 @@ class Trainings:
         if not method.needs_training:
             return None
         options = method.training_options()
+        settings = self.config.finetune_of(method.name)
         spec = self._spec(backbone, seed)
         spec |= {
             "method": method.name,
@@ -101,11 +105,16 @@ class Trainings:
             "base_training": base,
             "plugin": method_key(method.name),
             "fit_scenes": self.config.fit_scenes,
-            "finetune": self.config.finetune.model_dump(mode="json"),
+            "finetune": settings.model_dump(mode="json"),
+            "data": _dumped(self.config.training_data(settings, backbone)),
             "shipped": self._shipped(method.name, options, backbone),
         }
         entry = self._entry(spec, backbone, seed)
-        entry = entry.model_copy(update={"method": method.name, "options": options, "base": base})
+        processes = 1  # of what ships and of closed-form fits
+        if isinstance(method, TrainedMethod) and not spec["shipped"]:
+            processes = settings.gpus
+        own = {"method": method.name, "options": options, "base": base, "processes": processes}
+        entry = entry.model_copy(update=own)
         self.entries[entry.id] = entry
         return entry.id
 
@@ -138,6 +147,10 @@ class Trainings:
             base=None,
             key=key,
         )
+
+
+def _dumped(data: Mapping[str, TrainData]) -> Json:
+    return {name: settings.model_dump(mode="json") for name, settings in data.items()}
 
 
 def variants(

@@ -58,6 +58,17 @@ class WorkflowPlan:
         entry = self.entry(kind, name)
         return [t for t in (entry.get("base"), entry.get("trained")) if t]
 
+    def processes(self, training: str) -> int:
+        """How many processes share a training, each on a GPU of its own where there are GPUs."""
+        return int(self.entry("trainings", training)["processes"])
+
+    def launcher(self, training: str) -> str:
+        """What starts them: Python itself, or torchrun on one node."""
+        count = self.processes(training)
+        if count == 1:
+            return "python"
+        return f"python -m torch.distributed.run --standalone --nproc-per-node={count}"
+
     def missing(self) -> list[str]:
         """Data roots and weight files that the run names and that are not there, one line each."""
         return [*self._missing_roots(), *self._missing_weights()]

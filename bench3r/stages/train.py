@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,11 @@ import torch.distributed as dist
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from bench3r.api.dataset import DATASETS
+from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, TrainedMethod
 from bench3r.api.scene import SceneData
+from bench3r.data.frame_lists import load_list, scene_names
 from bench3r.data.procedural.render import make_scene
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
 from bench3r.data.procedural.styles import SCENE_TYPE, STYLES
@@ -32,26 +35,48 @@ from bench3r.run import paths
 from bench3r.run.config import RunConfig
 from bench3r.run.context import Trained, context_of, method_of
 from bench3r.run.keys import shipped_part
-from bench3r.run.plan import Plan, TrainEntry
+from bench3r.run.plan import DatasetEntry, Plan, TrainEntry
 from bench3r.run.provenance import provenance
 from bench3r.run.records import Json, TrainRecord, read_record
-from bench3r.training.config import TrainConfig
+from bench3r.stages.prepare import pick_scenes
+from bench3r.training.config import TrainConfig, TrainData
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.initialisation import initialise
-from bench3r.training.samples import BatchStream, DatasetSource, ProceduralSource, SceneSource
+from bench3r.training.samples import (
+    BatchStream,
+    DatasetSource,
+    ProceduralSource,
+    SceneSource,
+    crop_rows,
+    open_scenes,
+)
 from bench3r.training.step import Teacher
 from bench3r.training.trainer import Trainer
 from bench3r.training.transfer import start_from
 
-VIEWS_PER_SCENE = 8
+VIEWS_PER_SCENE = 8  # at least
+BUFFER = 48  # scenes that a rendering process draws samples from ...
+BUFFER_BYTES = 512 * 2**20  # ... and what they may take
+FIT_FRAMES = 8  # of a scene in a closed-form fit, at most, unless the method asks for more
 PREFETCHED = 4  # batches per rendering process
 
 
 def start_processes() -> tuple[int, int]:
-    """Join the process group when started by torchrun; rank and number of processes."""
+    """Join the process group when started by torchrun; rank and number of processes.
+
+    Each process works on a GPU of its own: that of its number on the node, or the only one it sees.
+    """
     if "RANK" in os.environ and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        cuda = torch.cuda.is_available()
+        if cuda:
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        dist.init_process_group("nccl" if cuda else "gloo")
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def views_per_scene(config: TrainConfig) -> int:
+    """Views of a training scene: enough for the largest sample."""
+    return max(VIEWS_PER_SCENE, *config.view_counts)
 
 
 def batch_source(
@@ -62,9 +87,11 @@ def batch_source(
     The scenes are real ones where the configuration names data, else procedural.
     """
     width = config.width or input_size(backbone, scale)[1]
-    source: SceneSource = ProceduralSource((width, width), VIEWS_PER_SCENE, TRAIN_SEEDS)
-    if config.data:
-        source = DatasetSource(config.data, width, VIEWS_PER_SCENE, config.seed)
+    count = views_per_scene(config)
+    source: SceneSource = ProceduralSource((width, width), count, TRAIN_SEEDS)
+    if isinstance(config.data, dict) and config.data:
+        source = DatasetSource(config.data, width, count, config.seed)
+    scene_bytes = count * width * width * (3 + 4)  # colours and depth
 
     def batches(seen: int) -> Iterator[Batch]:
         stream = BatchStream(
@@ -78,6 +105,7 @@ def batch_source(
             first_scene=seen // config.reuse,
             rank=rank,
             ranks=ranks,
+            buffer=min(BUFFER, max(1, BUFFER_BYTES // scene_bytes)),
         )
         ahead = PREFETCHED if config.workers else None
         loader = DataLoader(
@@ -177,17 +205,17 @@ def write_record(out: Path, record: TrainRecord) -> None:
 
 def data_specification(config: TrainConfig | None = None) -> Json:
     """What training scenes are made of, for the record."""
-    if config is not None and config.data:
+    if config is not None and isinstance(config.data, dict) and config.data:
         data: Json = {}
         for name, settings in config.data.items():
             data[name] = settings.model_dump(mode="json")
-        return {"data": data, "views_per_scene": VIEWS_PER_SCENE}
+        return {"data": data, "views_per_scene": views_per_scene(config)}
     return {
         "data": "procedural",
         "generator_version": GENERATOR_VERSION,
         "styles": list(STYLES),
         "first_seed": TRAIN_SEEDS,
-        "views_per_scene": VIEWS_PER_SCENE,
+        "views_per_scene": views_per_scene(config) if config else VIEWS_PER_SCENE,
     }
 
 
@@ -215,13 +243,63 @@ def fit_scenes(count: int, size: tuple[int, int], frames: int) -> Iterator[Scene
         )
 
 
+def real_fit_scenes(
+    data: dict[str, TrainData], count: int, size: tuple[int, int], frames: int
+) -> Iterator[SceneData]:
+    """``count`` stretches of real training scenes as a method's ``fit`` sees them.
+
+    Each has ``frames`` images of ``size`` (H, W), fewer where the sequence is shorter.
+    """
+    height, width = size
+    source = DatasetSource(data, width, frames)
+    for index in track(range(count), "fit", transient=True):
+        views = crop_rows(source(index), height)
+        yield SceneData(
+            name=f"train{index}",
+            frames=tuple(map(str, range(len(views.images)))),
+            images=views.images,
+            intrinsics=views.intrinsics,
+            c2w=views.c2w,
+            depth=views.depth,
+            unit="arbitrary",
+            scene_type="",
+            icp_distance=0.1,
+        )
+
+
 def fit_method(
-    method: Method, entry: TrainEntry, config: RunConfig, context: BuildContext
+    method: Method,
+    entry: TrainEntry,
+    config: RunConfig,
+    context: BuildContext,
+    data: dict[str, TrainData] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """What ``method`` learns in closed form from training scenes: tensors of any shape by name."""
+    """What ``method`` learns in closed form from training scenes: tensors of any shape by name.
+
+    From the real ``data``, or from procedural scenes where there are none.
+    """
     height, width, _ = input_size(config.sees(entry.backbone), entry.scale)
-    scenes = fit_scenes(config.fit_scenes, (height, width), min(config.frames))
+    counts = [count for count in config.frames if count] or [FIT_FRAMES]
+    frames = method.fit_frames(entry.scale) or min(FIT_FRAMES, *counts)
+    if data:
+        scenes = real_fit_scenes(data, config.fit_scenes, (height, width), frames)
+    else:
+        scenes = fit_scenes(config.fit_scenes, (height, width), frames)
     return method.fit(scenes, context) or {}
+
+
+def tested_scenes(name: str, entries: Iterable[DatasetEntry]) -> tuple[str, ...]:
+    """The real scenes of the dataset ``name`` that a run with these data ``entries`` tests on."""
+    found: set[str] = set()
+    for entry in entries:
+        if entry.name != name or entry.root == "procedural":
+            continue
+        dataset = DATASETS.get(name)(Path(entry.root).expanduser())
+        if entry.frame_list:
+            found |= set(scene_names(load_list(entry.frame_list), dataset.scenes()).values())
+        else:
+            found |= set(pick_scenes(dataset, entry.scenes))
+    return tuple(sorted(found))
 
 
 def copy_part(part: Path, out: Path) -> None:
@@ -255,6 +333,47 @@ class Training:
     config: RunConfig
     out: Path
     max_seconds: float
+    datasets: tuple[DatasetEntry, ...] = ()  # that the run tests on
+
+    def data(self, settings: TrainConfig) -> dict[str, TrainData]:
+        """The real data to train on under ``settings``, without what is tested; or none.
+
+        Where the settings name none, datasets of the run that cannot be trained on are left out.
+        Raises Bench3RError when nothing is left.
+        """
+        chosen: dict[str, TrainData] = {}
+        wanted = self.config.training_data(settings, self.entry.backbone)
+        problems = []
+        for name, data in wanted.items():
+            tested = tested_scenes(name, self.datasets)
+            data = data.model_copy(update={"leave_out": (*data.leave_out, *tested)})
+            try:
+                open_scenes(name, data)
+            except Bench3RError as error:
+                if settings.data:
+                    raise
+                problems.append(str(error))
+                continue
+            chosen[name] = data
+        if wanted and not chosen:
+            raise Bench3RError(
+                f"no training scene in the data of this run ({'; '.join(problems)}): name real "
+                "data in finetune.data, or set it to procedural"
+            )
+        return chosen
+
+    def settings(self, wanted: TrainConfig) -> TrainConfig:
+        """``wanted`` with the seed and the data of this training.
+
+        Raises Bench3RError when it was started in another number of processes.
+        """
+        ranks = start_processes()[1]
+        if ranks != wanted.gpus:
+            command = f"torchrun --standalone --nproc-per-node {wanted.gpus} -m bench3r train ..."
+            raise Bench3RError(
+                f"gpus is {wanted.gpus}, but {ranks} processes run; start it as {command}"
+            )
+        return wanted.model_copy(update={"seed": self.entry.seed, "data": self.data(wanted)})
 
     def record(self) -> TrainRecord:
         """What is known of it before it starts."""
@@ -273,7 +392,7 @@ class Training:
     def train_base(self) -> None:
         """A base on training scenes."""
         entry = self.entry
-        settings = self.config.train.model_copy(update={"seed": entry.seed})
+        settings = self.settings(self.config.train)
         folder = self.out.with_suffix("")
         device = self.config.device
         trainer = train_base(
@@ -290,15 +409,17 @@ class Training:
         record = self.record()
         record.base_weights = file_digest(context.weights) if context.weights else None
         part = matching_part(self.entry, self.config, record.base_weights)
-        if part is not None:
-            copy_part(part, self.out)
-        elif isinstance(method, TrainedMethod):
+        if part is None and isinstance(method, TrainedMethod):
             self._finetune(method, context, record)
+        elif start_processes()[0] > 0:
+            return  # one process does what needs no more
+        elif part is not None:
+            copy_part(part, self.out)
         else:
             self._fit(method, context, record)
 
     def _finetune(self, method: TrainedMethod, context: BuildContext, record: TrainRecord) -> None:
-        settings = self.config.finetune.model_copy(update={"seed": self.entry.seed})
+        settings = self.settings(self.config.finetune_of(method.name))
         folder = self.out.with_suffix("")
         trainer = finetune(method, context, settings, folder, self.max_seconds)
         if trainer.rank == 0:
@@ -308,12 +429,14 @@ class Training:
 
     def _fit(self, method: Method, context: BuildContext, record: TrainRecord) -> None:
         start = time.monotonic()
-        learned = fit_method(method, self.entry, self.config, context)
+        settings = self.config.finetune_of(method.name)
+        data = self.data(settings)
+        learned = fit_method(method, self.entry, self.config, context, data)
         save_safetensors(self.out, learned, {"key": self.entry.key})
         # What fits a record: one number per layer.
         numbers = {name: float(v) for name, v in learned.items() if v.numel() == 1}
         update = {
-            **data_specification(),
+            **data_specification(settings.model_copy(update={"data": data})),
             "scenes": self.config.fit_scenes,
             "seconds": time.monotonic() - start,
             "layers": numbers or None,
@@ -329,9 +452,12 @@ def with_settings(record: TrainRecord, settings: TrainConfig) -> TrainRecord:
 
 def train(plan: Plan, name: str, out: Path, max_seconds: float = float("inf")) -> None:
     """Run the training ``name`` of ``plan`` and write its weights to ``out``."""
-    training = Training(plan.training(name), plan.config, out, max_seconds)
-    method = training.entry.method
-    if method is None:
+    start_processes()
+    entry = plan.training(name)
+    training = Training(entry, plan.config, out, max_seconds, tuple(plan.datasets))
+    if entry.method is None:
         training.train_base()
     else:
-        training.train_method(method)
+        training.train_method(entry.method)
+    if dist.is_initialized():
+        dist.destroy_process_group()

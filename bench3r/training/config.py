@@ -14,8 +14,10 @@ class TrainData(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: str
+    root: str | None = None  # None: that of the run's dataset of this name
     frame_list: str | None = None  # only the scenes of this list (a training split); None: all
+    # scenes never trained on; those that the run tests on are added to them
+    leave_out: tuple[str, ...] = ()
 
 
 class TrainConfig(BaseModel):
@@ -23,8 +25,9 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # real datasets by name, scenes in turn; none: procedural scenes
-    data: dict[str, TrainData] = {}
+    # real datasets by name, scenes in turn, or "procedural"; none: procedural scenes, and at full
+    # scale all real data of the run with depth and poses. Never the scenes that the run tests on
+    data: dict[str, TrainData] | Literal["procedural"] = {}
     # a weights file to go on from, "shipped", or the name of a network whose weights partly fit
     start: str = "scratch"
     steps: int = Field(1000, gt=0)
@@ -57,6 +60,8 @@ class TrainConfig(BaseModel):
     activation_checkpointing: bool = False
     accumulate: int = Field(1, gt=0)
     sharding: Literal["none", "fsdp"] = "none"
+    # processes of one training, each on a GPU of its own, all on one node; batches are per process
+    gpus: int = Field(1, gt=0)
 
     def weights(self, backbone: str) -> dict[str, float]:
         """The weight of every part of the loss."""

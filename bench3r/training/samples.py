@@ -73,7 +73,7 @@ class DatasetSource:
         self.side = side
         self.views = views
         self.seed = seed
-        self._scenes: list[tuple[Dataset, str]] | None = None
+        self._scenes: list[tuple[Dataset, str]] | None = None  # opened where they are read
 
     def scenes(self) -> list[tuple[Dataset, str]]:
         """All scenes, opened on first use (in the process that reads them).
@@ -83,7 +83,7 @@ class DatasetSource:
         if self._scenes is None:
             self._scenes = []
             for name, wanted in self.data.items():
-                self._scenes += _open_scenes(name, wanted)
+                self._scenes += open_scenes(name, wanted)
         return self._scenes
 
     def __call__(self, index: int) -> Views:
@@ -124,8 +124,13 @@ class DatasetSource:
         )
 
 
-def _open_scenes(name: str, wanted: TrainData) -> list[tuple[Dataset, str]]:
-    """The dataset with each of its scenes that are ``wanted``."""
+def open_scenes(name: str, wanted: TrainData) -> list[tuple[Dataset, str]]:
+    """The dataset with each of its scenes that are ``wanted``.
+
+    Raises Bench3RError for a dataset without depth or poses, and when no scene is left.
+    """
+    if wanted.root is None:
+        raise Bench3RError(f"train.data.{name}: root is missing")
     dataset = DATASETS.get(name)(Path(wanted.root).expanduser())
     if not (dataset.has_depth and dataset.has_pose):
         raise Bench3RError(f"train.data.{name}: the dataset has no depth or no poses to train on")
@@ -134,6 +139,10 @@ def _open_scenes(name: str, wanted: TrainData) -> list[tuple[Dataset, str]]:
         scenes = list(scene_names(load_list(wanted.frame_list), scenes).values())
     if not scenes:
         raise Bench3RError(f"train.data.{name}: no scene found under {wanted.root}")
+    left_out = {dataset.place(scene) for scene in wanted.leave_out}
+    scenes = [scene for scene in scenes if dataset.place(scene) not in left_out]
+    if not scenes:
+        raise Bench3RError(f"train.data.{name}: the run tests on every scene under {wanted.root}")
     return [(dataset, scene) for scene in scenes]
 
 
@@ -298,12 +307,14 @@ class BatchStream(IterableDataset):
                 index += lanes
                 credit = self.reuse
             count = int(rng.choice(self.view_counts))
+            count = min(count, max(len(views.images) for views in pool))
+            long = [views for views in pool if len(views.images) >= count]
             height = int(rng.choice(self.heights))
             size = max(1, self.frames // count)
             credit -= size
             chosen = []
             for _ in range(size):
-                scene = pool[rng.integers(len(pool))]
+                scene = long[rng.integers(len(long))]
                 chosen.append(self._subset(scene, count, height, rng))
             if all((v.depth > 0).any() for v in chosen):
                 yield make_batch(chosen, self.queries, rng)
