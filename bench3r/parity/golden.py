@@ -6,6 +6,7 @@ the arrays whose names start with ``in_`` are inputs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,11 @@ class Golden:
                 is_float = value.dtype.kind == "f"
                 found[name.removeprefix(INPUT)] = value.astype(np.float64) if is_float else value
         return found
+
+    def numbers_in_names(self, pattern: str) -> list[int]:
+        """The numbers that the first group of ``pattern`` takes in names of arrays, ascending."""
+        matches = [re.fullmatch(pattern, name) for name in self.arrays]
+        return sorted({int(match[1]) for match in matches if match})
 
     def predictions(self) -> Inputs[np.ndarray]:
         """All arrays [...], for cases whose inputs stand among the outputs."""

@@ -6,8 +6,7 @@ from bench3r.metrics import clouds, normalised
 from bench3r.parity.checks._clouds import prefixed
 from bench3r.parity.golden import Check, Golden, Outputs, Value
 
-CENTIMETRES = {"t002": 0.02, "t005": 0.05, "t010": 0.1}  # thresholds
-VOXEL = 0.04
+VOXEL = 4  # cm, where the file names none
 
 
 def outputs(golden: Golden) -> Outputs:
@@ -29,16 +28,21 @@ def outputs(golden: Golden) -> Outputs:
         "chamfer_sq_half_sum": normalised.squared_chamfer(forward, back),
         "gt_bbox_diagonal": size,
     }
-    voxels = clouds.pair_of(clouds.voxel_average(own, VOXEL), clouds.voxel_average(true, VOXEL))
+    (centimetres,) = golden.numbers_in_names(r"out_da3_vox(\d+)cm_d1pct_acc") or [VOXEL]
+    side = centimetres / 100
+    voxels = clouds.pair_of(clouds.voxel_average(own, side), clouds.voxel_average(true, side))
     voxel_acc = float(voxels.accuracy.distance.mean())
     voxel_comp = float(voxels.completeness.distance.mean())
-    for name, t in {**CENTIMETRES, "d1pct": 0.01 * size}.items():
+    thresholds = {"d1pct": 0.01 * size}
+    for hundredths in golden.numbers_in_names(r"out_t(\d{3})_threshold"):
+        thresholds[f"t{hundredths:03d}"] = hundredths / 100
+    for name, t in thresholds.items():
         out |= prefixed(f"{name}_", {**clouds.fscore(pair, t), "threshold": t})
         averaged = clouds.fscore(voxels, t)
         averaged["acc"] = voxel_acc
         averaged["comp"] = voxel_comp
         averaged["overall"] = (voxel_acc + voxel_comp) / 2
-        out |= prefixed(f"da3_vox4cm_{name}_", averaged)
+        out |= prefixed(f"da3_vox{centimetres}cm_{name}_", averaged)
     return prefixed("out_", out)
 
 

@@ -11,7 +11,6 @@ from bench3r.parity.checks._clouds import prefixed
 from bench3r.parity.golden import Check, Golden, Inputs, Outputs, Value
 
 CONVENTIONS = ("pi3", "vggt", "da3")  # as the files call them
-THRESHOLDS = (3, 5, 15, 30)  # degrees
 STILL = 1e-9  # distance of two cameras that stand in one place
 
 Errors = tuple[np.ndarray, np.ndarray]  # degrees of rotation and translation, [pairs] each
@@ -21,15 +20,16 @@ def outputs(golden: Golden) -> Outputs:
     """All arrays of a case."""
     given = golden.numbers()
     names = _sequences(given)
+    thresholds = golden.numbers_in_names(r"out_pooled_\w+_auc(\d+)")
     out = _pairs(given, names)
     for convention in CONVENTIONS:
         errors: dict[str, Errors] = {}
         for name in names:
             own, true = given[f"{name}_pred_w2c"], given[f"{name}_gt_w2c"]
             errors[name] = pose.relative_pose_errors(own, true, convention)
-        out |= _of_convention(convention, errors)
+        out |= _of_convention(convention, errors, thresholds)
     if "edge_rot_deg" in given:
-        out |= _edge_values((given["edge_rot_deg"], given["edge_trans_deg"]))
+        out |= _edge_values((given["edge_rot_deg"], given["edge_trans_deg"]), thresholds)
     return prefixed("out_", out)
 
 
@@ -54,15 +54,20 @@ def _pairs(given: Inputs[np.ndarray], names: list[str]) -> dict[str, Value]:
     return out
 
 
-def _of_convention(convention: str, errors: dict[str, Errors]) -> dict[str, Value]:
-    """Angles of every pair, and the areas and shares of sequences and of all pairs together."""
+def _of_convention(
+    convention: str, errors: dict[str, Errors], thresholds: list[int]
+) -> dict[str, Value]:
+    """Angles of every pair, and the areas and shares of sequences and of all pairs together.
+
+    Each up to the ``thresholds`` in degrees.
+    """
     rotation = np.concatenate([e[0] for e in errors.values()])
     translation = np.concatenate([e[1] for e in errors.values()])
     out: dict[str, Value] = {}
     for name, each in errors.items():
         out[f"{name}_{convention}_rot_deg"] = each[0]
         out[f"{name}_{convention}_trans_deg"] = each[1]
-    for t in THRESHOLDS:
+    for t in thresholds:
         areas = {name: pose.pose_auc(*each, t) for name, each in errors.items()}
         out |= {f"{name}_{convention}_auc{t}": area for name, area in areas.items()}
         out[f"meanofseq_{convention}_auc{t}"] = float(np.mean(list(areas.values())))
@@ -84,10 +89,10 @@ def _torch_auc(error: np.ndarray, threshold: int) -> float:
     return float((counts / len(error)).cumsum().mean())
 
 
-def _edge_values(angles: Errors) -> dict[str, Value]:
+def _edge_values(angles: Errors, thresholds: list[int]) -> dict[str, Value]:
     """Areas, histograms and shares of given angles at the edges of bins."""
     out: dict[str, Value] = {}
-    for t in THRESHOLDS:
+    for t in thresholds:
         out[f"edge_auc{t}"] = pose.pose_auc(*angles, t)
         out[f"edge_hist{t}"] = pose.pose_histogram(*angles, t)
         out[f"edge_rra{t}"] = pose.share_below(angles[0], t)
