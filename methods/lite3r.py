@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, JsonValue
 from torch import Tensor, nn
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
@@ -30,7 +30,16 @@ from bench3r.models.layers import Attention, Core, TokenLayout
 from bench3r.training.distillation import cosine_weight, distillation_table
 
 Level = Literal["block", "token", "three_way", "sla"]
-Variant = Literal["bf16_dense", "fp8_weight_only", "sla_block", "sla_linear_only", "sla_block_fp8"]
+Variant = Literal[
+    "bf16_dense",
+    "fp8_weight_only",
+    "sla_block",
+    "sla_linear_only",
+    "sla_block_fp8",
+    "sla_block_fp8_weight_only",
+]
+PUBLISHED: Variant = "sla_block_fp8_weight_only"  # all of the paper's factors, deployed W8A16
+WITH_ACTIVATIONS: Variant = "sla_block_fp8"  # W8A8
 SLA_EPS = 1e-5  # of the linear attention of SLA's release
 
 
@@ -38,7 +47,9 @@ class Options(MethodOptions):
     """Which factors apply, and how sparse attention is."""
 
     variant: Variant = Field(
-        "sla_block_fp8", description="which of the paper's factors apply; the default is all"
+        PUBLISHED,
+        description="which of the paper's factors apply; the default is all, deployed as published "
+        "with FP8 weights alone; sla_block_fp8: FP8 tokens as well, and the projections in FP8 too",
     )
     keep_ratio: float = Field(
         0.3,
@@ -70,7 +81,7 @@ class Options(MethodOptions):
     @property
     def activations(self) -> bool:
         """Whether tokens are FP8 as well when the model is deployed."""
-        return self.variant.endswith("block_fp8")
+        return self.variant == WITH_ACTIVATIONS
 
     @property
     def storage(self) -> torch.dtype | None:
@@ -274,6 +285,13 @@ class Lite3R(TrainedMethod):
         """Only the linear branch has something to learn."""
         return self.options.sparse
 
+    def training_options(self) -> dict[str, JsonValue]:
+        """FP8 is simulated in training the same way, however the model is deployed."""
+        seen = super().training_options()
+        if self.options.variant == PUBLISHED:
+            seen["variant"] = WITH_ACTIVATIONS
+        return seen
+
     def cost(self, unchanged: BackboneCost) -> Cost | None:
         """Attention of all roles; None for the levels that are there for comparison only."""
         if not self.options.sparse:
@@ -326,7 +344,11 @@ class Lite3R(TrainedMethod):
             return {}
         activations = self.options.activations
         products = fp8_products(str(next(model.parameters()).device))
-        replace_linears(model, lambda linear: StoredLinear(linear, dtype, activations, products))
+        # with FP8 weights alone the projections that learned stay as they were in training
+        kept = () if activations else (SparseLinearCore,)
+        replace_linears(
+            model, lambda linear: StoredLinear(linear, dtype, activations, products), kept
+        )
         if dtype == torch.bfloat16:
             model.trunk_dtype = torch.bfloat16
             return {"weight_storage": "bf16"}

@@ -56,8 +56,13 @@ class Options(MethodOptions):
         "20 views of 37 x 37 as released, on a CPU what its caches hold",
     )
     newton_schulz: int = Field(5, ge=0, description="iterations that orthogonalise each gradient")
-    distill: tuple[float, float] = Field(
-        (1.0, 0.1), description="weight of the attention distillation, first and last"
+    distill: tuple[float, float] | None = Field(
+        None,
+        description="weight of a distillation of attention outputs, first and last; None: there is "
+        "no teacher, as published",
+    )
+    short_conv: bool = Field(
+        True, description="3 x 3 convolution of the values over the patches of each view"
     )
     layers: int | None = Field(
         None, ge=0, description="global layers that are converted, counted from the last; None: all"
@@ -88,11 +93,12 @@ class MemoryCore(Core):
         self.options = options
         self.heads = heads
         width = heads * head_dim
-        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        nn.init.zeros_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            self.conv.weight[:, :, 1, 1] = 1.0  # values start unchanged
+        if options.short_conv:
+            self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+            nn.init.zeros_(self.conv.weight)
+            nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+            with torch.no_grad():
+                self.conv.weight[:, :, 1, 1] = 1.0  # values start unchanged
         self.lr_fc = nn.Linear(width, 3 * heads)
         generator = torch.Generator().manual_seed(WEIGHT_SEED)
         start = initial_weights(heads, head_dim, options.ratio * head_dim, generator)
@@ -128,7 +134,8 @@ class MemoryCore(Core):
         Queries and keys have unit length.
         """
         q, k, v = attention.qkv(x).chunk(3, -1)
-        v = self.short_convolution(v, layout)
+        if self.options.short_conv:
+            v = self.short_convolution(v, layout)
         q, k, v = (F.silu(t).unflatten(-1, (self.heads, -1)) for t in (q, k, v))
         if rope is not None:
             rope = rope.to(q.dtype)
@@ -330,7 +337,7 @@ class VGGT3(TrainedMethod):
             newton = options.newton_schulz * (2 * d * hidden * small + small**3)
             fitting = steps * a.heads * (6.0 * n * d * hidden + 3 * newton)
             reading = 3.0 * n * hidden * a.dim
-            convolution = 9.0 * patches * a.dim
+            convolution = 9.0 * patches * a.dim if options.short_conv else 0.0
             rates = 3.0 * n * a.dim * a.heads
             return fitting + reading + convolution + rates
 
@@ -349,6 +356,8 @@ class VGGT3(TrainedMethod):
             attention.requires_grad_(True)
 
     def teacher_weight(self, progress: float) -> float | None:
+        if self.options.distill is None:
+            return None
         first, last = self.options.distill
         return cosine_weight(progress, first, last)
 

@@ -16,7 +16,7 @@ from bench3r.api.registry import LIBRARY, Registry
 from bench3r.files import code_digest, digest, file_digest, sources
 from bench3r.models.catalogue import NO_BACKBONE
 from bench3r.run.config import RunConfig
-from bench3r.run.records import Json, Options
+from bench3r.run.records import Json, Options, TrainRecord, read_record
 
 FOUNDATION = ("files.py", "api")
 # What a network is made of; pairwise models use three files of the metrics.
@@ -132,7 +132,13 @@ def base_key(config: RunConfig, backbone: str) -> Json:
 
 
 def shipped_part(method: str, options: Options, backbone: str, scale: str) -> Path | None:
-    """The weights that ship for ``method`` with these ``options``, if there are any."""
-    name = f"{method}-{backbone}-{scale}-{digest(options)[:8]}.safetensors"
-    path = LIBRARY / "weights" / name
-    return path if path.is_file() else None
+    """The weights that ship for ``method`` with these ``options``, if there are any.
+
+    Options that the method got after they were trained stand at their defaults in them.
+    """
+    cls = METHODS.get(method).Options
+    for path in sorted((LIBRARY / "weights").glob(f"{method}-{backbone}-{scale}-*.safetensors")):
+        recorded = read_record(path.with_suffix(".json"), TrainRecord).options
+        if cls.model_validate(recorded) == cls.model_validate(options):
+            return path
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 import typing
 
 from pydantic import JsonValue, ValidationError
@@ -22,7 +23,7 @@ def is_sequence_type(annotation: object) -> bool:
     origin = typing.get_origin(annotation)
     if origin in (list, tuple):
         return True
-    if origin is not typing.Union:
+    if origin not in (typing.Union, types.UnionType):
         return False
     return any(is_sequence_type(a) for a in typing.get_args(annotation))
 
