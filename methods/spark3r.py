@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -28,13 +29,21 @@ from bench3r.api.method import BuildContext, Method, MethodOptions
 from bench3r.api.presentation import FramesTable, LayerValues, OptionMap
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.api.scene import SceneData
-from bench3r.attention.merging import MergePlan, strided_plan
+from bench3r.attention.merging import MergePlan, StridedTokens, strided_plan, strided_tokens
+from bench3r.attention.places import Places
 from bench3r.models.backbones import load_backbone
 from bench3r.models.geometry import unproject
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
 
 PROBE_SCENES = 12  # at most
+# r_KV of all layers in the probe, and how much more in the probed one: as published, 32 -> 256; at
+# smaller scales, whose scenes have a few views, smaller
+PUBLISHED_PROBE = (32, 8)
+SMALL_PROBE = (2, 2)
+# Views of a scene in the published probe: four stay at 32 (the first and every 32nd), one at 256.
+PROBE_VIEWS = 128
+POINTS_STRIDE = 7  # of the pixels whose points are compared at that length, in rows and columns
 GROUP = 20  # views; matches beyond are rare (paper)
 # a layer is sensitive when its error grows by more than this as its factor is raised
 SENSITIVE_RATIO = 1.05
@@ -75,8 +84,22 @@ class Options(MethodOptions):
     group: int | None = Field(
         None, ge=1, description="consecutive views in which queries are matched; None: 20 at most"
     )
-    probe_factor: int = Field(2, ge=1, description="r_KV of all layers in the probe")
-    probe_raise: int = Field(2, ge=2, description="and so many times more in the probed layer")
+    probe_factor: int | None = Field(
+        None,
+        ge=1,
+        description="r_KV of all layers in the probe; None: 32 as published at full scale, else 2",
+    )
+    probe_raise: int | None = Field(
+        None,
+        ge=2,
+        description="and so many times more in the probed layer; None: 8 at full scale, else 2",
+    )
+
+    def probe(self, scale: str) -> tuple[int, int]:
+        """r_KV of all layers in the probe, and of the probed one."""
+        factor, more = PUBLISHED_PROBE if scale == "full" else SMALL_PROBE
+        factor = self.probe_factor or factor
+        return factor, factor * (self.probe_raise or more)
 
     def query(self, views: int) -> int:
         """r_Q for a scene of ``views``."""
@@ -104,14 +127,56 @@ def published_sensitive(backbone: str, layers: int) -> list[bool]:
     return [first <= i * of / layers <= last for i in range(layers)]
 
 
+def kept_tokens(options: Options, layout: TokenLayout, factor: int) -> tuple[Tensor]:
+    """Indices of the tokens whose keys and values stay, [M].
+
+    The first view, special tokens, and every ``factor``-th view or patch.
+    """
+    view = torch.arange(layout.views)[:, None]
+    patch = torch.arange(layout.height * layout.width)
+    place = view if options.stride == "frames" else patch + view
+    stay = place % factor == 0
+    stay = (stay | (view == 0)).expand(layout.views, len(patch))
+    special = stay.new_ones(layout.views, layout.special)
+    return (torch.cat([special, stay], 1).flatten().nonzero().squeeze(1),)
+
+
+def grouped_tokens(options: Options, layout: TokenLayout, factor: int) -> tuple[Tensor, ...]:
+    """Tokens that stay as they are, then targets and sources of the groups of views, by length.
+
+    Raises ValueError when a group has more views than the scene.
+    """
+    size = options.group_size(layout.views)
+    if size > layout.views:
+        raise ValueError(f"spark3r: group is {size} views, but the scene has only {layout.views}")
+    count = layout.views * layout.tokens_per_view
+    token = torch.arange(count).view(layout.views, -1)
+    groups = []
+    for patches in token[:, layout.special :].split(size):
+        groups.append(patches[patches >= layout.tokens_per_view])  # the first view stays whole
+    alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
+    found = strided_tokens(groups, alone, factor)
+    return (alone, *(index for pair in found.groups for index in pair))
+
+
+class SparkPlaces:
+    """Where the tokens are that stay, and those of each group of views; shared by all layers."""
+
+    def __init__(self, options: Options) -> None:
+        self.kept = Places(partial(kept_tokens, options))
+        self.groups = Places(partial(grouped_tokens, options))
+
+
 class SparkCore(Core):
     """Global attention of fewer queries to fewer keys."""
 
     ratio: Tensor
 
-    def __init__(self, options: Options, sensitive: bool) -> None:
+    def __init__(self, options: Options, sensitive: bool, places: SparkPlaces) -> None:
         super().__init__()
         self.options = options
+        self.places = places
+        self.sensitive: bool | None = None  # what the ratio says, once it was looked at
         # error with a raised factor over the error before
         self.register_buffer("ratio", torch.tensor(2.0 if sensitive else 1.0))
         self.forced: int | None = None  # r_KV that the probe asks for
@@ -120,8 +185,13 @@ class SparkCore(Core):
         """r_Q and r_KV for a scene of ``views``."""
         if self.forced is not None:
             return 1, self.forced
-        sensitive = bool(self.ratio > SENSITIVE_RATIO) if not self.ratio.is_meta else True
-        return self.options.query(views), self.options.key_value(views, sensitive)
+        if self.sensitive is None:
+            self.sensitive = self.ratio.is_meta or bool(self.ratio > SENSITIVE_RATIO)
+        return self.options.query(views), self.options.key_value(views, self.sensitive)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.sensitive = None
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "spark3r")
@@ -130,7 +200,7 @@ class SparkCore(Core):
         keys = k
         values = v
         if key_value > 1 and not symmetric:
-            kept = self.kept(layout, key_value, q.device)
+            (kept,) = self.places.kept(layout, q.device, key_value)
             keys = k.index_select(-2, kept)
             values = v.index_select(-2, kept)
         if query == 1:
@@ -145,38 +215,16 @@ class SparkCore(Core):
                 plan.merge(q[b])[None], rows[0][None], rows[1][None]
             )
             outputs.append(plan.unmerge(out[0]))
-        return torch.stack(outputs)
-
-    def kept(self, layout: TokenLayout, factor: int, device: torch.device) -> Tensor:
-        """Indices of the tokens whose keys and values stay, [M].
-
-        The first view, special tokens, and every ``factor``-th view or patch.
-        """
-        view = torch.arange(layout.views, device=device)[:, None]
-        patch = torch.arange(layout.height * layout.width, device=device)
-        place = view if self.options.stride == "frames" else patch + view
-        stay = place % factor == 0
-        stay = (stay | (view == 0)).expand(layout.views, len(patch))
-        special = stay.new_ones(layout.views, layout.special)
-        return torch.cat([special, stay], 1).flatten().nonzero().squeeze(1)
+        return outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
 
     def plan(self, metric: Tensor, layout: TokenLayout, factor: int) -> MergePlan:
         """Merging of the patches of each group of views, matched by ``metric`` [N, C].
 
         Raises ValueError when a group has more views than the scene.
         """
-        size = self.options.group_size(layout.views)
-        if size > layout.views:
-            raise ValueError(
-                f"spark3r: group is {size} views, but the scene has only {layout.views}"
-            )
-        count = layout.views * layout.tokens_per_view
-        token = torch.arange(count, device=metric.device).view(layout.views, -1)
-        groups = []
-        for patches in token[:, layout.special :].split(size):
-            groups.append(patches[patches >= layout.tokens_per_view])  # the first view stays whole
-        alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
-        return strided_plan(metric, groups, alone, factor)
+        alone, *split = self.places.groups(layout, metric.device, factor)
+        groups = tuple(zip(split[::2], split[1::2], strict=True))
+        return strided_plan(metric, StridedTokens(alone, groups))
 
 
 SECTIONS = (
@@ -260,56 +308,73 @@ class Spark3R(Method):
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))
         sensitive = published_sensitive(model.name, len(modules))
+        places = SparkPlaces(self.options)
         for (_, attention), one in zip(modules, sensitive, strict=True):
-            attention.core = SparkCore(self.options, one)
+            attention.core = SparkCore(self.options, one, places)
+
+    def fit_frames(self, scale: str) -> int | None:
+        """Enough views for the published factors to differ, where they are used."""
+        return PROBE_VIEWS if scale == "full" else None
 
     def fit(self, scenes: Iterator[SceneData], context: BuildContext) -> dict[str, Tensor]:
         """The sensitivity probe: every layer's r_KV is raised while all others keep theirs.
 
         The error is the mean distance of the world points from those of dense attention, in units
-        of their spread. Returns a number [] for each core. Raises Bench3RError without scenes.
+        of their spread. Scene by scene, so that one is in memory at a time. Returns a number [] for
+        each core. Raises Bench3RError without scenes.
         """
         model = load_backbone(context)
-        images = [scene_images(s, context.device) for s in islice(scenes, PROBE_SCENES)]
-        if not images:
-            raise Bench3RError("spark3r: the sensitivity probe needs at least one scene")
-        with torch.inference_mode():
-            dense = [_points(model(x)) for x in images]
-            self.apply(model)
-            return self._error_ratios(model, images, dense)
-
-    def _error_ratios(
-        self, model: Any, images: list[Tensor], dense: list[Tensor]
-    ) -> dict[str, Tensor]:
-        """By name in the state dict: the error with a layer's factor raised over the one before."""
+        self.apply(model)
         named = list(attention_modules(model, "global"))
         cores: list[Any] = [attention.core for _, attention in named]
-        factor = self.options.probe_factor
-        for core in cores:
-            core.forced = factor
-        before = _error(model, images, dense)
+        stride = POINTS_STRIDE if context.scale == "full" else 1
+        factors = self.options.probe(context.scale)
+        before: list[float] = []
+        raised: list[list[float]] = [[] for _ in cores]
+        with torch.inference_mode():
+            for scene in islice(scenes, PROBE_SCENES):
+                images = scene_images(scene, context.device)
+                errors = iter(_scene_errors(model, cores, images, factors, stride))
+                before.append(next(errors))
+                for layer in raised:
+                    layer.append(next(errors))
+        if not before:
+            raise Bench3RError("spark3r: the sensitivity probe needs at least one scene")
+        whole = max(sum(before), 1e-12)
         ratios = {}
-        for (name, _), core in zip(named, cores, strict=True):
-            core.forced = factor * self.options.probe_raise
-            raised = _error(model, images, dense)
-            ratios[f"{name}.core.ratio"] = torch.tensor(raised / max(before, 1e-12))
-            core.forced = factor
+        for (name, _), layer in zip(named, raised, strict=True):
+            ratios[f"{name}.core.ratio"] = torch.tensor(sum(layer) / whole)
         return ratios
 
 
-def _points(out: Reconstruction) -> Tensor:
-    """World points [N, 3] of a reconstruction."""
+def _points(out: Reconstruction, stride: int) -> Tensor:
+    """World points [N, 3] of a reconstruction, of every ``stride``-th pixel."""
     points = out.world_points
     if points is None:
         points = unproject(out.depth, out.extrinsics, out.intrinsics)
-    return points.flatten(0, 3)
+    return points[:, :, ::stride, ::stride].flatten(0, 3)
 
 
-def _error(model: Any, images: list[Tensor], dense: list[Tensor]) -> float:
-    """Mean over ``images`` of the relative distance of world points from ``dense`` [N, 3]."""
-    total = 0.0
-    for picture, expected in zip(images, dense, strict=True):
-        spread = (expected - expected.mean(0)).norm(dim=-1).mean()
-        distance = (_points(model(picture)) - expected).norm(dim=-1).mean()
-        total += float(distance / spread)
-    return total / len(images)
+def _scene_errors(
+    model: Any, cores: list[Any], images: Tensor, factors: tuple[int, int], stride: int
+) -> Iterator[float]:
+    """Relative distances of world points of one scene from those of dense attention.
+
+    First with all ``cores`` at the first of the ``factors``, then with each raised to the second;
+    ``images`` [1, S, 3, H, W].
+    """
+
+    def points() -> Tensor:
+        return _points(model(images), stride)
+
+    for core in cores:
+        core.forced = 1  # every token
+    dense = points()
+    spread = (dense - dense.mean(0)).norm(dim=-1).mean()
+    for core in cores:
+        core.forced = factors[0]
+    yield float((points() - dense).norm(dim=-1).mean() / spread)
+    for core in cores:
+        core.forced = factors[1]
+        yield float((points() - dense).norm(dim=-1).mean() / spread)
+        core.forced = factors[0]

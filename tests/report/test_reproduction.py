@@ -223,7 +223,7 @@ def test_claims_of_growth_and_of_layers():
         run.cost("vgg_t3", "vggt", frames, A100, seconds=[0.058 * frames])
     assert verdict_on("V3-H6", run).verdict == REPRODUCED
     layers = {str(i): 1.2 if 11 <= i <= 16 else 1.0 for i in range(24)}
-    options = '{"probe_factor": 32, "probe_raise": 8}'
+    options = '{"probe_factor": null, "probe_raise": null}'  # as published at full scale
     run.trainings = [
         {
             "training": "t",
