@@ -211,7 +211,7 @@ def test_papers_own_numbers_stand_in_while_nothing_is_measured():
     nothing = PublishedRun(datasets=SCANNET)
     own = verdict_on("SP-H1", nothing)
     assert own.verdict == HOLDS
-    assert "not measured: time needs scale full" in own.why
+    assert "not measured: time: needs scale full" in own.why
     assert verdict_on("V3-H1", nothing).verdict == FAILS
     measured = nothing.cost("vgg_t3", "vggt", 1000, A100, seconds=[57.0])
     assert verdict_on("V3-H1", measured).verdict == REPRODUCED

@@ -106,7 +106,9 @@ def layer_range(rule: rules.LayerRange, claim: Claim, ledger: Ledger, run: RunEv
         if layers is None or run.plan.config.scale != SCALE:
             needs = f"scale {SCALE}, the layers of {name_of(subject, ledger)} probed"
             scale = run.plan.config.scale
-            missing.append(str(Missing(needs, "none of them" if scale == SCALE else scale)))
+            missing.append(
+                str(Missing(needs, "none of them" if scale == SCALE else f"scale {scale}"))
+            )
             continue
         own = [order for order, value in layers if value > rule.threshold]
         good = bool(own) and _near_range(own, first, last, rule.within)

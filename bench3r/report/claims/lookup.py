@@ -59,6 +59,17 @@ class Missing:
         return f"needs {self.needs}; this run has {self.has}"
 
 
+def listed(missing: list[tuple[str, Missing]]) -> list[str]:
+    """What quantities lack, in words; those that lack the same together."""
+    same: dict[Missing, list[str]] = {}
+    for quantity, one in missing:
+        same.setdefault(one, []).append(quantity or "a number")
+    lines = []
+    for one, quantities in same.items():
+        lines.append(f"{', '.join(dict.fromkeys(quantities))}: {one}")
+    return lines
+
+
 def has_defaults(setting: Setting, wanted: Options) -> bool:
     """Whether the options are the method's defaults but for ``wanted``."""
     defaults = METHODS.get(setting.method).Options().model_dump(mode="json")
@@ -224,7 +235,7 @@ class _Search:
         rows = self.rows()
         column = column_of(self.number.quantity)
         if not (rows["protocol"].eq(column.protocol) & rows["metric"].eq(column.metric)).any():
-            return Missing(self.needs, f"no scores of the protocol {column.protocol} there")
+            return Missing(self.needs, self._why_unscored(rows, column.protocol))
         scenes = self.scores(rows)
         if scenes is None:
             return Missing(self.needs, "other options")
@@ -233,6 +244,15 @@ class _Search:
             has = f"values of {len(scenes)} scenes, fewer than {fewest}"
             return Missing(self.needs, has)
         return self._mean(scenes, interval(scenes, weights_of(rows, column)))
+
+    @staticmethod
+    def _why_unscored(rows: pd.DataFrame, protocol: str) -> str:
+        """Why ``rows`` have no scores of a protocol: the first failure, or it was not asked."""
+        failed = rows[~rows["status"].eq("ok")]
+        if failed.empty:
+            return f"no scores of the protocol {protocol} there"
+        first = failed.iloc[0]
+        return f"no scores there ({first['status']}: {first['reason']})"
 
     def _mean(self, scenes: pd.Series, found: Interval | None) -> Found:
         assert found is not None

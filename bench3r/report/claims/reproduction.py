@@ -21,6 +21,7 @@ from bench3r.report.claims.lookup import (
     Found,
     Missing,
     find,
+    listed,
     name_of,
     ratio_of_times,
 )
@@ -61,14 +62,14 @@ def measured(rule: rules.Measured, claim: Claim, ledger: Ledger, run: RunEvidenc
         asked += 1
         found = find(number, number.of or rule.of, ledger, run)
         if isinstance(found, Missing):
-            missing.append(f"{number.quantity or 'one number'} {found}")
+            missing.append((number.quantity, found))
         else:
             answers.append(_answer(number, reported, found.times(number.factor), ledger))
     if not answers:
         return _nothing(missing, rule.otherwise, claim, ledger, run)
     reasons = [f"{len(answers)} of {asked} numbers measured"]
     reasons += [answer.why for answer in answers]
-    reasons += missing
+    reasons += listed(missing)
     return Verdict(summary(answers), "; ".join(reasons))
 
 
@@ -115,14 +116,14 @@ def tolerance(quantity: str, reported: float, ledger: Ledger) -> float:
 
 
 def _nothing(
-    missing: list[str],
+    missing: list[tuple[str, Missing]],
     otherwise: rules.Arithmetic | rules.PublishedExponent | None,
     claim: Claim,
     ledger: Ledger,
     run: RunEvidence,
 ) -> Verdict:
     """The verdict where nothing is measured: what can be said without, and what is missing."""
-    why = "; ".join(dict.fromkeys(missing))
+    why = "; ".join(listed(missing))
     if otherwise is None:
         return Verdict(ELSEWHERE, why)
     if isinstance(otherwise, rules.Arithmetic):
@@ -152,14 +153,14 @@ def _ratio_of(case: rules.Case, ledger: Ledger, run: RunEvidence) -> float | Mis
 
 def _ratios(
     cases: list[rules.Case], ledger: Ledger, run: RunEvidence
-) -> tuple[list[tuple[rules.Case, float]], list[str]]:
+) -> tuple[list[tuple[rules.Case, float]], list[tuple[str, Missing]]]:
     """The cases that were measured with their ratios, and what the others need."""
     known = []
     missing = []
     for case in cases:
         value = _ratio_of(case, ledger, run)
         if isinstance(value, Missing):
-            missing.append(f"{case.quantity} {value}")
+            missing.append((case.quantity, value))
         else:
             known.append((case, value))
     return known, missing
@@ -174,7 +175,7 @@ def ratio(rule: rules.Ratio, claim: Claim, ledger: Ledger, run: RunEvidence) -> 
     good = all(low <= value <= high for _, value in known)
     reasons = [_ratio_text(case, value, ledger) for case, value in known]
     reasons.append(f"claimed {claimed}")
-    return reproduced_if(good, "; ".join([*reasons, *missing]))
+    return reproduced_if(good, "; ".join([*reasons, *listed(missing)]))
 
 
 def _bounds(rule: rules.Ratio, ledger: Ledger) -> tuple[float, float, str]:
@@ -200,7 +201,7 @@ def trend(rule: rules.Trend, claim: Claim, ledger: Ledger, run: RunEvidence) -> 
     """Whether the ratio falls from one case to the next."""
     known, missing = _ratios(rule.cases, ledger, run)
     if missing:
-        return Verdict(ELSEWHERE, "; ".join(missing))
+        return Verdict(ELSEWHERE, "; ".join(listed(missing)))
     values = [value for _, value in known]
     shown = []
     for case, value in known:
@@ -214,7 +215,8 @@ def growth(rule: rules.Growth, claim: Claim, ledger: Ledger, run: RunEvidence) -
     """The exponent of measured time over frames, by least squares in logarithms."""
     place = ledger.places[rule.place]
     times: dict[int, float] = {}
-    other = Missing("", "")
+    scale = run.plan.config.scale
+    other = Missing("", f"scale {scale}" if scale != SCALE else "none of them")
     for frames in sorted({row.frames for row in run.first.costs}):
         if frames < place.frames:
             continue
@@ -228,10 +230,10 @@ def growth(rule: rules.Growth, claim: Claim, ledger: Ledger, run: RunEvidence) -
         elif one.status == "ok":
             times[frames] = one.value
     if len(times) < FEWEST_COUNTS:
-        has = f"{len(times)}" if times or not other.has else other.has
+        has = f"{len(times)} of them" if times else other.has
         asked = f"scale {SCALE}, times of {name_of(rule.of, ledger)} at {FEWEST_COUNTS} counts of "
         missing = Missing(f"{asked}{place.frames} frames or more", has)
-        return _nothing([str(missing)], rule.otherwise, claim, ledger, run)
+        return _nothing([("time", missing)], rule.otherwise, claim, ledger, run)
     slope = float(np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0])
     counts = ", ".join(f"{frames:,}" for frames in times)
     why = f"exponent {slope:.2f} of time over {counts} frames, {rule.expect:g} claimed"
@@ -242,9 +244,9 @@ def runs_on(rule: rules.RunsOn, claim: Claim, ledger: Ledger, run: RunEvidence) 
     """Whether the method finishes on every backbone without losing more than is allowed."""
     known, missing = _ratios(rule.cases, ledger, run)
     if not known:
-        return Verdict(ELSEWHERE, "; ".join(missing))
+        return Verdict(ELSEWHERE, "; ".join(listed(missing)))
     good = all(value <= rule.at_most for _, value in known)
     reasons = [f"{len(known)} of {len(rule.cases)} backbones measured"]
     reasons += [_ratio_text(case, value, ledger) for case, value in known]
     reasons.append(f"it works: at most {rule.at_most:g} times")
-    return reproduced_if(good, "; ".join([*reasons, *missing]))
+    return reproduced_if(good, "; ".join([*reasons, *listed(missing)]))
