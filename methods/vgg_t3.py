@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from bench3r.api.method import BuildContext, MethodOptions, Predictor, TrainedMe
 from bench3r.api.presentation import Fact, FactColumn, FactValue, OptionTable
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
+from bench3r.attention.view_shards import ViewShards
 from bench3r.metrics.pose import pairs, relative_pose_errors
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import (
@@ -107,6 +109,7 @@ class MemoryCore(Core):
         self.register_buffer("w2", start.w2)
         self.mode: Literal["fit", "store", "recall"] = "fit"
         self.memory: FastWeights | None = None
+        self.shards: ViewShards | None = None  # where views are shared by several processes
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         raise ValueError(
@@ -158,9 +161,12 @@ class MemoryCore(Core):
         if self.mode == "recall":
             memory = self._recalled()
         else:
-            steps = self.options.test_steps(layout.views, self.training)
+            shards = self.shards
+            views = shards.views if shards else layout.views
+            steps = self.options.test_steps(views, self.training)
             start = FastWeights(self.w0, self.w1, self.w2).expand(len(x))
-            memory = start.fit(stored, steps, chunk, self.options.newton_schulz)
+            total = shards.sum if shards else None
+            memory = start.fit(stored, steps, chunk, self.options.newton_schulz, total)
             self.memory = memory if self.mode == "store" else None
         parts = []
         for q in queries:
@@ -214,6 +220,27 @@ def set_mode(model: Any, mode: Literal["fit", "store", "recall"]) -> None:
     for _, attention in attention_modules(model, "global"):
         if isinstance(attention.core, MemoryCore):
             attention.core.mode = mode
+
+
+def run_sharded(
+    model: Any, shards: ViewShards, images: Tensor, keep_all: bool = False
+) -> tuple[TrunkOutput, TokenLayout]:
+    """As the model's ``run_trunk`` of ``images`` [B, S, 3, H, W], each process on its own views.
+
+    All of them get all taps. A view that is not the first of the scene never counts as first: the
+    first one is embedded with it.
+    """
+    model.check_images(images)
+    shards.start(images.shape[1])
+    own = images[:, shards.own()]
+    late = shards.rank > 0 and model.has_reference_view
+    with model.autocast(images.device):
+        tokens, layout = model.embed(torch.cat([images[:, :1], own], 1) if late else own)
+        tokens = tokens[:, int(late) :]
+        layout = replace(layout, views=own.shape[1])
+        out = model.trunk.run(tokens, layout, model.taps, model.schedule, keep_all, own)
+    taps = {pair: shards.join(tap.float()) for pair, tap in out.taps.items()}
+    return replace(out, taps=taps), replace(layout, views=images.shape[1])
 
 
 class LocalisingPredictor(BackbonePredictor):
@@ -354,6 +381,25 @@ class VGGT3(TrainedMethod):
             head_dim = attention.proj.in_features // attention.heads
             attention.core = MemoryCore(attention.heads, head_dim, self.options)
             attention.requires_grad_(True)
+
+    def shard_views(self, model: Any) -> ViewShards:
+        """Share the views of every scene; global attention exchanges sums of gradients alone.
+
+        Raises Bench3RError for a backbone that compares all views in another place, and where a
+        part of global attention was left as it is.
+        """
+        modules = [attention for _, attention in attention_modules(model, "global")]
+        unchanged = sum(not isinstance(a.core, MemoryCore) for a in modules)
+        if model.name == "depth_anything_3" or unchanged:
+            raise Bench3RError(
+                f"vgg_t3: views of {model.name} cannot be shared by processes: "
+                "something else than its memories sees all of them"
+            )
+        shards = ViewShards()
+        for attention in modules:
+            attention.core.shards = shards
+        model.run_trunk = partial(run_sharded, model, shards)
+        return shards
 
     def teacher_weight(self, progress: float) -> float | None:
         if self.options.distill is None:

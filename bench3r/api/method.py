@@ -197,6 +197,14 @@ class TrainedMethod(Method):
         Parameter names must stay.
         """
 
+    def shard_views(self, model: Any) -> Any:
+        """Let several processes share the views of every scene in ``model``.
+
+        Returns the :class:`~bench3r.attention.view_shards.ViewShards`. Raises Bench3RError where
+        that is impossible.
+        """
+        raise Bench3RError(f"{self.name}: views cannot be shared by several processes")
+
     def teacher_weight(self, progress: float) -> float | None:
         """Weight of the distillation of attention outputs from the unchanged backbone.
 

@@ -8,7 +8,7 @@ not depend on their number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,13 +95,19 @@ class FastWeights:
         return FastWeights(*moved)
 
     def fit(
-        self, tokens: Sequence[Stored], steps: int, chunk: int, newton_schulz: int = 5
+        self,
+        tokens: Sequence[Stored],
+        steps: int,
+        chunk: int,
+        newton_schulz: int = 5,
+        sum_of: Callable[[Tensor], Tensor] | None = None,
     ) -> FastWeights:
         """The weights after ``steps`` full-batch steps on all tokens.
 
         ``tokens``: keys and values [N, L, d] and step sizes [N, L, 1], in parts of any length L.
-        Gradients are summed over at most ``chunk`` tokens at a time. Raises ValueError when there
-        is nothing to store.
+        Gradients are summed over at most ``chunk`` tokens at a time. ``sum_of`` adds up what
+        several processes, each with some of the tokens, have of a gradient. Raises ValueError when
+        there is nothing to store.
         """
         if not tokens:
             raise ValueError("there are no tokens to store in the fast weights")
@@ -112,6 +118,8 @@ class FastWeights:
             for ks, vs, *rates in _chunks(tokens, chunk):
                 part = weights.gradients(ks, vs, rates)
                 total = [a + b for a, b in zip(total, part, strict=True)] if total else [*part]
+            if sum_of is not None:
+                total = [sum_of(part) for part in total]
             weights = weights.step(total, norms, newton_schulz)
         return weights
 

@@ -163,15 +163,21 @@ def finetune(
     model = load_backbone(context)
     method.apply(model)
     model.to(context.device)
+    shards = None
+    if config.shard_views and ranks > 1:
+        shards = method.shard_views(model)
+        rank, ranks = 0, 1  # all see the same batches
     batches = batch_source(context.backbone, context.scale, config, rank, ranks)
     method.calibrate(model, next(batches(0)).images.to(context.device))
     method.prepare_training(model)
     teacher = None
     if method.teacher_weight(0.0) is not None:
+        if shards is not None:
+            raise Bench3RError("shard_views: a teacher sees all views, set the method's to none")
         dense = AttentionDistillation(model, load_backbone(context))
         teacher = Teacher(dense, lambda progress: method.teacher_weight(progress) or 0.0)
     torch.manual_seed(config.seed)
-    trainer = Trainer(model, config, folder, batches, context.device, teacher)
+    trainer = Trainer(model, config, folder, batches, context.device, teacher, shards)
     trainer.run(max_seconds)
     return trainer
 

@@ -62,6 +62,8 @@ class TrainConfig(BaseModel):
     sharding: Literal["none", "fsdp"] = "none"
     # processes of one training, each on a GPU of its own, all on one node; batches are per process
     gpus: int = Field(1, gt=0)
+    # processes share the views of the same batches instead, where the method allows it
+    shard_views: bool = False
 
     def weights(self, backbone: str) -> dict[str, float]:
         """The weight of every part of the loss."""

@@ -28,6 +28,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from bench3r.attention.view_shards import ViewShards
 from bench3r.models.layers import TransformerBlock
 from bench3r.models.losses import Batch
 from bench3r.training.config import TrainConfig
@@ -71,7 +72,9 @@ class Trainer:
         batches: Callable[[int], Iterator[Batch]],
         device: str = "cpu",
         teacher: Teacher | None = None,
+        shards: ViewShards | None = None,
     ) -> None:
+        self.shards = shards  # where processes share the views of the same batches
         self.config = config
         self.folder = folder
         self.batches = batches
@@ -173,13 +176,21 @@ class Trainer:
         return self.module.no_sync()
 
     def _forward_backward(self, batch: Batch, last: bool) -> dict[str, float]:
-        count = batch.images.shape[1]
-        dense = max(1, round(self.config.dense_share * count))
-        views = torch.randperm(count)[:dense].to(self.device)
+        views = self._dense_views(batch.images.shape[1]).to(self.device)
         with self._quiet(last):
             parts = self.module(batch.to(self.device), views)
             (parts["total"] / self.config.accumulate).backward()
         return {name: float(value.detach()) for name, value in parts.items()}
+
+    def _dense_views(self, count: int) -> Tensor:
+        """Views [V] of ``count`` that get dense losses now; its own where processes share them."""
+        first = 0
+        if self.shards is not None:
+            self.shards.start(count)
+            own = self.shards.own()
+            first, count = own.start, own.stop - own.start
+        dense = max(1, round(self.config.dense_share * count))
+        return first + torch.randperm(count)[:dense]
 
     def train_step(self, stream: Iterator[Batch]) -> dict[str, float]:
         """One optimiser step on ``accumulate`` batches.
@@ -196,7 +207,7 @@ class Trainer:
         for micro in range(self.config.accumulate):
             batch = next(stream)
             row = self._forward_backward(batch, micro == self.config.accumulate - 1)
-            self.scenes += len(batch.images) * self.ranks
+            self.scenes += len(batch.images) * (1 if self.shards else self.ranks)
         if not math.isfinite(row["total"]):
             raise FloatingPointError(f"loss is {row['total']} at step {self.step}: {row}")
         trained = [p for p in self.model.parameters() if p.requires_grad]
