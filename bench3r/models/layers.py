@@ -18,6 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench3r.models.chunks import (
+    Joined,
+    autocast_dtype,
+    chunk_rows,
+    many_tokens,
+    tokens_in_chunks,
+)
+
 ROLES = ("encoder", "frame", "global", "head")
 
 
@@ -73,7 +81,7 @@ class Core(nn.Module, ABC):
         That is before the output projection of ``attention``; ``rope`` as in :func:`apply_rope`.
         """
         q, k, v = attention.project(x, rope)
-        out = self(q, k.to(q.dtype), v.to(q.dtype), layout)  # [N, heads, L, d]
+        out = self(q, k, v, layout)  # [N, heads, L, d]
         return out.transpose(1, 2).flatten(2)
 
 
@@ -156,14 +164,23 @@ class Attention(nn.Module):
     def project(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys, values [N, heads, L, d] of tokens ``x`` [N, L, C].
 
-        Queries and keys are normalised, and rotated by ``rope`` as in :func:`apply_rope`.
+        Queries and keys are normalised, and rotated by ``rope`` as in :func:`apply_rope`. All are
+        in the precision in which they are multiplied (:func:`in_one_precision`).
         """
-        q, k, v = self.query_key_value(x)  # each [N, L, heads, d]
+        if x.shape[0] * x.shape[1] > chunk_rows():
+            q, k, v = projected_in_chunks(self, x, rope)
+        else:
+            q, k, v = self.rotated(x, rope)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def rotated(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """As :meth:`project`, but each [N, L, heads, d]."""
+        q, k, v = self.query_key_value(x)
         if rope is not None:
             rope = rope.to(q.dtype)
             q = apply_rope(q, rope)
             k = apply_rope(k, rope)
-        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        return in_one_precision(q, k, v)
 
     def forward(
         self, x: Tensor, rope: Tensor | None = None, layout: TokenLayout | None = None
@@ -171,6 +188,35 @@ class Attention(nn.Module):
         own = isinstance(self.core, Core)  # any other module attends as the base class does
         attend = self.core.attend if own else partial(Core.attend, self.core)
         return self.proj(attend(self, x, rope, layout))
+
+
+def in_one_precision(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values [...] in the precision in which they are multiplied.
+
+    Autocast normalises in float32 and casts for torch's own attention alone: without this the
+    kernels of methods would run in float32 against a baseline in bfloat16.
+    """
+    dtype = autocast_dtype(v)
+    return q.to(dtype), k.to(dtype), v.to(dtype)
+
+
+def projected_in_chunks(
+    attention: Attention, x: Tensor, rope: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As :meth:`Attention.rotated`, some tokens at a time.
+
+    All three are views [N, L, heads, d] of one tensor, beside which nothing of its size is made.
+    """
+    length = int(x.shape[1])
+    rows = max(1, chunk_rows() // int(x.shape[0]))
+    joined = Joined(length)
+    for start in range(0, length, rows):
+        part = slice(start, start + rows)
+        position = None if rope is None else rope[..., part, :, :]
+        q, k, v = attention.rotated(x[:, part], position)
+        joined.add(torch.stack([q, k, v]).movedim(2, 0))  # [n, 3, N, heads, d]
+    q, k, v = joined.result().unbind(1)  # each [L, N, heads, d]
+    return q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
 
 
 # How packed tokens attend: the block's attention and its normalised tokens [M, C] -> change [M, C].
@@ -222,12 +268,22 @@ class Block(TransformerBlock):
         With ``packed`` tokens are [M, C], and it says how they attend. Whatever runs a block calls
         it this way: sharded weights are gathered and activations recomputed per call.
         """
-        inner = self.norm1(x)
+        inner = self.normed(x)
         change = self.attn(inner, rope, layout) if packed is None else packed(self.attn, inner)
         return self.feed_forward(add_scaled(x, change, self.ls1))
 
+    def normed(self, x: Tensor) -> Tensor:
+        """Normalised tokens [..., C] for attention; many in the precision of its products."""
+        if not many_tokens(x):
+            return self.norm1(x)
+        dtype = autocast_dtype(x)
+        return tokens_in_chunks(lambda part: self.norm1(part).to(dtype), x)
+
     def feed_forward(self, x: Tensor) -> Tensor:
         """The second half of the block, on tokens of any shape [..., C]."""
+        return tokens_in_chunks(self._feed_forward, x)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return add_scaled(x, self.mlp(self.norm2(x)), self.ls2)
 
 

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bench3r.models.layers import Attention, Block, TokenLayout, apply_rope
+from bench3r.models.layers import Attention, Block, TokenLayout, apply_rope, in_one_precision
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,7 @@ class PackedAttention:
         layout = active.layout if active.whole else active.layout.subset(active.index)
         out = attend(
             attention,
-            q,
-            k.to(q.dtype),
-            v.to(q.dtype),
+            *in_one_precision(q, k, v),
             queries=active.lengths(attention.role),
             keys=present.lengths(attention.role),
             layout=layout,
