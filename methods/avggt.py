@@ -8,6 +8,7 @@ itself, all under one softmax. The last layers stay dense. Published for 24 laye
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,8 +19,10 @@ from torch import Tensor
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import Method, MethodOptions
+from bench3r.attention.places import Places
 from bench3r.attention.softmax import attention_with_lse, combine
 from bench3r.models.catalogue import trunk_pairs
+from bench3r.models.chunks import TOKENS
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
 WINDOWS = {2: (1, 2), 4: (2, 2), 6: (2, 3), 9: (3, 3)}  # published subsampling factors
@@ -69,43 +72,59 @@ def by_view(x: Tensor, views: int) -> Tensor:
     return x.unflatten(2, (views, -1)).transpose(1, 2).flatten(0, 1)
 
 
+def subsample(options: Options, layout: TokenLayout) -> tuple[Tensor, Tensor]:
+    """Indices of the tokens whose keys stay, and of those whose keys are dropped."""
+    rows, columns = WINDOWS[options.factor]
+    patch = torch.zeros(layout.height, layout.width, dtype=torch.bool)
+    patch[::rows, ::columns] = True
+    view = torch.cat([patch.new_ones(layout.special), patch.flatten()])
+    first = view.new_ones(layout.tokens_per_view)
+    keep = torch.cat([first, view.repeat(layout.views - 1)])
+    return keep.nonzero().squeeze(1), (~keep).nonzero().squeeze(1)
+
+
 class SubsampledCore(Core):
     """All queries; keys and values of the first view, of special tokens and of one patch per
     window.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, places: Places | None = None) -> None:
         super().__init__()
         self.options = options
-
-    def kept(self, layout: TokenLayout, device: torch.device) -> Tensor:
-        """Which keys stay, bool [N]."""
-        rows, columns = WINDOWS[self.options.factor]
-        patch = torch.zeros(layout.height, layout.width, dtype=torch.bool, device=device)
-        patch[::rows, ::columns] = True
-        view = torch.cat([patch.new_ones(layout.special), patch.flatten()])
-        return torch.cat([view.new_ones(layout.tokens_per_view), view.repeat(layout.views - 1)])
+        self.places = places or Places(partial(subsample, options))
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "avggt")
-        keep = self.kept(layout, q.device)
-        stay = keep.nonzero().squeeze(1)
-        gone = (~keep).nonzero().squeeze(1)
-        keys = k[:, :, stay]
-        values = v[:, :, stay]
+        stay, gone = self.places(layout, q.device)
+        keys = k.index_select(2, stay)
+        values = v.index_select(2, stay)
         if not len(gone):
             return F.scaled_dot_product_attention(q, keys, values)
-        lost_k = k[:, :, gone]
-        lost_v = v[:, :, gone]
         if self.options.mean:
-            keys = torch.cat([keys, lost_k.mean(2, keepdim=True)], 2)
-            values = torch.cat([values, lost_v.mean(2, keepdim=True)], 2)
+            lost = [x.index_select(2, gone).mean(2, keepdim=True) for x in (k, v)]
+            keys = torch.cat([keys, lost[0]], 2)
+            values = torch.cat([values, lost[1]], 2)
         if not self.options.diagonal:
             return F.scaled_dot_product_attention(q, keys, values)
         out, lse = attention_with_lse(q, keys, values)
-        own = (q[:, :, gone] * lost_k).sum(-1) * q.shape[-1] ** -0.5
-        with_own, _ = combine((out[:, :, gone], lse[:, :, gone]), (lost_v, own))
-        return out.index_copy(2, gone, with_own)
+        some = TOKENS if not torch.is_grad_enabled() else len(gone)
+        for index in gone.split(some):
+            seen = out.index_select(2, index), lse.index_select(2, index)
+            own_k = k.index_select(2, index)
+            own = (q.index_select(2, index) * own_k).sum(-1) * q.shape[-1] ** -0.5
+            with_own, _ = combine(seen, (v.index_select(2, index), own))
+            out = write(out, index, with_own)
+        return out
+
+
+def write(out: Tensor, index: Tensor, rows: Tensor) -> Tensor:
+    """``out`` [B, heads, N, d] with ``rows`` [B, heads, n, d] at ``index`` [n]; in place if it may.
+
+    While autograd records it keeps the old ones.
+    """
+    if torch.is_grad_enabled():
+        return out.index_copy(2, index, rows)
+    return out.index_copy_(2, index, rows)
 
 
 class AVGGT(Method):
@@ -147,8 +166,9 @@ class AVGGT(Method):
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))
         early, last = self.options.layers(model.name, len(modules))
+        places = Places(partial(subsample, self.options))
         for i, (_, attention) in enumerate(modules):
             if i < early:
                 attention.core = ViewCore()
             elif i < len(modules) - last:
-                attention.core = SubsampledCore(self.options)
+                attention.core = SubsampledCore(self.options, places)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +21,14 @@ from torch import Tensor
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import Method, MethodOptions
-from bench3r.attention.sparse import Pooling, block_sparse_attention, pool_blocks
+from bench3r.attention.places import Places
+from bench3r.attention.sparse import (
+    Attend,
+    Pooling,
+    attend_in_parts,
+    block_sparse_attention,
+    pool_blocks,
+)
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
 
@@ -116,9 +124,20 @@ def select_blocks(q: Tensor, k: Tensor, options: Options) -> Selection:
     if options.sparse_ratio is not None:
         count = count.clamp(min=int(blocks * (1 - options.sparse_ratio)))
     count = count.clamp(min=1)
-    rank = torch.arange(blocks, device=q.device).expand_as(order)
-    place = torch.zeros_like(order).scatter(-1, order, rank)
-    return Selection(probability, count, place < count[..., None])
+    best = torch.arange(blocks, device=q.device) < count[..., None]  # by rank
+    keep = torch.zeros_like(best).scatter_(-1, order, best)
+    return Selection(probability, count, keep)
+
+
+def split_tokens(options: Options, layout: TokenLayout) -> tuple[Tensor, Tensor]:
+    """Indices of special tokens [S * special] and of patches [P] in the order of the blocks."""
+    count = layout.views * layout.tokens_per_view
+    index = torch.arange(count).view(layout.views, -1)
+    special = index[:, : layout.special]
+    patches = index[:, layout.special :]
+    if options.order == "hilbert":
+        patches = patches[:, hilbert_order(layout.height, layout.width)]
+    return special.flatten(), patches.flatten()
 
 
 class BlockSparseCore(Core):
@@ -126,19 +145,10 @@ class BlockSparseCore(Core):
 
     content_dependent = True
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, places: Places | None = None) -> None:
         super().__init__()
         self.options = options
-
-    def split(self, layout: TokenLayout, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Indices of special tokens [S * special] and of patches [P] in the order of the blocks."""
-        count = layout.views * layout.tokens_per_view
-        index = torch.arange(count, device=device).view(layout.views, -1)
-        special = index[:, : layout.special]
-        patches = index[:, layout.special :]
-        if self.options.order == "hilbert":
-            patches = patches[:, hilbert_order(layout.height, layout.width).to(device)]
-        return special.flatten(), patches.flatten()
+        self.places = places or Places(partial(split_tokens, options))
 
     def block_map(self, keep: Tensor, patches: int, special: int) -> Tensor:
         """The map over patch and special keys [B, h, Bq, Bk'] from ``keep`` [B, h, Bq, Bk].
@@ -153,7 +163,25 @@ class BlockSparseCore(Core):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "block_sparse")
-        special, patches = self.split(layout, q.device)
+        special, patches = self.places(layout, q.device)
+        attend = partial(self.all_tokens, special, patches)
+        return self.in_parts(attend, q, k, v, split_queries=False)
+
+    def in_parts(
+        self, attend: Attend, q: Tensor, k: Tensor, v: Tensor, split_queries: bool
+    ) -> Tensor:
+        """``attend`` in parts with few enough pairs of blocks, on ``q``, ``k``, ``v``
+        [B, h, N, d].
+        """
+        options = self.options
+        return attend_in_parts(attend, q, k, v, options.q_block, options.k_block, split_queries)
+
+    def all_tokens(
+        self, special: Tensor, patches: Tensor, q: Tensor, k: Tensor, v: Tensor
+    ) -> Tensor:
+        """Outputs [B, h, N, d] of ``special`` [S] tokens and ``patches`` [P], of ``q``, ``k``,
+        ``v`` [B, h, N, d].
+        """
         out = torch.empty_like(q)
         out[:, :, special] = F.scaled_dot_product_attention(q[:, :, special], k, v)
         out[:, :, patches] = self.patch_attention(q, k, v, special, patches)
@@ -165,17 +193,17 @@ class BlockSparseCore(Core):
         """Outputs [B, h, P, d] of the queries at ``patches`` [P], from ``q``, ``k``, ``v``
         [B, h, N, d].
         """
-        queries = q[:, :, patches]
-        keep = select_blocks(queries, k[:, :, patches], self.options).keep
         order = torch.cat([patches, special])
-        return block_sparse_attention(
-            queries,
-            k[:, :, order],
-            v[:, :, order],
-            self.block_map(keep, len(patches), len(special)),
-            self.options.q_block,
-            self.options.k_block,
-        )
+        attend = partial(self.ordered_attention, len(patches))
+        return self.in_parts(attend, q[:, :, patches], k[:, :, order], v[:, :, order], True)
+
+    def ordered_attention(self, patches: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Outputs [B, h, L, d] of some patch queries ``q`` [B, h, L, d], from ``k``, ``v``
+        [B, h, N, d], those of all ``patches`` first.
+        """
+        keep = select_blocks(q, k[:, :, :patches], self.options).keep
+        whole = self.block_map(keep, patches, int(k.shape[2]) - patches)
+        return block_sparse_attention(q, k, v, whole, self.options.q_block, self.options.k_block)
 
 
 class BlockSparse(Method):
@@ -208,5 +236,6 @@ class BlockSparse(Method):
         return Cost(unchanged.with_global(core), kept)
 
     def apply(self, model: Any) -> None:
+        places = Places(partial(split_tokens, self.options))
         for _, attention in attention_modules(model, "global"):
-            attention.core = BlockSparseCore(self.options)
+            attention.core = BlockSparseCore(self.options, places)

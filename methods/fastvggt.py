@@ -7,6 +7,7 @@ salient ones, and special tokens take merges.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.method import Method, MethodOptions
-from bench3r.attention.merging import MergePlan, bipartite_plan
+from bench3r.attention.merging import MergePlan, TokenRoles, bipartite_plan, token_roles
+from bench3r.attention.places import Places
 from bench3r.models.layers import Attention, Core, TokenLayout, attention_modules, whole_sequence
 
 CELL_SEED = 33  # of the released code's random destinations
@@ -65,24 +67,30 @@ def protected(length: int, share: float, device: torch.device) -> Tensor:
     return torch.arange(length, device=device)[:: length // count][:count]
 
 
+def roles(options: Options, layout: TokenLayout) -> TokenRoles:
+    """What the tokens of a scene are, by its layout alone."""
+    side = options.cell
+    shape = (layout.views - 1, layout.height // side, layout.width // side)
+    generator = torch.Generator().manual_seed(CELL_SEED)
+    cells = torch.randint(side * side, shape, generator=generator)
+    chosen = destinations(layout, cells, options)
+    return token_roles(chosen, protected(len(chosen), options.protect, chosen.device))
+
+
 class MergingCore(Core):
     """Dense attention on the merged sequence."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, places: Places) -> None:
         super().__init__()
         self.options = options
+        self.places = places
 
     def plan(self, x: Tensor, layout: TokenLayout) -> MergePlan:
         """The plan for the tokens ``x`` [N, C] of one scene."""
-        side = self.options.cell
-        shape = (layout.views - 1, layout.height // side, layout.width // side)
-        generator = torch.Generator().manual_seed(CELL_SEED)
-        cells = torch.randint(side * side, shape, generator=generator).to(x.device)
         return bipartite_plan(
             x,
-            destinations(layout, cells, self.options),
+            TokenRoles(*self.places(layout, x.device)),
             int(self.options.ratio * len(x)),
-            protected(len(x), self.options.protect, x.device),
             torch.bfloat16 if self.options.matching == "bf16" else torch.float32,
         )
 
@@ -97,13 +105,17 @@ class MergingCore(Core):
     ) -> Tensor:
         layout = whole_sequence(layout, x.shape[1], "fastvggt")
         q, k, v = attention.project(x, rope)  # [B, heads, N, d]
-        outputs = []
+        scenes = []
         for b in range(len(x)):
             plan = self.plan(x[b], layout)
-            queries, keys, values = (plan.merge(t[b])[None] for t in (q, k, v))
-            attended = F.scaled_dot_product_attention(queries, keys, values)
+            scenes.append((plan, [plan.merge(t[b])[None] for t in (q, k, v)]))
+        del q, k, v  # before attention makes its own
+        outputs = []
+        for plan, merged in scenes:
+            attended = F.scaled_dot_product_attention(*merged)
             outputs.append(plan.unmerge(attended[0]))
-        return torch.stack(outputs).transpose(1, 2).flatten(2)
+        out = outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
+        return out.transpose(1, 2).flatten(2)
 
 
 class FastVGGT(Method):
@@ -138,5 +150,6 @@ class FastVGGT(Method):
         return Cost(unchanged.with_global(core), assumed)
 
     def apply(self, model: Any) -> None:
+        places = Places(partial(roles, self.options))
         for _, attention in list(attention_modules(model, "global"))[self.options.start :]:
-            attention.core = MergingCore(self.options)
+            attention.core = MergingCore(self.options, places)

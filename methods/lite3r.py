@@ -20,6 +20,7 @@ from bench3r.api.method import MethodOptions, TrainedMethod
 from bench3r.api.presentation import Fact, FactValue, OptionTable
 from bench3r.attention.float8 import FakeQuantLinear, StoredLinear, fp8_products, replace_linears
 from bench3r.attention.sparse import (
+    attend_in_parts,
     block_sparse_attention,
     elu_features,
     linear_attention,
@@ -182,6 +183,11 @@ class SparseLinearCore(Core):
             nn.init.zeros_(self.proj_lin.bias)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
+        block = self.options.block
+        return attend_in_parts(self.both_branches, q, k, v, block, block, split_queries=False)
+
+    def both_branches(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Their sum [N, h, L, d] for ``q``, ``k``, ``v`` [N, h, L, d]; each head is alone."""
         sparse, linear = self.branches(q, k, v)
         linear = self.proj_lin(linear)
         return linear if sparse is None else sparse + linear
@@ -197,10 +203,15 @@ class SparseLinearCore(Core):
             return None if self.linear_only else self._softmax(q, k, v), linear
         if level == "three_way":
             return self._three_way(q, k, v)
+        linear = linear_attention(q.softmax(-1), k.softmax(-1), v, SLA_EPS)
+        block = self.options.block
+        return attend_in_parts(self._sla_softmax, q, k, v, block, block), linear
+
+    def _sla_softmax(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The softmax branch of level "sla"."""
         block = self.options.block
         keep = sla_blocks(q, k, self.options.keep_ratio, block, block).keep
-        linear = linear_attention(q.softmax(-1), k.softmax(-1), v, SLA_EPS)
-        return block_sparse_attention(q, k, v, keep, block, block), linear
+        return block_sparse_attention(q, k, v, keep, block, block)
 
     def _softmax(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """The softmax branch of the levels that keep single keys or the best blocks."""
@@ -212,10 +223,14 @@ class SparseLinearCore(Core):
         blocks = math.ceil(int(k.shape[2]) / options.block)
         if kept_blocks(blocks, options) == blocks and not released:  # nothing to choose
             return F.scaled_dot_product_attention(q, k, v)
+        return attend_in_parts(self._block_softmax, q, k, v, options.block, options.block)
+
+    def _block_softmax(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The softmax branch of level "block"."""
+        block = self.options.block
         keep = self.block_map(q, k)[1]
-        return block_sparse_attention(
-            q, k, v, keep, options.block, options.block, zero_padded=released
-        )
+        released = self.options.padding == "released"
+        return block_sparse_attention(q, k, v, keep, block, block, zero_padded=released)
 
     def block_map(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of pooled queries and keys, and the blocks kept, [N, h, Bq, Bk]."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -28,7 +29,8 @@ from bench3r.api.method import BuildContext, Method, MethodOptions
 from bench3r.api.presentation import FramesTable, LayerValues, OptionMap
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.api.scene import SceneData
-from bench3r.attention.merging import MergePlan, strided_plan
+from bench3r.attention.merging import MergePlan, StridedTokens, strided_plan, strided_tokens
+from bench3r.attention.places import Places
 from bench3r.models.backbones import load_backbone
 from bench3r.models.geometry import unproject
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
@@ -125,14 +127,56 @@ def published_sensitive(backbone: str, layers: int) -> list[bool]:
     return [first <= i * of / layers <= last for i in range(layers)]
 
 
+def kept_tokens(options: Options, layout: TokenLayout, factor: int) -> tuple[Tensor]:
+    """Indices of the tokens whose keys and values stay, [M].
+
+    The first view, special tokens, and every ``factor``-th view or patch.
+    """
+    view = torch.arange(layout.views)[:, None]
+    patch = torch.arange(layout.height * layout.width)
+    place = view if options.stride == "frames" else patch + view
+    stay = place % factor == 0
+    stay = (stay | (view == 0)).expand(layout.views, len(patch))
+    special = stay.new_ones(layout.views, layout.special)
+    return (torch.cat([special, stay], 1).flatten().nonzero().squeeze(1),)
+
+
+def grouped_tokens(options: Options, layout: TokenLayout, factor: int) -> tuple[Tensor, ...]:
+    """Tokens that stay as they are, then targets and sources of the groups of views, by length.
+
+    Raises ValueError when a group has more views than the scene.
+    """
+    size = options.group_size(layout.views)
+    if size > layout.views:
+        raise ValueError(f"spark3r: group is {size} views, but the scene has only {layout.views}")
+    count = layout.views * layout.tokens_per_view
+    token = torch.arange(count).view(layout.views, -1)
+    groups = []
+    for patches in token[:, layout.special :].split(size):
+        groups.append(patches[patches >= layout.tokens_per_view])  # the first view stays whole
+    alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
+    found = strided_tokens(groups, alone, factor)
+    return (alone, *(index for pair in found.groups for index in pair))
+
+
+class SparkPlaces:
+    """Where the tokens are that stay, and those of each group of views; shared by all layers."""
+
+    def __init__(self, options: Options) -> None:
+        self.kept = Places(partial(kept_tokens, options))
+        self.groups = Places(partial(grouped_tokens, options))
+
+
 class SparkCore(Core):
     """Global attention of fewer queries to fewer keys."""
 
     ratio: Tensor
 
-    def __init__(self, options: Options, sensitive: bool) -> None:
+    def __init__(self, options: Options, sensitive: bool, places: SparkPlaces) -> None:
         super().__init__()
         self.options = options
+        self.places = places
+        self.sensitive: bool | None = None  # what the ratio says, once it was looked at
         # error with a raised factor over the error before
         self.register_buffer("ratio", torch.tensor(2.0 if sensitive else 1.0))
         self.forced: int | None = None  # r_KV that the probe asks for
@@ -141,8 +185,13 @@ class SparkCore(Core):
         """r_Q and r_KV for a scene of ``views``."""
         if self.forced is not None:
             return 1, self.forced
-        sensitive = bool(self.ratio > SENSITIVE_RATIO) if not self.ratio.is_meta else True
-        return self.options.query(views), self.options.key_value(views, sensitive)
+        if self.sensitive is None:
+            self.sensitive = self.ratio.is_meta or bool(self.ratio > SENSITIVE_RATIO)
+        return self.options.query(views), self.options.key_value(views, self.sensitive)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.sensitive = None
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, layout: TokenLayout | None = None) -> Tensor:
         layout = whole_sequence(layout, q.shape[2], "spark3r")
@@ -151,7 +200,7 @@ class SparkCore(Core):
         keys = k
         values = v
         if key_value > 1 and not symmetric:
-            kept = self.kept(layout, key_value, q.device)
+            (kept,) = self.places.kept(layout, q.device, key_value)
             keys = k.index_select(-2, kept)
             values = v.index_select(-2, kept)
         if query == 1:
@@ -166,38 +215,16 @@ class SparkCore(Core):
                 plan.merge(q[b])[None], rows[0][None], rows[1][None]
             )
             outputs.append(plan.unmerge(out[0]))
-        return torch.stack(outputs)
-
-    def kept(self, layout: TokenLayout, factor: int, device: torch.device) -> Tensor:
-        """Indices of the tokens whose keys and values stay, [M].
-
-        The first view, special tokens, and every ``factor``-th view or patch.
-        """
-        view = torch.arange(layout.views, device=device)[:, None]
-        patch = torch.arange(layout.height * layout.width, device=device)
-        place = view if self.options.stride == "frames" else patch + view
-        stay = place % factor == 0
-        stay = (stay | (view == 0)).expand(layout.views, len(patch))
-        special = stay.new_ones(layout.views, layout.special)
-        return torch.cat([special, stay], 1).flatten().nonzero().squeeze(1)
+        return outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
 
     def plan(self, metric: Tensor, layout: TokenLayout, factor: int) -> MergePlan:
         """Merging of the patches of each group of views, matched by ``metric`` [N, C].
 
         Raises ValueError when a group has more views than the scene.
         """
-        size = self.options.group_size(layout.views)
-        if size > layout.views:
-            raise ValueError(
-                f"spark3r: group is {size} views, but the scene has only {layout.views}"
-            )
-        count = layout.views * layout.tokens_per_view
-        token = torch.arange(count, device=metric.device).view(layout.views, -1)
-        groups = []
-        for patches in token[:, layout.special :].split(size):
-            groups.append(patches[patches >= layout.tokens_per_view])  # the first view stays whole
-        alone = torch.cat([token[0], token[1:, : layout.special].flatten()])
-        return strided_plan(metric, groups, alone, factor)
+        alone, *split = self.places.groups(layout, metric.device, factor)
+        groups = tuple(zip(split[::2], split[1::2], strict=True))
+        return strided_plan(metric, StridedTokens(alone, groups))
 
 
 SECTIONS = (
@@ -281,8 +308,9 @@ class Spark3R(Method):
     def apply(self, model: Any) -> None:
         modules = list(attention_modules(model, "global"))
         sensitive = published_sensitive(model.name, len(modules))
+        places = SparkPlaces(self.options)
         for (_, attention), one in zip(modules, sensitive, strict=True):
-            attention.core = SparkCore(self.options, one)
+            attention.core = SparkCore(self.options, one, places)
 
     def fit_frames(self, scale: str) -> int | None:
         """Enough views for the published factors to differ, where they are used."""

@@ -9,10 +9,13 @@ memory and the values are real, the speed is not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from bench3r.models.chunks import autocast_dtype, tokens_in_chunks
 
 LARGEST = 448.0  # E4M3 number
 EPS = 1e-8
@@ -52,17 +55,35 @@ class FakeQuantLinear(nn.Linear):
         return F.linear(x, fake_quantise(self.weight), self.bias)
 
 
+def quantise_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
+    """E4M3 codes [..., C] and scales [..., 1] of ``x`` [..., C] in any precision, by float32.
+
+    On a GPU by one kernel that reads ``x`` and writes the codes; elsewhere step by step.
+    """
+    fused = x.device.type == "cuda" and not torch.is_grad_enabled() and not torch.jit.is_tracing()
+    return _compiled_quantise()(x) if fused else _quantise_wide(x)
+
+
+def _quantise_wide(x: Tensor) -> tuple[Tensor, Tensor]:
+    return quantise(x.float())
+
+
+@cache
+def _compiled_quantise() -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    return torch.compile(_quantise_wide, dynamic=True)
+
+
 def scaled_product(x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
     """``x`` [..., in] times the transposed matrix ``codes`` [out, in] with scales [out, 1], in FP8.
 
     Tokens are quantised here; sums are kept in float32 and returned in bf16. Both widths must be
     multiples of 16.
     """
-    tokens, token_scale = quantise(x.reshape(-1, x.shape[-1]).float())
+    tokens, token_scale = quantise_tokens(x.reshape(-1, x.shape[-1]))
     out = torch._scaled_mm(
         tokens, codes.t(), token_scale, scale.t().contiguous(), out_dtype=torch.bfloat16
     )
-    return out.view(*x.shape[:-1], len(codes)).to(x.dtype)
+    return out.view(*x.shape[:-1], len(codes))
 
 
 class StoredLinear(nn.Module):
@@ -97,9 +118,13 @@ class StoredLinear(nn.Module):
         self.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
+        return tokens_in_chunks(self._product, x)
+
+    def _product(self, x: Tensor) -> Tensor:
+        """Outputs [..., out] of tokens ``x`` [..., in], in the precision of other products."""
         if self.products and self.scale is not None:
-            out = scaled_product(x, self.weight, self.scale)
-            return out if self.bias is None else out + self.bias.to(x.dtype)
+            out = scaled_product(x, self.weight, self.scale).to(autocast_dtype(x))
+            return out if self.bias is None else out + self.bias.to(out.dtype)
         x = fake_quantise(x) if self.activations else x
         weight = self.weight.to(x.dtype)
         weight = weight if self.scale is None else weight * self.scale.to(x.dtype)

@@ -6,24 +6,36 @@ import torch
 from torch import Tensor
 
 CHUNK = 1 << 26  # scores held at once by the plain path
+FLASH_FROM = (8, 0)  # compute capability
 
 
 def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Attention of ``q`` [N, h, Lq, d] to ``k``, ``v`` [N, h, Lk, d], and its normaliser.
 
-    That is the log sum exp [N, h, Lq] of its scores. The fused CPU kernel where it serves;
-    otherwise plain products in chunks of queries.
+    That is the log sum exp [N, h, Lq] of its scores. By the fused kernels, which return both; while
+    autograd records, and in precisions that they lack, plain products in chunks of queries.
     """
-    if (
-        q.device.type == "cpu"
-        and not torch.is_grad_enabled()
-        and q.dtype in (torch.float32, torch.bfloat16)
-    ):
-        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
-        return out, lse
+    low = q.dtype in (torch.float16, torch.bfloat16)
+    if not torch.is_grad_enabled():
+        if q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16):
+            out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+            return out, lse
+        if q.device.type == "cuda" and (low or q.dtype == torch.float32):
+            return _fused_on_gpu(q, k, v)
     rows = max(1, CHUNK // max(1, q.shape[0] * q.shape[1] * k.shape[2]))
     parts = [_plain(part, k, v) for part in q.split(rows, 2)]
     return torch.cat([o for o, _ in parts], 2), torch.cat([s for _, s in parts], 2)
+
+
+def _fused_on_gpu(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """FlashAttention where it serves, else the memory-efficient kernel; shapes as above."""
+    flash = torch.cuda.get_device_capability(q.device) >= FLASH_FROM and q.dtype != torch.float32
+    if flash and q.shape[-1] % 8 == 0 and q.shape[-1] <= 256:
+        out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)
+        return out, lse
+    found = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, None, True)
+    out, lse, *_ = found  # the normaliser's rows are padded
+    return out, lse[..., : q.shape[2]]
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

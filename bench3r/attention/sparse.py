@@ -10,6 +10,7 @@ CPU; its speed on a GPU has not been measured here). That call is an operator of
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
@@ -19,6 +20,10 @@ from torch import Tensor
 
 Pooling = Literal["mean", "max"]  # of the tokens of a block
 GATHERED = 1 << 24  # key elements gathered at once
+PAIRS = 1 << 27  # pairs of blocks decided on at once
+SMALLEST_TILE = 16  # of a GPU's matrix products
+COUNTED_FROM_MAP = -1  # pairs that a FLOP counter finds itself
+COMPILATIONS = 256  # of FlexAttention in one process
 
 
 def pool_blocks(
@@ -38,14 +43,53 @@ def pool_blocks(
     total = F.pad(x, (0, 0, 0, missing)).unflatten(2, (-1, block)).sum(3)
     counts = torch.full((total.shape[2], 1), float(block), device=x.device, dtype=x.dtype)
     if not zero_padded:
-        counts[-1] = block - missing
+        counts[-1:].fill_(block - missing)
     return total / counts
 
 
 def top_blocks(scores: Tensor, count: int) -> Tensor:
     """Map of the ``count`` best key blocks of every query block, from ``scores`` [N, h, Bq, Bk]."""
     chosen = scores.topk(count, dim=-1).indices
-    return torch.zeros_like(scores).scatter(-1, chosen, torch.ones_like(scores)) > 0
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, chosen, True)
+
+
+# attention of queries [N, h, Lq, d] to keys and values [N, h, Lk, d]
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def attend_in_parts(
+    attend: Attend,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_block: int,
+    k_block: int,
+    split_queries: bool = True,
+) -> Tensor:
+    """``attend`` to ``q`` [N, h, Lq, d], ``k``, ``v`` [N, h, Lk, d], some heads at a time.
+
+    So maps of blocks [N, h, Bq, Bk], which grow with the square of the scene, stay small. Where one
+    head has too many pairs of blocks, so do parts of its query blocks, if ``split_queries``:
+    ``attend`` then treats each of them alone.
+    """
+    heads = int(q.shape[1])
+    length = int(q.shape[2])
+    columns = int(k.shape[0]) * math.ceil(int(k.shape[2]) / k_block)
+    rows = math.ceil(length / q_block)
+    if heads * rows * columns <= PAIRS or torch.is_grad_enabled():
+        return attend(q, k, v)
+    some_heads = max(1, PAIRS // (rows * columns))
+    some = length
+    if split_queries:
+        some = q_block * max(1, PAIRS // (some_heads * columns))
+    shape = (*q.shape[:3], v.shape[-1])
+    out = torch.empty(shape, dtype=v.dtype, device=v.device)
+    for head in range(0, heads, some_heads):
+        chosen = slice(head, head + some_heads)
+        for start in range(0, length, some):
+            part = slice(start, start + some)
+            out[:, chosen, part] = attend(q[:, chosen, part], k[:, chosen], v[:, chosen])
+    return out
 
 
 def block_sparse_attention(
@@ -61,8 +105,8 @@ def block_sparse_attention(
 
     ``k``, ``v`` [N, h, Lk, d]; the map ``keep`` is [N, h, Bq, Bk]. Blocks are ``q_block`` and
     ``k_block`` consecutive tokens; the last ones may be shorter, or (``zero_padded``) are filled up
-    with keys and values of zero that take part. Raises ValueError when a query block keeps nothing
-    or the map does not fit the sequences.
+    with keys and values of zero that take part. Raises ValueError when the map does not fit the
+    sequences, or a query block keeps nothing (not on a GPU, where looking would make it wait).
     """
     query_blocks = math.ceil(int(q.shape[2]) / q_block)
     key_blocks = math.ceil(int(k.shape[2]) / k_block)
@@ -71,11 +115,14 @@ def block_sparse_attention(
         raise ValueError(f"the block map is {tuple(keep.shape)}, expected {expected}")
     if zero_padded:
         k, v = (F.pad(x, (0, 0, 0, -x.shape[2] % k_block)) for x in (k, v))
-    least, pairs = kept_pairs(keep, int(k.shape[2]), q_block, k_block)
-    if not least:
-        raise ValueError("a query block keeps no key block: softmax over nothing is undefined")
-    if q.device.type == "cuda" and not torch.is_grad_enabled():
+    tiled = q_block % SMALLEST_TILE == 0 and k_block % SMALLEST_TILE == 0
+    if q.device.type == "cuda" and not torch.is_grad_enabled() and tiled:
+        pairs = COUNTED_FROM_MAP
+        if torch.jit.is_tracing():  # a tracing counter sees no content
+            pairs = kept_pairs(keep, int(k.shape[2]), q_block, k_block)[1]
         return torch.ops.bench3r.flex_attention(q, k, v, keep, q_block, k_block, pairs=pairs)
+    if not kept_pairs(keep, int(k.shape[2]), q_block, k_block)[0]:
+        raise ValueError("a query block keeps no key block: softmax over nothing is undefined")
     return _gathered(q, k, v, keep, q_block, k_block)
 
 
@@ -84,10 +131,10 @@ def kept_pairs(keep: Tensor, keys: int, q_block: int, k_block: int) -> tuple[int
 
     ``keep`` [N, h, Bq, Bk]; queries count as whole blocks.
     """
-    sizes = torch.full((keep.shape[-1],), k_block, device=keep.device)
-    sizes[-1] = keys - (keep.shape[-1] - 1) * k_block
-    both = torch.stack([keep.sum(-1).min(), (keep * sizes).sum() * q_block])
-    least, pairs = both.tolist()  # one wait for the device
+    kept = keep.sum(-1)
+    lacking = keep.shape[-1] * k_block - keys  # tokens of the last block
+    tokens = kept.sum() * k_block - keep[..., -1].sum() * lacking
+    least, pairs = torch.stack([kept.min(), tokens * q_block]).tolist()  # one wait for the device
     return int(least), int(pairs)
 
 
@@ -133,35 +180,81 @@ def _compiled_flex() -> Any:
     return torch.compile(flex_attention, dynamic=False)
 
 
+def tiles(q_block: int, k_block: int, head_dim: int, dtype: torch.dtype) -> dict[str, Any]:
+    """FlexAttention's tiles for blocks of ``q_block`` and ``k_block`` tokens, as kernel options.
+
+    Inductor's own choice need not divide the blocks. These do, and a tile of queries takes no more
+    than 32 KiB, one of keys 8, so that all GPUs from Ampere on have room for them.
+    """
+    row = head_dim * dtype.itemsize
+    return {
+        "BLOCK_M": _tile(q_block, min(128, (32 << 10) // row)),
+        "BLOCK_N": _tile(k_block, (8 << 10) // row),
+        "FORCE_USE_FLEX_ATTENTION": True,  # not the kernel for few queries, which has other tiles
+    }
+
+
+def _tile(block: int, most: int) -> int:
+    """The largest power of two that divides ``block``, at most ``most`` and at least the least."""
+    tile = SMALLEST_TILE
+    while 2 * tile <= most and block % (2 * tile) == 0:
+        tile *= 2
+    return tile
+
+
 @torch.library.custom_op("bench3r::flex_attention", mutates_args=())
 def flex_attention(
-    q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keep: Tensor,
+    q_block: int,
+    k_block: int,
+    pairs: int = COUNTED_FROM_MAP,
 ) -> Tensor:
     """FlexAttention of ``q`` [N, h, Lq, d] over the kept blocks of ``k``, ``v`` [N, h, Lk, d].
 
     The map ``keep`` [N, h, Bq, Bk] is data, so nothing is compiled anew for another one.
-    ``pairs``, of query and key that are computed, is for FLOP counters alone.
+    ``pairs``, of query and key that are computed, is for FLOP counters alone; negative: they count
+    the map's. Autocast is off inside, where not every torch has a rule for FlexAttention.
     """
     from torch.nn.attention.flex_attention import BlockMask
 
     length = q.shape[2]
     keys = k.shape[2]
     counts = keep.sum(-1, dtype=torch.int32)
-    order = keep.int().argsort(dim=-1, descending=True, stable=True).to(torch.int32)
+    order = keep.to(torch.uint8).argsort(dim=-1, descending=True, stable=True).to(torch.int32)
 
     def in_range(b: Tensor, h: Tensor, qi: Tensor, ki: Tensor) -> Tensor:
         return ki < keys
 
-    mask = BlockMask.from_kv_blocks(counts, order, BLOCK_SIZE=(q_block, k_block), mask_mod=in_range)
+    mask = BlockMask.from_kv_blocks(
+        counts,
+        order,
+        BLOCK_SIZE=(q_block, k_block),
+        mask_mod=in_range,
+        compute_q_blocks=False,  # of use to gradients alone
+    )
     q = F.pad(q, (0, 0, 0, -length % q_block))
-    k = F.pad(k, (0, 0, 0, -keys % k_block))
-    v = F.pad(v, (0, 0, 0, -keys % k_block))
-    return _compiled_flex()(q, k, v, block_mask=mask)[:, :, :length]
+    k = F.pad(k.to(q.dtype), (0, 0, 0, -keys % k_block))
+    v = F.pad(v.to(q.dtype), (0, 0, 0, -keys % k_block))
+    options = tiles(q_block, k_block, int(q.shape[-1]), q.dtype)
+    # every length is a compilation of its own; beyond the limit torch would not compile at all
+    limits = torch._dynamo.config.patch(recompile_limit=COMPILATIONS)
+    with limits, torch.autocast(q.device.type, enabled=False):
+        out = _compiled_flex()(q, k, v, block_mask=mask, kernel_options=options)
+    return out[:, :, :length]
 
 
 @torch.library.register_fake("bench3r::flex_attention")
 def _(
-    q: Tensor, k: Tensor, v: Tensor, keep: Tensor, q_block: int, k_block: int, pairs: int
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keep: Tensor,
+    q_block: int,
+    k_block: int,
+    pairs: int = COUNTED_FROM_MAP,
 ) -> Tensor:
     return q.new_empty((*q.shape[:-1], v.shape[-1]))
 

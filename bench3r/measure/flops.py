@@ -22,8 +22,8 @@ from fvcore.nn.jit_handles import get_shape
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, register_flop_formula
 
-import bench3r.attention.sparse  # noqa: F401 - registers bench3r::flex_attention
 from bench3r.api.errors import Bench3RError
+from bench3r.attention.sparse import COUNTED_FROM_MAP, kept_pairs
 
 ATTENTION = "aten::scaled_dot_product_attention"
 
@@ -99,6 +99,8 @@ HANDLERS: dict[str, Callable[..., Any] | None] = {
     "aten::baddbmm": baddbmm_macs,
     "aten::matmul": matmul_macs,
     "aten::_scaled_dot_product_flash_attention_for_cpu": attention_macs,
+    "aten::_scaled_dot_product_flash_attention": attention_macs,
+    "aten::_scaled_dot_product_efficient_attention": attention_macs,
     "bench3r::flex_attention": flex_macs,
     "aten::_scaled_mm": scaled_mm_macs,
 }
@@ -188,12 +190,21 @@ def _cpu_attention_flops(
     return 2 * b * h * lq * key[2] * (d + value[3])
 
 
-@register_flop_formula(torch.ops.bench3r.flex_attention)
+@register_flop_formula(torch.ops.bench3r.flex_attention, get_raw=True)
 def _flex_flops(
-    q: Any, k: Any, v: Any, keep: Any, q_block: int, k_block: int, pairs: int, **kwargs: Any
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keep: Tensor,
+    q_block: int,
+    k_block: int,
+    pairs: int = COUNTED_FROM_MAP,
+    **kwargs: Any,
 ) -> int:
-    """As :func:`flex_macs`, for torch's counter."""
-    return 2 * pairs * (q[-1] + v[-1])
+    """As :func:`flex_macs`, for torch's counter: operands as of the operator."""
+    if pairs < 0:
+        pairs = kept_pairs(keep, k.shape[2], q_block, k_block)[1]
+    return 2 * pairs * (q.shape[-1] + v.shape[-1])
 
 
 def _uncompiled_counter() -> FlopCounterMode:

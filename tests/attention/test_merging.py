@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench3r.attention.merging import bipartite_plan, strided_plan
+from bench3r.attention.merging import (
+    bipartite_plan,
+    strided_plan,
+    strided_tokens,
+    token_roles,
+)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 7])
@@ -15,7 +20,7 @@ def test_merging_then_unmerging_restores_order(factor):
         [torch.arange(5, 25), torch.arange(25, 48)],
         torch.tensor([0, 1, 2, 3, 4, 48, 49]),
     )
-    plan = strided_plan(x, groups, alone, factor)
+    plan = strided_plan(x, strided_tokens(groups, alone, factor))
     assert plan.merged_length == 7 + -(-20 // factor) + -(-23 // factor)
     back = plan.unmerge(plan.merge(x[None]))[0]
     torch.testing.assert_close(back[alone], x[alone])
@@ -31,6 +36,6 @@ def test_protected_tokens_of_a_bipartite_plan_read_themselves():
     x, destination = torch.randn(40, 8), torch.zeros(40, dtype=torch.bool)
     destination[::4] = True
     protected = torch.tensor([0, 5, 9])
-    plan = bipartite_plan(x, destination, 100, protected)
+    plan = bipartite_plan(x, token_roles(destination, protected), 100)
     torch.testing.assert_close(plan.unmerge(plan.merge(x))[protected], x[protected])
     assert plan.merged_length == 10 + 3  # destinations, and the protected once more

@@ -84,7 +84,7 @@ def attention(golden: Golden) -> Outputs:
     rope = rope_of(golden, module, p.rope)
     q, k, v = module.project(x, rope)
     layout = TokenLayout(len(x), p.frames, p.special_tokens, p.grid_h, p.grid_w)
-    special, patches = core.split(layout, q.device)
+    special, patches = core.places(layout, q.device)
     selected = golden.operations.select_blocks(q[:, :, patches], k[:, :, patches], options)
     probability, count, keep = selected
     whole = core.block_map(keep, len(patches), len(special))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench3r.attention.merging import MergePlan, bipartite_plan
+from bench3r.attention.merging import MergePlan, bipartite_plan, token_roles
 from bench3r.models.layers import TokenLayout
 from bench3r.parity.checks._attention import (
     AttentionParameters,
@@ -59,7 +59,7 @@ def outputs(golden: Golden) -> Outputs:
         if not torch.equal(own, destination):  # shows up as a failed mid_dst_indices
             return {}
     alone = golden.operations.protected(x.shape[1], protect, x.device)
-    plan = bipartite_plan(x[0], destination, p.r, alone)
+    plan = bipartite_plan(x[0], token_roles(destination, alone), p.r)
     merged: dict[str, Tensor] = {}
     for name, t in zip("qkv", parts, strict=True):
         rows = plan.merge(t[0])
