@@ -33,6 +33,7 @@ from bench3r.models.layers import (
     TokenLayout,
     apply_rope,
     attention_modules,
+    in_one_precision,
     whole_sequence,
 )
 from bench3r.models.trunk import TrunkOutput
@@ -134,7 +135,7 @@ class MemoryCore(Core):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B * heads, N, d] of tokens ``x`` [B, N, C].
 
-        Queries and keys have unit length.
+        Queries and keys have unit length; all are in the precision in which they are multiplied.
         """
         q, k, v = attention.qkv(x).chunk(3, -1)
         if self.options.short_conv:
@@ -144,7 +145,8 @@ class MemoryCore(Core):
             rope = rope.to(q.dtype)
             q = apply_rope(q, rope)
             k = apply_rope(k, rope)
-        return by_head(unit(q)), by_head(unit(k)), by_head(v)
+        q, k, v = in_one_precision(unit(q), unit(k), v)
+        return by_head(q), by_head(k), by_head(v)
 
     def rates(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Step sizes [B * heads, N, 1] of tokens ``x`` [B, N, C] for the three matrices."""
@@ -168,9 +170,10 @@ class MemoryCore(Core):
             total = shards.sum if shards else None
             memory = start.fit(stored, steps, chunk, self.options.newton_schulz, total)
             self.memory = memory if self.mode == "store" else None
+        del stored  # what is kept of keys and values is the memory
         parts = []
-        for q in queries:
-            parts += [memory.apply(part) for part in q.split(chunk, 1)]
+        while queries:  # the outputs take the place of the queries
+            parts += [memory.apply(part) for part in queries.pop(0).split(chunk, 1)]
         out = torch.cat(parts, 1)  # [B * heads, N, d]
         return out.unflatten(0, (len(x), self.heads)).transpose(1, 2).flatten(2)
 

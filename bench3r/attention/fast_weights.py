@@ -105,9 +105,9 @@ class FastWeights:
         """The weights after ``steps`` full-batch steps on all tokens.
 
         ``tokens``: keys and values [N, L, d] and step sizes [N, L, 1], in parts of any length L.
-        Gradients are summed over at most ``chunk`` tokens at a time. ``sum_of`` adds up what
-        several processes, each with some of the tokens, have of a gradient. Raises ValueError when
-        there is nothing to store.
+        Gradients are computed for at most ``chunk`` tokens at a time and added up in float32.
+        ``sum_of`` adds up what several processes, each with some of the tokens, have of a gradient.
+        Raises ValueError when there is nothing to store.
         """
         if not tokens:
             raise ValueError("there are no tokens to store in the fast weights")
@@ -117,7 +117,7 @@ class FastWeights:
             total: list[Tensor] = []
             for ks, vs, *rates in _chunks(tokens, chunk):
                 part = weights.gradients(ks, vs, rates)
-                total = [a + b for a, b in zip(total, part, strict=True)] if total else [*part]
+                total = _added(total, part)
             if sum_of is not None:
                 total = [sum_of(part) for part in total]
             weights = weights.step(total, norms, newton_schulz)
@@ -126,6 +126,12 @@ class FastWeights:
     def expand(self, batch: int) -> FastWeights:
         """The same networks for each of ``batch`` scenes: rows repeated, scene by scene."""
         return FastWeights(*(w.repeat(batch, 1, 1) for w in (self.w0, self.w1, self.w2)))
+
+
+def _added(total: Sequence[Tensor], part: Sequence[Tensor]) -> list[Tensor]:
+    """``total`` [N, rows, columns] plus ``part``, of each matrix, in float32 at least."""
+    wide = [g.to(torch.promote_types(g.dtype, torch.float32)) for g in part]
+    return [a + b for a, b in zip(total, wide, strict=True)] if total else wide
 
 
 def _chunks(tokens: Sequence[Stored], chunk: int) -> Iterator[tuple[Tensor, ...]]:
