@@ -175,8 +175,10 @@ class ExitSchedule(Schedule):
         value = self.judge(pairs, entered, output, state)
         if value is None:
             return False
-        state.values.append(float(value.max()))
-        return bool((value < self.threshold).all())
+        most = value.max().to(self.threshold.dtype)
+        largest, threshold = torch.stack([most, self.threshold]).tolist()  # one wait
+        state.values.append(largest)
+        return bool(largest < threshold)
 
     def judge(self, pairs: int, entered: Tensor, output: Tensor, state: Pass) -> Tensor | None:
         """The criterion per scene [B]; None: there is nothing to compare with yet.
@@ -285,7 +287,7 @@ class EarlyExit(Method):
         for (pair, tap), part in fit_recoveries(model, images, wanted).items():
             state |= {f"recoveries.{pair + 1}_{tap}.{name}": value for name, value in part.items()}
         self.apply(model)
-        schedule = model.schedule
+        schedule = model.schedule.to(context.device)
         schedule.load_state_dict({**schedule.state_dict(), **state})
         learned = self.options.criterion == "learned"
         values = self._fit_probes(model.to(context.device), images) if learned else None

@@ -72,6 +72,6 @@ class ErrorProbe:
         weight, bias = self.statistics.solve(PROBE_RIDGE)
         misses = []
         for features, target in self.held_out:
-            predicted = features.cpu() @ weight.mT + bias
+            predicted = features.to(weight) @ weight.mT + bias
             misses.append(target - predicted.to(target))
         return weight, bias + float(torch.cat(misses).flatten().quantile(1 - margin))

@@ -26,10 +26,12 @@ class AffineStatistics:
         self.xy = torch.zeros(inputs + 1, outputs, dtype=torch.float64)
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Take in rows ``x`` [n, a] and ``y`` [n, b]."""
-        x = torch.cat([x.double().cpu(), torch.ones(len(x), 1, dtype=torch.float64)], 1)
+        """Take in rows ``x`` [n, a] and ``y`` [n, b]; sums are made where they lie."""
+        self.xx = self.xx.to(x.device)
+        self.xy = self.xy.to(x.device)
+        x = torch.cat([x.double(), x.new_ones(len(x), 1, dtype=torch.float64)], 1)
         self.xx += x.mT @ x
-        self.xy += x.mT @ y.double().cpu()
+        self.xy += x.mT @ y.double()
 
     def solve(self, strength: float = RIDGE) -> tuple[Tensor, Tensor]:
         """Weight [b, a] and bias [b], with a ridge of ``strength`` times the input's mean power.
@@ -40,7 +42,7 @@ class AffineStatistics:
         if count == 0:
             raise Bench3RError("a linear recovery cannot be fitted without training scenes")
         power = strength * self.xx.diagonal()[:-1].mean()
-        ridge = power * torch.ones(len(self.xx), dtype=torch.float64)
+        ridge = power * torch.ones_like(self.xx[0])
         ridge[-1] = 0  # the offset is not shrunk
         solution = torch.linalg.solve(self.xx + torch.diag(ridge), self.xy)
         return solution[:-1].mT.float(), solution[-1].float()
