@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.layers import TokenLayout
-from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
+from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 
 # of ImageNet
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -32,6 +31,7 @@ class Backbone(nn.Module, ABC):
     config: Any  # a :class:`~bench3r.models.catalogue.Sizes`
     trunk_dtype: torch.dtype | None = None
     head_chunk: int | None = None  # views per pass through a head; None: chosen by device
+    offload_taps: bool = False  # keep what the heads read in pinned memory of the host
     schedule: Schedule
     has_reference_view: ClassVar[bool] = True  # whether one view defines the world frame
 
@@ -126,10 +126,24 @@ class Backbone(nn.Module, ABC):
         """
         self.check_images(images)
         with self.autocast(images.device):
-            tokens, layout = self.embed(images)
-            out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, images)
-        taps = {pair: tokens.float() for pair, tokens in out.taps.items()}
-        return replace(out, taps=taps), layout
+            inputs = self.trunk.inputs(*self.embed(images), self.taps, keep_all, images)
+            out = self.run_schedule(inputs)
+        return out, inputs.layout
+
+    def run_schedule(self, inputs: TrunkInput) -> TrunkOutput:
+        """Let the schedule run the trunk on ``inputs``; taps [B, S, T, 2C] as they are kept.
+
+        That is in float32; in the trunk's precision where that is lower and nothing is learnt or
+        fitted, as heads then read what the trunk would have computed with.
+        """
+        learning = torch.is_grad_enabled() or inputs.keep_all
+        if self.trunk_dtype is not None and not learning:
+            inputs.tap_dtype = self.trunk_dtype
+        inputs.offload_taps = self.offload_taps and not learning
+        out = self.schedule(self.trunk, inputs)
+        for pair in list(out.taps):  # one at a time: the one that came goes
+            out.taps[pair] = inputs.store(out.taps[pair])
+        return out
 
     def chunk(self, images: Tensor) -> int:
         """Views of ``images`` [B, S, 3, H, W] per pass through a dense head."""

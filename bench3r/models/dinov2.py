@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench3r.models.chunks import chunk_rows, in_chunks
 from bench3r.models.layers import Block, TableCache, TokenLayout
 
 
@@ -88,6 +89,12 @@ class DinoVisionTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W] -> patch tokens [N, (H/p)(W/p), dim]."""
+        _, _, h, w = map(int, images.shape)
+        tokens = 1 + self.registers + h // self.patch_size * (w // self.patch_size)
+        return in_chunks(self.encode, images, chunk_rows(tokens))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """As :meth:`forward`: [N, (H/p)(W/p), dim] of ``images`` [N, 3, H, W], all at once."""
         n, _, h, w = map(int, images.shape)
         rows = h // self.patch_size
         columns = w // self.patch_size

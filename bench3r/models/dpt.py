@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench3r.models.chunks import join_chunks, read_tap
 from bench3r.models.layers import TableCache
 
 _GRIDS = TableCache()
@@ -211,13 +212,15 @@ class DPTHead(nn.Module):
         Without it the raw map. ``chunk`` frames are processed at a time, so the peak memory does
         not grow with the number of frames.
         """
-        first = taps[self.taps[0]]
-        frames = [taps[i].flatten(0, 1)[:, special:] for i in self.taps]
-        parts: list[list[Tensor]] = []
-        for start in range(0, frames[0].shape[0], chunk):
-            out = self.dense([t[start : start + chunk] for t in frames], grid)
-            parts.append(list(activate(out)) if activate else [out])
-        return [torch.cat(p).unflatten(0, first.shape[:2]) for p in zip(*parts, strict=True)]
+        views = taps[self.taps[0]].shape[:2]
+        frames = [taps[i].flatten(0, 1) for i in self.taps]
+
+        def some(start: int) -> tuple[Tensor, ...]:
+            parts = [read_tap(t[start : start + chunk], self)[:, special:] for t in frames]
+            out = self.dense(parts, grid)
+            return tuple(activate(out)) if activate else (out,)
+
+        return [x.unflatten(0, views) for x in join_chunks(some, len(frames[0]), chunk)]
 
 
 def depth_activation(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,14 @@ that the heads tap.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench3r.api.presentation import Facts
+from bench3r.models.chunks import chunk_rows, in_chunks
 from bench3r.models.layers import Block, TableCache, TokenLayout, rope_table
 
 
@@ -29,6 +30,29 @@ class TrunkInput:
     keep_all: bool = False  # keep every pair's output (debugging and tests)
     images: Tensor | None = None  # [B, S, 3, H, W] in [0, 1], for schedules that look at colours
     global_rope: Tensor | None = None  # as ``rope``, for global blocks
+    tap_dtype: torch.dtype = torch.float32  # in which taps are kept; heads compute in float32
+    offload_taps: bool = False  # keep taps in pinned memory of the host
+
+    def take(self) -> Tensor:
+        """The tokens [B, S, T, C], which are then held by the caller alone, and freed with it."""
+        tokens = self.tokens
+        self.tokens = torch.empty(0)
+        return tokens
+
+    def tap(self, after_frame: Tensor, after_global: Tensor) -> Tensor:
+        """What the heads read of a pair [B, S, T, 2C]: what its blocks put out, each [B, S, T, C].
+
+        In the precision and at the place where taps are kept.
+        """
+        halves = [x.to(self.tap_dtype) for x in (after_frame, after_global)]
+        return self.store(torch.cat(halves, -1))
+
+    def store(self, tap: Tensor) -> Tensor:
+        """A ``tap`` [B, S, T, 2C] in the precision and at the place where taps are kept."""
+        tap = tap.to(self.tap_dtype)
+        if not self.offload_taps or tap.device.type == "cpu":
+            return tap
+        return torch.empty(tap.shape, dtype=tap.dtype, pin_memory=True).copy_(tap)
 
 
 @dataclass
@@ -91,8 +115,16 @@ class Trunk:
 
     def frame(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
         """Frame block ``index`` on all tokens [B, S, T, C]: attention inside each view."""
-        out = self.frame_blocks[index](x.flatten(0, 1), inputs.rope, inputs.layout)
-        return out.view_as(x)
+        views = x.flatten(0, 1)
+        rows = chunk_rows(int(x.shape[2]))
+        block = self.frame_blocks[index]
+        if len(views) <= rows:
+            return block(views, inputs.rope, inputs.layout).view_as(x)
+
+        def some(part: Tensor) -> Tensor:
+            return block(part, inputs.rope, replace(inputs.layout, batch=1, views=len(part)))
+
+        return in_chunks(some, views, rows).view_as(x)
 
     def global_(self, index: int, x: Tensor, inputs: TrunkInput) -> Tensor:
         """Global block ``index`` on all tokens [B, S, T, C]: attention over the whole scene."""
@@ -115,7 +147,18 @@ class Trunk:
 
         The images are [B, S, 3, H, W] in [0, 1]; schedules may look at colours.
         """
-        inputs = TrunkInput(
+        return schedule(self, self.inputs(tokens, layout, taps, keep_all, images))
+
+    def inputs(
+        self,
+        tokens: Tensor,
+        layout: TokenLayout,
+        taps: tuple[int, ...],
+        keep_all: bool = False,
+        images: Tensor | None = None,
+    ) -> TrunkInput:
+        """What a schedule starts from; arguments as of :meth:`run`."""
+        return TrunkInput(
             tokens=tokens,
             layout=layout,
             rope=self.rope(layout, tokens.device),
@@ -124,7 +167,6 @@ class Trunk:
             images=images,
             global_rope=self.global_rope(layout, tokens.device),
         )
-        return schedule(self, inputs)
 
 
 class Schedule(nn.Module):
@@ -149,11 +191,11 @@ class Schedule(nn.Module):
 
         The returned taps hold every index of ``inputs.taps``, each [B, S, T, 2C].
         """
-        x = inputs.tokens
+        x = inputs.take()
         taps = {}
         for i in range(trunk.depth):
-            after_frame = trunk.frame(i, x, inputs)
+            x = after_frame = trunk.frame(i, x, inputs)  # what went in is not held any longer
             x = trunk.global_(i, after_frame, inputs)
             if inputs.keep_all or i in inputs.taps:
-                taps[i] = torch.cat([after_frame, x], -1)
+                taps[i] = inputs.tap(after_frame, x)
         return TrunkOutput(taps)

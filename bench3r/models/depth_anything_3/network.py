@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.backbone import Backbone, add_image_statistics, views_of
+from bench3r.models.chunks import chunk_rows, in_chunks, join_chunks, read_tap
 from bench3r.models.depth_anything_3.config import (
     CameraEncoderConfig,
     DepthAnything3Config,
@@ -29,7 +30,7 @@ from bench3r.models.dinov2 import PatchEmbed
 from bench3r.models.dpt import DPTHead, add_position, fusion_chain
 from bench3r.models.geometry import decode_pose, encode_pose, rigid_inverse
 from bench3r.models.layers import Block, Mlp, TokenLayout, rope_rows
-from bench3r.models.trunk import Schedule, Trunk, TrunkOutput
+from bench3r.models.trunk import Schedule, Trunk, TrunkInput, TrunkOutput
 
 
 class AlternatingDino(nn.Module, Trunk):
@@ -120,14 +121,23 @@ class AlternatingDino(nn.Module, Trunk):
         """
         rows = int(images.shape[-2] // self.patch_size)
         columns = int(images.shape[-1] // self.patch_size)
+        views = chunk_rows(1 + rows * columns)
+        before = in_chunks(self._before_last, images, views)
+        classes = before[:, 0].contiguous()
+        layout = TokenLayout(len(images), 1, 1, rows, columns)
+        last = self.blocks[self.alt_start - 1]
+        return in_chunks(lambda part: last(part, layout=layout), before, views), classes
+
+    def _before_last(self, images: Tensor) -> Tensor:
+        """Tokens [N, 1 + P, dim] before the last of the local blocks."""
+        rows = int(images.shape[-2] // self.patch_size)
+        columns = int(images.shape[-1] // self.patch_size)
         x = torch.cat([self.cls_token.expand(len(images), -1, -1), self.patch_embed(images)], 1)
         x = x + self.positions(rows, columns)
         layout = TokenLayout(len(images), 1, 1, rows, columns)
-        classes = x[:, 0]
-        for i, block in enumerate(self.blocks[: self.alt_start]):
-            classes = x[:, 0] if i == self.alt_start - 1 else classes
+        for block in self.blocks[: self.alt_start - 1]:
             x = block(x, layout=layout)
-        return x, classes
+        return x
 
 
 def spread_position_table(
@@ -209,25 +219,6 @@ class DualDPT(DPTHead):
         depth = self.output(self.fuse(maps), grid)
         rays = self.scratch.output_conv1_aux[-1](self.fuse_levels(maps, "_aux"))
         return depth, self.scratch.output_conv2_aux[-1](add_position(rays, aspect))
-
-    def predict(
-        self, taps: list[Tensor], grid: tuple[int, int], chunk: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Tokens [B, S, P, 2C] per level -> depth [B, S, H, W] and rays [B, S, 8h, 8w, 6].
-
-        Each followed by its confidence, of the same shape without channels.
-        """
-        views = taps[0].shape[:2]
-        frames = [t.flatten(0, 1) for t in taps]
-        depths = []
-        ray_maps = []
-        for start in range(0, len(frames[0]), chunk):
-            one_depth, one_rays = self.outputs([t[start : start + chunk] for t in frames], grid)
-            depths.append(one_depth)
-            ray_maps.append(one_rays)
-        depth = torch.cat(depths).unflatten(0, views)
-        rays = torch.cat(ray_maps).unflatten(0, views).movedim(2, -1)
-        return depth[:, :, 0].exp(), 1 + depth[:, :, 1].exp(), rays[..., :6], 1 + rays[..., 6].exp()
 
 
 class ChannelsLast(nn.Module):
@@ -392,38 +383,77 @@ class DepthAnything3(Backbone):
         with self.autocast(images.device):
             size = (int(images.shape[-2]), int(images.shape[-1]))
             cameras = None if poses is None else self.model.cam_enc(*poses, size)
-            tokens, layout, order = self.embed_views(images, cameras)
-            seen = images if order is None else reorder(images, order)
-            out = self.trunk.run(tokens, layout, self.taps, self.schedule, keep_all, seen)
-        taps = {i: t.float() for i, t in out.taps.items()}
-        depth = out.recursion_depth
-        if order is not None:
-            back = order.argsort(1)
-            taps = {i: reorder(t, back) for i, t in taps.items()}
-            depth = None if depth is None else reorder(depth, back)
-        return replace(out, taps=taps, recursion_depth=depth), layout
+            inputs, order = self.trunk_inputs(images, cameras, keep_all)
+            out = self.run_schedule(inputs)
+        if order is None:
+            return out, inputs.layout
+        back = order.argsort(1)
+        for pair in list(out.taps):  # one at a time: the one in the other order goes
+            out.taps[pair] = reorder(out.taps[pair], back)
+        if out.recursion_depth is not None:
+            out = replace(out, recursion_depth=reorder(out.recursion_depth, back))
+        return out, inputs.layout
+
+    def trunk_inputs(
+        self, images: Tensor, cameras: Tensor | None, keep_all: bool
+    ) -> tuple[TrunkInput, Tensor | None]:
+        """What the schedule starts from, and the order [B, S] of its views (None: as given).
+
+        Arguments as of :meth:`embed_views` and :meth:`run_trunk`.
+        """
+        tokens, layout, order = self.embed_views(images, cameras)
+        seen = images if order is None else reorder(images, order)
+        return self.trunk.inputs(tokens, layout, self.taps, keep_all, seen), order
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
-        levels = self.head_inputs(taps, layout)
+        head = self.model.head
+        frames = {i: taps[i].flatten(0, 1) for i in head.taps}
         grid = (layout.height, layout.width)
-        views = []
-        for i in range(levels[0].shape[1]):
-            one = [t.flatten(0, 1)[i : i + 1] for t in levels]
-            views.append(self.model.head.dense(one, grid))
-        return torch.cat(views)[:, 0].exp().unflatten(0, levels[0].shape[:2])
+
+        def one(start: int) -> tuple[Tensor]:
+            return (head.dense(self.head_inputs(frames, layout, start, 1), grid),)
+
+        count = len(frames[head.taps[0]])
+        (maps,) = join_chunks(one, count, 1)
+        return maps[:, 0].exp().unflatten(0, taps[head.taps[0]].shape[:2])
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
-        encoded = self.model.cam_dec(taps[max(taps)][:, :, 0])
+        encoded = self.model.cam_dec(self.camera_tokens(taps))
         return decode_pose(encoded, size, least_tangent=1e-6)[0]
 
-    def head_inputs(self, taps: dict[int, Tensor], layout: TokenLayout) -> list[Tensor]:
-        """Patch tokens [B, S, P, 2C] of the head's levels.
+    def camera_tokens(self, taps: dict[int, Tensor]) -> Tensor:
+        """What the camera decoder reads of tapped outputs [B, S, T, 2C]: [B, S, 2C]."""
+        return read_tap(taps[max(taps)][:, :, 0], self.model.cam_dec)
 
-        The final norm is applied to the global half only.
+    def head_inputs(
+        self, frames: dict[int, Tensor], layout: TokenLayout, start: int, chunk: int
+    ) -> list[Tensor]:
+        """Patch tokens [n, P, 2C] of the head's levels, of ``chunk`` views from ``start`` on.
+
+        ``frames`` are trunk outputs [N, T, 2C]. The final norm is applied to the global half only.
         """
-        levels = [taps[i][:, :, layout.special :].chunk(2, -1) for i in self.model.head.taps]
-        return [torch.cat([local, self.trunk.norm(joint)], -1) for local, joint in levels]
+        levels = []
+        for i in self.model.head.taps:
+            tokens = read_tap(frames[i][start : start + chunk], self.model.head)
+            local, joint = tokens[:, layout.special :].chunk(2, -1)
+            levels.append(torch.cat([local, self.trunk.norm(joint)], -1))
+        return levels
+
+    def dense(
+        self, taps: dict[int, Tensor], layout: TokenLayout, chunk: int
+    ) -> tuple[Tensor, Tensor]:
+        """Raw depth maps [B, S, 2, H, W] and rays [B, S, 8h, 8w, 7] of taps [B, S, T, 2C]."""
+        head = self.model.head
+        views = taps[head.taps[0]].shape[:2]
+        frames = {i: taps[i].flatten(0, 1) for i in head.taps}
+
+        def some(start: int) -> tuple[Tensor, Tensor]:
+            inputs = self.head_inputs(frames, layout, start, chunk)
+            return head.outputs(inputs, (layout.height, layout.width))
+
+        depth, rays = join_chunks(some, views.numel(), chunk)
+        return depth.unflatten(0, views), rays.unflatten(0, views).movedim(2, -1)
 
     def run_heads(
         self,
@@ -441,20 +471,19 @@ class DepthAnything3(Backbone):
         ``extras``: pose_encodings, one [B, S, 9] of the camera-to-world matrices; rays
         [B, S, 8h, 8w, 6] (direction with unit z-depth, origin) and ray_conf [B, S, 8h, 8w].
         """
-        pose = self.model.cam_dec(out.taps[self.config.pairs - 1][:, :, 0])
+        pose = self.model.cam_dec(self.camera_tokens(out.taps))
         size = (int(images.shape[-2]), int(images.shape[-1]))
         to_world, intrinsics = decode_pose(pose, size, least_tangent=1e-6)
         bottom = to_world.new_tensor([0.0, 0, 0, 1]).expand(*to_world.shape[:2], 1, 4)
         extrinsics = torch.linalg.inv(torch.cat([to_world, bottom], 2))[:, :, :3]
-        levels = self.head_inputs(views_of(out.taps, dense_views), layout)
-        grid = (layout.height, layout.width)
-        depth, conf, rays, ray_conf = self.model.head.predict(levels, grid, self.chunk(images))
-        extras = {"pose_encodings": [pose], "rays": rays, "ray_conf": ray_conf}
+        depth, rays = self.dense(views_of(out.taps, dense_views), layout, self.chunk(images))
+        ray_conf = 1 + rays[..., 6].exp()
+        extras = {"pose_encodings": [pose], "rays": rays[..., :6], "ray_conf": ray_conf}
         return Reconstruction(
             extrinsics,
             intrinsics,
-            depth,
-            conf,
+            depth[:, :, 0].exp(),
+            1 + depth[:, :, 1].exp(),
             recursion_depth=out.recursion_depth,
             facts=out.facts,
             extras={**extras, **out.extras},

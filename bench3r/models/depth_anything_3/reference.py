@@ -59,4 +59,4 @@ def reference_first(reference: Tensor, views: int) -> Tensor:
 
 def reorder(x: Tensor, order: Tensor) -> Tensor:
     """``x`` [B, S, ...] with its views taken in ``order`` [B, S]."""
-    return x[torch.arange(len(x), device=x.device)[:, None], order]
+    return x[torch.arange(len(x), device=x.device)[:, None], order.to(x.device)]

@@ -6,7 +6,7 @@ own camera frame with a pose in a common frame of the model's choice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.backbone import Backbone, add_image_statistics, views_of
+from bench3r.models.chunks import chunk_rows, in_chunks, read_tap
 from bench3r.models.dinov2 import DinoVisionTransformer
 from bench3r.models.geometry import pinhole_from_points, rigid_inverse, transform_points
 from bench3r.models.layers import Block, TableCache, TokenLayout, rope_table
@@ -224,20 +225,29 @@ class Pi3(Backbone, Trunk):
         return tokens, TokenLayout(b, s, self.special, h // self.patch_size, w // self.patch_size)
 
     def decode(self, name: str, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
-        """Patch features [B, S, P, out] of the head ``name``.
+        """Patch features [N, P, out] of the head ``name``.
 
-        From trunk outputs [B, S, T, 2C], ``chunk`` views at a time.
+        From trunk outputs [N, T, 2C] of N views, ``chunk`` views at a time.
         """
         decoder: Any = getattr(self, f"{name}_decoder")
-        out = torch.cat([decoder(part, layout) for part in tokens.flatten(0, 1).split(chunk)])
-        return out[:, layout.special :].unflatten(0, tokens.shape[:2])
+        out = in_chunks(lambda part: decoder(read_tap(part, decoder), layout), tokens, chunk)
+        return out[:, layout.special :]
 
     def pixels(self, name: str, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
         """Map [B, S, channels, H, W] of the head ``name`` from trunk outputs [B, S, T, 2C]."""
-        features = self.decode(name, tokens, layout, chunk)
         head: Any = getattr(self, f"{name}_head")
-        maps = head(features.flatten(0, 1), (layout.height, layout.width))
-        return maps.unflatten(0, features.shape[:2])
+        grid = (layout.height, layout.width)
+
+        def some(part: Tensor) -> Tensor:
+            return head(self.decode(name, part, layout, chunk), grid)
+
+        return self.by_view(some, tokens)
+
+    @staticmethod
+    def by_view(run: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
+        """``run`` on trunk outputs [B, S, T, 2C], some views [n, T, 2C] at a time: [B, S, ...]."""
+        rows = chunk_rows(int(tokens.shape[2]))
+        return in_chunks(run, tokens.flatten(0, 1), rows).unflatten(0, tokens.shape[:2])
 
     def depths(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         return self.pixels("point", taps[max(taps)], layout, 1)[:, :, 2].exp()
@@ -247,8 +257,11 @@ class Pi3(Backbone, Trunk):
 
     def camera_poses(self, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
         """Camera to world [B, S, 4, 4] from trunk outputs [B, S, T, 2C]."""
-        camera = self.decode("camera", tokens, layout, chunk)
-        return self.camera_head(camera.flatten(0, 1)).unflatten(0, camera.shape[:2])
+
+        def some(part: Tensor) -> Tensor:
+            return self.camera_head(self.decode("camera", part, layout, chunk))
+
+        return self.by_view(some, tokens)
 
     def local_points(self, tokens: Tensor, layout: TokenLayout, chunk: int) -> Tensor:
         """Points in each camera's frame [B, S, H, W, 3] from trunk outputs [B, S, T, 2C]."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.models.backbone import Backbone, add_image_statistics, views_of
+from bench3r.models.chunks import read_tap
 from bench3r.models.dinov2 import DinoVisionTransformer
 from bench3r.models.dpt import DPTHead, depth_activation, point_activation
 from bench3r.models.geometry import decode_pose
@@ -156,7 +157,11 @@ class VGGT(Backbone):
 
     def poses(self, taps: dict[int, Tensor], layout: TokenLayout) -> Tensor:
         size = (layout.height * self.config.patch_size, layout.width * self.config.patch_size)
-        return decode_pose(self.camera_head(taps[max(taps)][:, :, 0])[-1], size)[0]
+        return decode_pose(self.camera_head(self.camera_tokens(taps))[-1], size)[0]
+
+    def camera_tokens(self, taps: dict[int, Tensor]) -> Tensor:
+        """What the camera head reads of tapped outputs [B, S, T, 2C]: [B, S, 2C]."""
+        return read_tap(taps[max(taps)][:, :, 0], self.camera_head)
 
     def run_heads(
         self,
@@ -174,7 +179,7 @@ class VGGT(Backbone):
         grid = (layout.height, layout.width)
         special = layout.special
         chunk = self.chunk(images)
-        poses = self.camera_head(out.taps[self.aggregator.depth - 1][:, :, 0])
+        poses = self.camera_head(self.camera_tokens(out.taps))
         extrinsics, intrinsics = decode_pose(poses[-1], (images.shape[-2], images.shape[-1]))
         dense = views_of(out.taps, dense_views)
         depth, depth_conf = self.depth_head(dense, special, grid, chunk, depth_activation)
