@@ -24,7 +24,7 @@ from bench3r.parity.golden import Check, Golden, Inputs, Outputs, Parameters
 class OrthogonaliseParameters(Parameters):
     """Parameters of a case of the Newton-Schulz iterations alone."""
 
-    steps: int = Field(5, ge=0)
+    steps: int = Field(ge=0)
     eps: float = 1e-7
     coefficients: tuple[float, float, float] = NEWTON_SCHULZ
     batch: int | None = None
@@ -35,7 +35,7 @@ class OrthogonaliseParameters(Parameters):
 class StepParameters(Parameters):
     """Parameters of the steps of fast weights."""
 
-    newton_schulz_steps: int = Field(0, ge=0)  # of the official constructor
+    newton_schulz_steps: int = Field(ge=0)
     norm_eps: float = NORM_EPS
 
     @field_validator("norm_eps")
