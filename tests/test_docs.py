@@ -102,9 +102,9 @@ def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
     np.savetxt(folder / "camera.txt", world.k[[0, 1, 0, 1], [0, 1, 2, 2]][None])
     from bench3r.data.validate import check_scene
 
-    assert check_scene("myrgbd", str(folder.parent), "desk", 1)["problems"] == []
+    assert check_scene("myrgbd", str(folder.parent), "desk", 1).problems == []
     np.savetxt(folder / "poses.txt", np.linalg.inv(world.c2w).reshape(6, 16))
-    assert "inverted" in check_scene("myrgbd", str(folder.parent), "desk", 1)["problems"][0]
+    assert "inverted" in check_scene("myrgbd", str(folder.parent), "desk", 1).problems[0]
     np.savetxt(folder / "poses.txt", world.c2w.reshape(6, 16))
     raw = yaml.safe_load(config) | {
         "protocols": ["depth_median"],

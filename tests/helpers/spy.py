@@ -9,6 +9,7 @@ import gc
 import re
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import torch
@@ -47,8 +48,8 @@ def parts(value):
     inside = list(vars(value).values()) if hasattr(value, "__dict__") else []
     for name in getattr(type(value), "__slots__", ()):
         inside.append(getattr(value, name, None))
-    for cell in getattr(value, "__closure__", None) or ():
-        inside.append(cell.cell_contents)
+    if isinstance(value, FunctionType):
+        inside += [cell.cell_contents for cell in value.__closure__ or ()]
     return inside
 
 

@@ -27,10 +27,10 @@ def found_by(folder, kind: str, conditions: tuple[str, ...]) -> list[str]:
         "protocols": ["depth_median"],
     }
     plan = make_plan(parse_config(raw, "spied.yaml"))
-    (dataset,) = plan.datasets
+    (cell,) = plan.cells
+    dataset = plan.dataset(cell.dataset)
     prepare(dataset, paths.prepared(dataset.id), paths.data_folder(dataset.id))
     prepared = read_prepared(paths.prepared(dataset.id))
-    (cell,) = plan.cells
     out = folder / "out"
     out.mkdir()
     CellRun(plan, cell, out, prepared).run(prepared.items(cell.frames), None, None)
