@@ -16,6 +16,8 @@ from pydantic import JsonValue
 
 State = dict[str, JsonValue]
 
+STATE_EVERY = 0.5  # seconds
+
 # bits of the clocks' event reasons that slow a busy GPU
 THROTTLES = {
     0x4: "power cap",
@@ -86,17 +88,22 @@ def energy_of(
 ) -> tuple[float, State]:
     """Joules of one ``call``, and the GPU's state while it was busy.
 
-    Averaged over ``least_seconds`` of calls. The counter moves some ten times a second, so a single
-    short call cannot be told from none.
+    The energy is the difference of the GPU's own counter, averaged over ``least_seconds`` of calls:
+    it moves some ten times a second, so a single short call cannot be told from none. The state is
+    asked for twice a second at most, as that takes time in which a GPU would idle.
     """
     torch.cuda.synchronize()
     before = gpu.joules()
     start = time.perf_counter()
     calls = 0
     state: State = {}
+    due = 0.0  # seconds since the start after which the state is asked for again
     while not calls or time.perf_counter() - start < least_seconds:
         call()
         calls += 1
-        state = gpu.state()  # the queue is still full: this is the state at work
+        passed = time.perf_counter() - start
+        if passed >= due:
+            state = gpu.state()  # the queue is still full: this is the state at work
+            due = passed + STATE_EVERY
         torch.cuda.synchronize()
     return (gpu.joules() - before) / calls, {**state, "energy_calls": calls}

@@ -5,9 +5,11 @@ Nothing is measured twice, nothing is guessed.
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
@@ -45,18 +47,55 @@ class Timer:
             self.seconds = time.perf_counter() - self._start
 
 
+class ResidentSet:
+    """Memory of this process that is resident, and its peak as the kernel keeps it.
+
+    The kernel's peak can be set back to what is resident now, so nothing needs to be sampled.
+    """
+
+    STATM = Path("/proc/self/statm")
+    STATUS = Path("/proc/self/status")
+    CLEAR = Path("/proc/self/clear_refs")
+    RESET = "5"  # sets the peak back, and nothing else
+    PAGE = resource.getpagesize()
+
+    def now(self) -> int:
+        """Bytes that are resident."""
+        try:
+            return int(self.STATM.read_bytes().split()[1]) * self.PAGE
+        except OSError:  # no Linux
+            return int(psutil.Process().memory_info().rss)
+
+    def reset(self) -> bool:
+        """Set the peak back; False where the kernel does not let it."""
+        try:
+            self.CLEAR.write_text(self.RESET)
+        except OSError:
+            return False
+        return True
+
+    def peak(self) -> int:
+        """The most bytes that were resident since the peak was set back."""
+        for line in self.STATUS.read_bytes().splitlines():
+            if line.startswith(b"VmHWM:"):
+                return max(self.now(), int(line.split()[1]) * 1024)
+        return self.now()
+
+
 class MemoryTracker:
     """Peak memory of the block: resident set, and of a GPU the allocator's two peaks.
 
-    The resident set is sampled every ``interval`` seconds. ``peak_gpu`` is what tensors took,
-    ``peak_reserved`` what the allocator held for them, ``peak_driver`` what the driver counted as
-    used on the whole card (sampled). Trackers nest: the allocator has one peak for all, which each
-    resets on entry, so those around it take over what was reached before.
+    ``peak_gpu`` is what tensors took, ``peak_reserved`` what the allocator held for them. These and
+    the resident set are peaks that kernel and allocator keep. ``peak_driver`` is what the driver
+    counted as used on the whole card, sampled every ``interval`` seconds, and so is the resident
+    set where the kernel does not give its peak. Trackers nest: there is one peak for all, which
+    each resets on entry, so those around it take over what was reached before.
     """
 
     _open: ClassVar[list[MemoryTracker]] = []
+    resident = ResidentSet()
 
-    def __init__(self, device: str = "cpu", interval: float = 0.005) -> None:
+    def __init__(self, device: str = "cpu", interval: float = 0.05) -> None:
         self.device = device
         self.interval = interval
         self.baseline_rss = 0
@@ -64,26 +103,30 @@ class MemoryTracker:
         self.peak_gpu: int | None = None
         self.peak_reserved: int | None = None
         self.peak_driver: int | None = None
+        self.kernel_peak = False  # whether the kernel keeps the peak of the resident set
+        self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> MemoryTracker:
-        self._process = psutil.Process()
-        self._stop = threading.Event()
-        self.baseline_rss = self._process.memory_info().rss
+        self._fold()
+        self.kernel_peak = self.resident.reset()
+        self.baseline_rss = self.resident.now()
         self.peak_rss = self.baseline_rss
         if self.device == "cuda":
-            self._fold()
             torch.cuda.reset_peak_memory_stats()
-            self._open.append(self)
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
+        self._open.append(self)
+        if self.device == "cuda" or not self.kernel_peak:
+            self._stop = threading.Event()
+            self._sampler = threading.Thread(target=self._sample, daemon=True)
+            self._sampler.start()
         return self
 
     def _sample(self) -> None:
         while not self._stop.wait(self.interval):
-            self._look()
+            self._look_at_driver()
+            if not self.kernel_peak:
+                self.peak_rss = max(self.peak_rss, self.resident.now())
 
-    def _look(self) -> None:
-        self.peak_rss = max(self.peak_rss, self._process.memory_info().rss)
+    def _look_at_driver(self) -> None:
         if self.device == "cuda":
             free, total = torch.cuda.mem_get_info()
             self.peak_driver = max(self.peak_driver or 0, total - free)
@@ -91,20 +134,27 @@ class MemoryTracker:
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._look()
-        if self.device == "cuda":
-            self._fold()
-            self._open.remove(self)
+        if self._sampler is not None:
+            self._stop.set()
+            self._sampler.join()
+        self._look_at_driver()
+        self._fold()
+        self._open.remove(self)
 
     def _fold(self) -> None:
-        """Hand the allocator's peaks so far to all open trackers."""
+        """Hand the peaks so far to all open trackers."""
         if not self._open:
+            return
+        now = self.resident.now()
+        for tracker in self._open:
+            resident = self.resident.peak() if tracker.kernel_peak else now
+            tracker.peak_rss = max(tracker.peak_rss, resident)
+        on_gpu = [tracker for tracker in self._open if tracker.device == "cuda"]
+        if not on_gpu:
             return
         allocated = torch.cuda.max_memory_allocated()
         reserved = torch.cuda.max_memory_reserved()
-        for tracker in self._open:
+        for tracker in on_gpu:
             tracker.peak_gpu = max(tracker.peak_gpu or 0, allocated)
             tracker.peak_reserved = max(tracker.peak_reserved or 0, reserved)
 
