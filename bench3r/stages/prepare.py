@@ -13,9 +13,10 @@ import numpy as np
 from rich.progress import track
 
 from bench3r.api.dataset import DATASETS, Dataset
-from bench3r.api.errors import Bench3RError, unknown
+from bench3r.api.errors import Bench3RError
 from bench3r.data import reprojection
 from bench3r.data.frame_lists import chosen_frames, load_list, scene_names
+from bench3r.data.picked import pick_scenes
 from bench3r.data.prepared import Prepared, SceneCheck, SceneItem, lists_digest, write_prepared
 from bench3r.data.procedural import layout
 from bench3r.data.procedural.seeds import TEST_SEEDS
@@ -96,21 +97,6 @@ def _published_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry, n
 
 def _item(scene: str, frames: list[str], suffix: str = "") -> SceneItem:
     return SceneItem(id=scene.replace("/", "_") + suffix, scene=scene, frames=frames)
-
-
-def pick_scenes(dataset: Dataset, wanted: int | str | list[str]) -> list[str]:
-    """The configured scenes. Raises Bench3RError when there are none, or a named one is missing."""
-    scenes = dataset.scenes()
-    if not scenes:
-        raise Bench3RError(f"{dataset.name}: no scene found under {dataset.root}. {dataset.obtain}")
-    if isinstance(wanted, int):
-        return scenes[:wanted]
-    if isinstance(wanted, str):  # "all"
-        return scenes
-    for name in wanted:
-        if name not in scenes:
-            raise unknown("scene", name, scenes, f"{dataset.name} under {dataset.root}")
-    return list(wanted)
 
 
 def check_scene(dataset: Dataset, item: SceneItem) -> SceneCheck:

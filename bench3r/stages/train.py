@@ -22,6 +22,7 @@ from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, TrainedMethod
 from bench3r.api.scene import SceneData
 from bench3r.data.frame_lists import load_list, scene_names
+from bench3r.data.picked import pick_scenes
 from bench3r.data.procedural.render import make_scene
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TRAIN_SEEDS
 from bench3r.data.procedural.styles import SCENE_TYPE, STYLES
@@ -38,7 +39,6 @@ from bench3r.run.keys import shipped_part
 from bench3r.run.plan import DatasetEntry, Plan, TrainEntry
 from bench3r.run.provenance import provenance
 from bench3r.run.records import Json, TrainRecord, read_record
-from bench3r.stages.prepare import pick_scenes
 from bench3r.training.config import TrainConfig, TrainData
 from bench3r.training.distillation import AttentionDistillation
 from bench3r.training.initialisation import initialise
