@@ -391,16 +391,16 @@ class VGGT3(TrainedMethod):
         Raises Bench3RError for a backbone that compares all views in another place, and where a
         part of global attention was left as it is.
         """
-        modules = [attention for _, attention in attention_modules(model, "global")]
-        unchanged = sum(not isinstance(a.core, MemoryCore) for a in modules)
-        if model.name == "depth_anything_3" or unchanged:
+        cores = [attention.core for _, attention in attention_modules(model, "global")]
+        memories = [core for core in cores if isinstance(core, MemoryCore)]
+        if model.name == "depth_anything_3" or len(memories) < len(cores):
             raise Bench3RError(
                 f"vgg_t3: views of {model.name} cannot be shared by processes: "
                 "something else than its memories sees all of them"
             )
         shards = ViewShards()
-        for attention in modules:
-            attention.core.shards = shards
+        for memory in memories:
+            memory.shards = shards
         model.run_trunk = partial(run_sharded, model, shards)
         return shards
 
