@@ -8,6 +8,7 @@ Debian's packages, no systemd. Nodes n1 and n2 are two slurmd on one host; a GPU
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import shutil
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +43,7 @@ SlurmdUser={user}
 AuthType=auth/munge
 AuthInfo=socket={base}/munge.sock
 CredType=cred/munge
-SlurmctldPort=16917
+SlurmctldPort={ports[0]}
 SlurmctldPidFile={base}/slurmctld.pid
 SlurmdPidFile={base}/slurmd-%n.pid
 SlurmdSpoolDir={base}/spool/%n
@@ -68,8 +70,9 @@ OverTimeLimit=0
 InactiveLimit=0
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=n[1-2] NodeHostName={host} NodeAddr=127.0.0.1 Port=[17101-17102] \
-CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
+NodeName=DEFAULT CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
+NodeName=n1 NodeHostName={host} NodeAddr=127.0.0.1 Port={ports[1]}
+NodeName=n2 NodeHostName={host} NodeAddr=127.0.0.1 Port={ports[2]}
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 
@@ -80,13 +83,30 @@ def missing() -> list[str]:
 
 
 def install() -> None:
-    """Install what is missing from Debian. Raises CalledProcessError when that is not possible."""
-    if not missing():
-        return
+    """Install what is missing from Debian, one process at a time.
+
+    Raises CalledProcessError when that is not possible.
+    """
     command = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    if subprocess.run(command, capture_output=True).returncode:
-        subprocess.run(["apt-get", "update"], check=True, capture_output=True)
-        subprocess.run(command, check=True, capture_output=True)
+    with Path(tempfile.gettempdir(), "bench3r-slurm-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not missing():
+            return
+        if subprocess.run(command, capture_output=True).returncode:
+            subprocess.run(["apt-get", "update"], check=True, capture_output=True)
+            subprocess.run(command, check=True, capture_output=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, so that several clusters can run side by side."""
+    taken = [socket.socket() for _ in range(count)]
+    try:
+        for one in taken:
+            one.bind(("", 0))
+        return [one.getsockname()[1] for one in taken]
+    finally:
+        for one in taken:
+            one.close()
 
 
 class Cluster:
@@ -137,6 +157,7 @@ class Cluster:
             "cpus": self.cpus,
             "gpus": self.gpus,
             "memory": self.memory,
+            "ports": free_ports(3),
         }
         self.conf.write_text(CONF.format(**values))
         for i in range(self.gpus):
