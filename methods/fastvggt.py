@@ -111,8 +111,8 @@ class MergingCore(Core):
             scenes.append((plan, [plan.merge(t[b])[None] for t in (q, k, v)]))
         del q, k, v  # before attention makes its own
         outputs = []
-        for plan, merged in scenes:
-            attended = F.scaled_dot_product_attention(*merged)
+        for plan, (queries, keys, values) in scenes:
+            attended = F.scaled_dot_product_attention(queries, keys, values)
             outputs.append(plan.unmerge(attended[0]))
         out = outputs[0][None] if len(outputs) == 1 else torch.stack(outputs)
         return out.transpose(1, 2).flatten(2)

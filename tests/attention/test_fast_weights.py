@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from bench3r.attention import fast_weights
 from bench3r.attention.fast_weights import FastWeights, initial_weights, unit
 
 
@@ -40,3 +41,16 @@ def test_a_memory_recalls_what_it_was_fitted_to():
         for w in (start, start.fit([(k, v, lr)], 1, 99), start.fit([(k, v, lr)], 4, 99))
     ]
     assert agree[0] < 0.3 < agree[1] < agree[2]
+
+
+def test_gradients_of_many_chunks_add_up_in_float32():
+    part = [torch.ones(1, 2, 2, dtype=torch.bfloat16)]
+    total: list = []
+    for _ in range(1000):  # in bfloat16 the sum would stop at 256
+        total = fast_weights._added(total, part)
+    assert (total[0] == 1000).all()
+    k = unit(torch.randn(1, 64, 16))
+    lr = tuple(torch.rand(1, 64, 1) for _ in range(3))
+    start = initial_weights(1, 16, 64, torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert start.fit([(k, k, lr)], 1, 8).w0.dtype == torch.float32

@@ -8,6 +8,7 @@ from torch import nn
 
 from bench3r.attention.float8 import StoredLinear, fake_quantise, quantise, replace_linears
 from bench3r.measure import flops
+from bench3r.models import chunks
 from tests.helpers.attention import Wrapped
 
 
@@ -39,3 +40,23 @@ def test_fp8_storage_keeps_values_and_a_quarter_of_the_bytes():
     torch.testing.assert_close(fake_quantise(linear.weight).detach(), codes.float() * scale)
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     assert replace_linears(model, lambda m: StoredLinear(m, torch.bfloat16)) == 2
+
+
+def test_products_have_the_precision_of_other_layers():
+    """Else a model in FP8 would attend in float32 against a baseline in bfloat16."""
+    x = torch.randn(1, 5, 32)
+    for products in (True, False):
+        stored = StoredLinear(nn.Linear(32, 48), torch.float8_e4m3fn, True, products)
+        with torch.no_grad():
+            assert stored(x).dtype == torch.float32
+            with torch.autocast("cpu", torch.bfloat16):
+                assert stored(x).dtype == torch.bfloat16
+
+
+def test_tokens_in_parts_are_quantised_alike(monkeypatch):
+    stored = StoredLinear(nn.Linear(32, 48), torch.float8_e4m3fn, True, True)
+    x = torch.randn(3, 50, 32)
+    with torch.no_grad():
+        whole = stored(x)
+        monkeypatch.setattr(chunks, "TOKENS", 16)
+        assert torch.equal(stored(x), whole)

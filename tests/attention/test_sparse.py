@@ -9,13 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bench3r.attention import sparse
 from bench3r.attention.softmax import attention_with_lse, combine
 from bench3r.attention.sparse import (
     _gathered,
+    attend_in_parts,
     block_sparse_attention,
     flex_attention,
     kept_pairs,
     linear_attention,
+    pool_blocks,
     top_blocks,
 )
 from bench3r.measure import flops
@@ -26,17 +29,21 @@ from tests.helpers.attention import Counted
 @pytest.mark.skipif(
     shutil.which("g++") is None, reason="compiling FlexAttention needs a C++ compiler"
 )
-def test_flex_attention_equals_the_gathered_blocks():
+def test_flex_attention_equals_the_gathered_blocks_and_a_dense_mask():
     """The path that GPUs take, compiled for the CPU: last blocks are shorter, the map is data."""
-    q, k, v = torch.randn(1, 2, 70, 32), torch.randn(1, 2, 50, 32), torch.randn(1, 2, 50, 32)
+    q = torch.randn(1, 2, 70, 32)
+    k = torch.randn(1, 2, 50, 32)
+    v = torch.randn(1, 2, 50, 32)
     for _ in range(2):
         keep = torch.rand(1, 2, 5, 4) < 0.5
         keep[..., 0] = True
+        mask = keep.repeat_interleave(16, 2)[:, :, :70].repeat_interleave(16, 3)[..., :50]
         with torch.no_grad():
-            pairs = kept_pairs(keep, 50, 16, 16)[1]
-            found = flex_attention(q, k, v, keep, 16, 16, pairs=pairs)
-            expected = _gathered(q, k, v, keep, 16, 16)
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+            found = flex_attention(q, k, v, keep, 16, 16)
+            gathered = _gathered(q, k, v, keep, 16, 16)
+            dense = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        torch.testing.assert_close(found, gathered, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(found, dense, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -65,6 +72,8 @@ def test_flex_attention_is_counted_like_the_gathered_blocks():
     assert (
         flops.count_torch(Flex(), x.to("meta")) == expected
     )  # torch's counter cannot stand beside its compiler
+    formula = flops._flex_flops
+    assert formula(x, x[:, :, :50], x[:, :, :50], keep, 16, 16) == 2 * expected  # by the map
 
 
 def test_block_sparse_attention_equals_masked_attention():
@@ -80,6 +89,22 @@ def test_block_sparse_attention_equals_masked_attention():
         block_sparse_attention(q, k, v, torch.zeros_like(keep), 16, 8)
     with pytest.raises(ValueError, match=r"the block map is \(2, 3, 5, 6\), expected"):
         block_sparse_attention(q, k, v, keep, 8, 8)
+
+
+def test_parts_of_heads_and_queries_give_what_the_whole_gives(monkeypatch):
+    q = torch.randn(2, 4, 70, 8)
+    k = torch.randn(2, 4, 45, 8)
+
+    def attend(q, k, v):
+        scores = pool_blocks(q, 16) @ pool_blocks(k, 8).mT
+        return block_sparse_attention(q, k, v, top_blocks(scores, 2), 16, 8)
+
+    with torch.no_grad():
+        whole = attend(q, k, k)
+        for pairs in (1, 12, 25, 60, 130):
+            monkeypatch.setattr(sparse, "PAIRS", pairs)
+            parts = attend_in_parts(attend, q, k, k, 16, 8)
+            torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_what_a_block_map_leaves_out_is_not_computed():
