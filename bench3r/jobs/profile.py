@@ -16,7 +16,7 @@ from bench3r.files import write_json
 from bench3r.jobs.tasks import ProfileTask, write_task
 from bench3r.jobs.watch import START_LIMIT, Verdict, Work, ended, run_worker
 from bench3r.run.plan import Plan, ProfileEntry
-from bench3r.run.records import USER_ERROR, Probe, ProfileRecord, read_record
+from bench3r.run.records import USER_ERROR, Probe, ProfileRecord, RungRecord, read_record
 
 WORKER = "bench3r.jobs.profile_worker"
 CALLS = 30  # scenes' worth of time that a measurement of many calls may take
@@ -31,6 +31,7 @@ class Measurement:
         self.task = task
         self.out = task.out
         self.limits = plan.config.limits
+        self.ladder = plan.config.profile.ladder
         self.cuda = plan.config.device == "cuda"
 
     def run(self) -> ProfileRecord:
@@ -40,12 +41,20 @@ class Measurement:
         return record
 
     def _measure(self) -> ProfileRecord:
-        """Beside the unchanged backbone; without it where the two together need too much."""
+        """Beside the unchanged backbone; without it where the two together need too much.
+
+        The unchanged backbone itself is measured beside what the ladder makes of it.
+        """
         record = self._once(self.entry.frames, probe=False)
         plugin = self.entry.method != self.entry.backbone  # whole models are measured alone
-        if plugin and record.status in ("oom", "timeout"):
-            record = self._once(self.entry.frames, probe=False, alone=True)
-        return record
+        if record.status not in ("oom", "timeout") or not (plugin or self.ladder):
+            return record
+        alone = self._once(self.entry.frames, probe=False, alone=True)
+        if not plugin:
+            for rung in self.ladder:
+                lost = RungRecord(rung=rung, status=record.status, reason=record.reason)
+                alone.ladder.append(lost)
+        return alone
 
     def _once(self, frames: int, probe: bool, alone: bool = False) -> ProfileRecord:
         """One process.

@@ -6,10 +6,12 @@ because adaptive methods spend what the content asks for.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,11 @@ from bench3r.jobs.failures import failure
 from bench3r.jobs.tasks import ProfileTask, read_task
 from bench3r.measure import flops
 from bench3r.measure.allocator import keep_freed_memory
+from bench3r.measure.kernels import attention_kernels
+from bench3r.measure.ladder import inputs_on, on_rung, put_on, why_unsupported
 from bench3r.measure.nvidia import energy_of, find_gpu
 from bench3r.measure.roofline import measured_ceiling
+from bench3r.measure.rungs import SETUPS, rung_of_run
 from bench3r.measure.trackers import MemoryTracker, Timer, time_calls, time_in_turn
 from bench3r.models.backbones import BackbonePredictor, build_predictor
 from bench3r.models.catalogue import input_size
@@ -41,15 +46,17 @@ from bench3r.run.config import RunConfig
 from bench3r.run.context import Trained, context_of, method_of
 from bench3r.run.plan import ProfileEntry, read_plan
 from bench3r.run.provenance import provenance
-from bench3r.run.records import USER_ERROR, ProfileRecord
+from bench3r.run.records import USER_ERROR, ProfileRecord, RungRecord, Status
 
 FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
+NO_OPERATOR = "not implemented for"  # what torch says of an operator that a precision lacks
 VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
 # Parts that a predictor may time itself, in the facts of what it returns.
 PHASES = ("network", "alignment")
 
 Call = Callable[[], Any]  # one forward pass
 MakeReference = Callable[[], Predictor]  # makes the unchanged backbone
+MakeBackbone = Callable[[], BackbonePredictor]  # the same where it is known to be one
 
 
 def cycle_calls(predictor: Predictor, inputs: list[Tensor]) -> Call:
@@ -203,6 +210,8 @@ def measure(
     for phase, seconds in record.phase_seconds.items():
         record.phase_seconds[phase] = seconds[-len(record.seconds) :]
     _count(record, predictor, inputs)
+    with torch.inference_mode():
+        record.attention = attention_kernels(cycle_calls(predictor, inputs))
     record.ceiling = measured_ceiling(config.device, config.precision)
     record.suspect = suspect_reasons(record)
     return record
@@ -234,9 +243,72 @@ def start_record(entry: ProfileEntry, config: RunConfig, inputs: list[Tensor]) -
         status="ok",
         frames=entry.frames,
         warmup=config.profile.warmup,
+        rung=rung_of_run(config.precision),
         image_size=(inputs[0].shape[-2], inputs[0].shape[-1]),
         provenance=provenance(config.device),
     )
+
+
+def measure_ladder(
+    config: RunConfig, inputs: list[Tensor], predictor: Predictor, make: MakeBackbone
+) -> list[RungRecord]:
+    """The unchanged backbone on every rung of the ladder, made anew for each.
+
+    It runs on the ``inputs``, each [1, S, 3, H, W], in turn with ``predictor``, which is that
+    backbone as the run has it. A rung that fails says so in its record, and the others follow.
+    """
+    found = []
+    own = cycle_calls(predictor, inputs)
+    for rung in config.profile.ladder:
+        record = RungRecord(rung=rung)
+        try:
+            _measure_rung(record, config, inputs, own, make)
+        except Exception as error:
+            record.status, record.reason = rung_failure(error)
+        found.append(record)
+        gc.collect()  # an exception's frames hold tensors, and modules cycles
+        if SETUPS[rung].compiled:
+            torch._dynamo.reset()
+        if config.device == "cuda":
+            torch.cuda.empty_cache()
+    return found
+
+
+def rung_failure(error: Exception) -> tuple[Status, str]:
+    """Status and reason of what went wrong on a rung.
+
+    Operators that a device does not have in a precision make the rung unsupported there.
+    """
+    if isinstance(error, RuntimeError) and NO_OPERATOR in str(error):
+        return "unsupported", f"{error}".splitlines()[0]
+    return failure(error)
+
+
+def _measure_rung(
+    record: RungRecord, config: RunConfig, inputs: list[Tensor], own: Call, make: MakeBackbone
+) -> None:
+    """Time and memory of one rung, in turn with the call ``own``, into ``record``."""
+    rung = record.rung
+    device = config.device
+    reason = why_unsupported(rung, device)
+    if reason:
+        raise Unsupported(reason)
+    held = torch.cuda.memory_allocated() if device == "cuda" else 0
+    predictor = make()
+    put_on(predictor.model, rung)
+    record.weight_bytes = sum(t.numel() * t.element_size() for t in _stored(predictor.model))
+    call = on_rung(rung, cycle_calls(predictor, inputs_on(rung, inputs)))
+    how = config.profile
+    with torch.inference_mode():
+        with MemoryTracker(device) as memory, Timer(device) as timer:
+            call()
+        record.first_seconds = timer.seconds
+        if memory.peak_gpu is not None:
+            record.peak_gpu_bytes = memory.peak_gpu - held
+        warmup = how.warmup * len(inputs)
+        times = time_in_turn([call, own], device, warmup, how.repeats, how.seconds)
+        record.seconds, record.run_seconds = times
+        record.attention = attention_kernels(call)
 
 
 def first_call(record: ProfileRecord, call: Call, device: str) -> None:
@@ -291,8 +363,7 @@ def unchanged(method: Method, predictor: Predictor, context: BuildContext) -> Ma
     """What makes the unchanged backbone to be timed beside a plug-in; None for others."""
     if method.kind != "plugin" or not isinstance(predictor, BackbonePredictor):
         return None
-    plain = replace(context, fitted=None)
-    return lambda: BackbonePredictor(Method(), plain)
+    return partial(BackbonePredictor, Method(), replace(context, fitted=None))
 
 
 def profile(
@@ -306,7 +377,8 @@ def profile(
     """As :func:`measure` with the run's data and weights; a failure becomes a record.
 
     ``probe``: only whether ``entry.frames`` fit, with the time and memory of one call. ``alone``:
-    without the unchanged backbone beside the method. Raises Bench3RError when there is no GPU.
+    without the unchanged backbone, or its ladder, beside the method. Raises Bench3RError when there
+    is no GPU.
     """
     keep_freed_memory()
     if config.device == "cuda" and not torch.cuda.is_available():
@@ -321,7 +393,11 @@ def profile(
         shared = config.profile.shared_from
         apart = alone or (shared is not None and entry.frames >= shared)
         reference = None if apart else unchanged(method, predictor, context)
-        return measure(entry, config, inputs, predictor, reference)
+        record = measure(entry, config, inputs, predictor, reference)
+        if method.kind == "backbone" and not alone:
+            make = partial(BackbonePredictor, Method(), replace(context, fitted=None))
+            record.ladder = measure_ladder(config, inputs, predictor, make)
+        return record
     except Exception as error:
         status, reason = failure(error)
         return ProfileRecord(

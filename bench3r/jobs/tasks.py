@@ -43,7 +43,7 @@ class ProfileTask(PlannedTask):
     profile: str
     frames: int
     probe: bool = False  # only whether the frames fit, with the time and memory of one call
-    alone: bool = False  # without the unchanged backbone beside the method
+    alone: bool = False  # without the unchanged backbone, or the ladder, beside the method
     out: Path  # where the record goes
 
 

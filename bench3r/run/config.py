@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from bench3r.api.errors import Bench3RError, describe, unknown
+from bench3r.measure.rungs import Rung
 from bench3r.models.catalogue import NO_BACKBONE, reference_backbone
 from bench3r.training.config import FinetuneConfig, TrainConfig, TrainData
 
@@ -77,6 +78,9 @@ class ProfileConfig(Strict):
     # From so many frames on the unchanged backbone is timed once, in its own measurement, and not
     # again beside every method.
     shared_from: int | None = Field(None, ge=1)
+    # Ways to run the unchanged backbone, each timed in turn with the run's own: what a plain cast
+    # or torch.compile gives (bench3r/measure/rungs.py says what each means).
+    ladder: list[Rung] = []
     # Also search the maximum frame count, up to this one.
     largest: int | None = Field(None, ge=1)
 

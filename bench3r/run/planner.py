@@ -68,8 +68,10 @@ def profile_of(
     spec |= {
         "frames": frames,
         "code": stage_hash("profile"),
-        "how": config.profile.model_dump(exclude={"frames", "largest"}),
+        "how": config.profile.model_dump(exclude={"frames", "largest", "ladder"}),
     }
+    if variant.method.name == variant.backbone and not largest:
+        spec["ladder"] = [*config.profile.ladder]
     if largest:
         spec |= {"largest": largest, "limits": config.limits.model_dump()}
     method = variant.method

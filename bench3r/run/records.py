@@ -20,6 +20,7 @@ from pydantic import (
 
 from bench3r.api.errors import Bench3RError
 from bench3r.files import digest, read_json, read_jsonl
+from bench3r.measure.rungs import Rung
 
 Status = Literal["ok", "oom", "timeout", "error", "invalid", "unsupported"]
 STATUSES: tuple[Status, ...] = ("ok", "oom", "timeout", "error", "invalid", "unsupported")
@@ -146,6 +147,23 @@ class Probe(BaseModel):
     bytes: int | None = None
 
 
+class RungRecord(BaseModel):
+    """Cost of an unchanged backbone on one rung of the ladder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rung: Rung
+    status: Status = "ok"
+    reason: str = ""
+    # Raw timed calls, and of the backbone as the run has it in turn with them.
+    seconds: list[float] = Field(default_factory=list)
+    run_seconds: list[float] = Field(default_factory=list)
+    first_seconds: float | None = None  # of the first call, which compiles
+    peak_gpu_bytes: int | None = None  # tensors in the first call, its weights and inputs included
+    weight_bytes: int | None = None
+    attention: dict[str, int] = Field(default_factory=dict)  # calls by backend, of one pass
+
+
 class ProfileRecord(BaseModel):
     """Cost of a (method, options, backbone, scale, frames) at one image size."""
 
@@ -168,6 +186,10 @@ class ProfileRecord(BaseModel):
     seconds: list[float] = Field(default_factory=list)
     reference_seconds: list[float] = Field(default_factory=list)
     trunk_seconds: list[float] = Field(default_factory=list)
+    # What the unchanged backbone ran on here, and, of such a one, what it costs on others.
+    rung: Rung | None = None
+    ladder: list[RungRecord] = Field(default_factory=list)
+    attention: dict[str, int] = Field(default_factory=dict)  # calls by backend, of one pass
     # Parts of `seconds` that a predictor times itself, and their peak memory in the first call.
     phase_seconds: dict[str, list[float]] = Field(default_factory=dict)
     phase_peak_bytes: dict[str, int] = Field(default_factory=dict)

@@ -1,0 +1,102 @@
+"""The ladder of baselines: measured beside the unchanged backbone, in its process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from bench3r.files import write_json
+from bench3r.jobs import profile_worker
+from bench3r.measure import ladder
+from bench3r.measure.rungs import Rung
+from bench3r.run import paths
+from bench3r.run.config import ProfileConfig, parse_config
+from bench3r.run.context import Trained
+from bench3r.run.planner import make_plan
+from bench3r.run.records import ProfileRecord
+from bench3r.stages.collect import collect_profiles
+from tests.jobs.conftest import RAW
+from tests.jobs.test_profile import changed, measurement
+
+RUNGS = [Rung.FP32, Rung.FP32_TF32, Rung.AUTOCAST_BF16, Rung.BF16_WEIGHTS, Rung.FP16_WEIGHTS]
+
+
+def test_every_rung_is_timed_in_turn_with_the_run(edge, timed):
+    plan = changed(edge, "profile", ladder=RUNGS, repeats=2)
+    prepared = paths.prepared(timed.dataset)
+    record = profile_worker.profile(timed, plan.config, prepared, Trained())
+    assert record.status == "ok", record.reason
+    assert record.rung == Rung.FP32
+    assert record.attention["flash (CPU)"] > 0
+    by_rung = {one.rung: one for one in record.ladder}
+    assert list(by_rung) == RUNGS
+    lacking = by_rung.pop(Rung.FP32_TF32)
+    assert (lacking.status, lacking.reason) == ("unsupported", "a CPU has no TF32")
+    for one in by_rung.values():
+        assert one.status == "ok", one.reason
+        assert len(one.seconds) == len(one.run_seconds) == 2
+        assert one.first_seconds > 0
+        assert one.attention
+    whole = by_rung[Rung.FP32].weight_bytes
+    assert by_rung[Rung.AUTOCAST_BF16].weight_bytes == whole == record.weight_bytes
+    assert 0.5 * whole < by_rung[Rung.BF16_WEIGHTS].weight_bytes < whole
+    write_json(paths.profiled("edge", timed.id), record.model_dump(mode="json"))
+    (row,) = collect_profiles(edge)
+    paths.profiled("edge", timed.id).unlink()
+    assert [one["rung"] for one in row["ladder"]] == RUNGS
+
+
+def test_methods_have_no_ladder_and_none_is_the_default(edge, timed):
+    assert ProfileConfig().ladder == []
+    assert (
+        profile_worker.profile(timed, edge.config, paths.prepared(timed.dataset), Trained()).ladder
+        == []
+    )
+    plan = changed(edge, "profile", ladder=[Rung.FP32])
+    entry = timed.model_copy(update={"method": "spark3r", "options": {}})
+    record = profile_worker.profile(entry, plan.config, paths.prepared(timed.dataset), Trained())
+    assert (record.status, record.ladder) == ("ok", [])
+
+
+def test_a_ladder_makes_stale_what_it_is_measured_with_alone():
+    raw = {**RAW, "methods": {"vggt": {}, "spark3r": {}}}
+    with_ladder = {**raw, "profile": {**RAW["profile"], "ladder": ["fp32", "bf16_weights"]}}
+    plans = [make_plan(parse_config(one, "x")) for one in (raw, with_ladder)]
+    keys = [{entry.id: entry.key for entry in plan.profiles} for plan in plans]
+    differ = {name for name in keys[0] if keys[0][name] != keys[1][name]}
+    assert len(differ) == 1
+    assert differ.pop().startswith("vggt.vggt.tiny.f2")
+
+
+def test_a_rung_that_fails_leaves_the_others(edge, timed, monkeypatch):
+    def put_on(model, rung):
+        if rung == Rung.BF16_WEIGHTS:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if rung == Rung.FP16_WEIGHTS:
+            raise RuntimeError("\"addmm_impl\" not implemented for 'Half'")
+        ladder.put_on(model, rung)
+
+    monkeypatch.setattr(profile_worker, "put_on", put_on)
+    plan = changed(edge, "profile", ladder=[Rung.BF16_WEIGHTS, Rung.FP16_WEIGHTS, Rung.FP32])
+    record = profile_worker.profile(timed, plan.config, paths.prepared(timed.dataset), Trained())
+    assert [one.status for one in record.ladder] == ["oom", "unsupported", "ok"]
+
+
+def test_a_ladder_that_ends_the_process_costs_no_measurement(edge, timed, tmp_path, monkeypatch):
+    plan = changed(edge, "profile", ladder=[Rung.FP32])
+    own = measurement(plan, timed, tmp_path)
+
+    def once(frames, probe, alone=False):
+        status = "ok" if alone else "oom"
+        return ProfileRecord(cell="c", key="k", status=status, reason="killed", frames=frames)
+
+    monkeypatch.setattr(own, "_once", once)
+    record = own.run()
+    assert record.status == "ok"
+    assert [(one.status, one.reason) for one in record.ladder] == [("oom", "killed")]
+
+
+def test_an_unknown_rung_is_refused():
+    with pytest.raises(ValidationError, match="ladder"):
+        ProfileConfig(ladder=["int4"])
