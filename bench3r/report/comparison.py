@@ -147,7 +147,7 @@ def cost_notes(e: Evidence) -> list[str]:
     sizes = sorted({f"{c.image_size[0]} x {c.image_size[1]}" for c in measured if c.image_size})
     return [
         f"Time and FLOPs: one forward pass on {e.frames} images of {' or '.join(sizes)} pixels, "
-        f"{measured[0].device}."
+        f"{measured[0].device}. Savings are over the unchanged backbone in {e.baseline()}."
     ]
 
 

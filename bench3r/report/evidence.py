@@ -24,9 +24,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from bench3r.api.method import METHODS, Method
 from bench3r.api.presentation import OptionTable
 from bench3r.files import read_jsonl
+from bench3r.measure.rungs import SETUPS, Rung
 from bench3r.models.catalogue import reference_backbone
 from bench3r.run.plan import Plan
-from bench3r.run.records import Probe
+from bench3r.run.records import Probe, RungRecord
 
 OptionValue = bool | int | float | str | list[object] | None
 Options = dict[str, OptionValue]
@@ -97,6 +98,9 @@ class CostRow(BaseModel):
     seconds: list[float] = []
     reference_seconds: list[float] = []  # of the unchanged backbone, in turn with ``seconds``
     reference_shared: bool = False  # they come from the backbone's own measurement instead
+    rung: Rung | None = None  # of the ladder, that the unchanged backbone stood on
+    ladder: list[RungRecord] = []  # of an unchanged backbone on others
+    attention: dict[str, int] = {}  # calls by attention backend
     phase_seconds: dict[str, list[float]] = {}
     phase_peak_bytes: dict[str, float] = {}
     ceiling: dict[str, float] = {}  # best rates measured in the same process
@@ -288,6 +292,11 @@ class Evidence:
         """What ``setting`` costs at this frame count; None when that was not measured."""
         found = self.cost_of(setting)
         return found if found is not None and found.ok else None
+
+    def baseline(self) -> str:
+        """What unchanged backbones ran in where costs were measured, as tables name it."""
+        rungs = dict.fromkeys(cost.rung for cost in self.measured() if cost.rung is not None)
+        return " or ".join(SETUPS[rung].label for rung in rungs) or "the run's precision"
 
     def cost_of_method(self, method: str) -> CostRow | None:
         """The first measured cost of ``method`` at this frame count, whatever its options."""

@@ -44,7 +44,8 @@ def frames_table(run: RunEvidence, method: str, section: FramesTable) -> Table |
     for quality in QUALITY:
         if quality.title in raw:
             shown[quality.title] = [number(v, f".{quality.digits}f") for v in raw[quality.title]]
-    return Table(section.file, section.title, run.first.about, shown, raw, [NOTE])
+    notes = [NOTE, f"Unchanged backbones ran in {run.first.baseline()}."]
+    return Table(section.file, section.title, run.first.about, shown, raw, notes)
 
 
 def _rows(e: Evidence, method: str) -> Iterator[dict[str, object]]:

@@ -49,7 +49,8 @@ def phase_table(e: Evidence, section: PhaseTable, users: list[str]) -> Table | N
                 sources.append(reported.source)
     if not raw:
         return None
-    notes = list(section.notes)
+    reference = label_of_network(reference_backbone())
+    notes = [*section.notes, f"Ratios are to {reference} in {e.baseline()}."]
     for source in dict.fromkeys(sources):
         notes.append(
             f"Values in (parentheses) are reported, not measured by us: {source}; "

@@ -40,6 +40,7 @@ def roofline_table(e: Evidence, costs: list[CostRow], dense: CostRow) -> Table:
         "Floor: counted FLOPs over the best rate of a matrix product in the same process. "
         f"Estimated: the floor over {label}'s efficiency, so its error says how far a FLOP count "
         "alone misses the latency of a method here.",
+        f"{label} ran in {e.baseline()}.",
         "Pairwise models: FLOPs are the network's, the measured time includes alignment.",
     ]
     title = "What FLOPs alone would predict"

@@ -49,8 +49,8 @@ def savings_table(e: Evidence) -> Iterator[Table]:
     reference = label_of_network(reference_backbone())
     note = (
         f"f: share of {reference}'s FLOPs in the part that recursion replaces, m: mean recursion "
-        "depth, K: recursions of equal cost. Means over scenes; time from the profile stage, where "
-        f"the method and {reference} take turns in one process."
+        f"depth, K: recursions of equal cost. Means over scenes; time saved over {reference} in "
+        f"{e.baseline()}, from the profile stage, where both take turns in one process."
     )
     if any(cost.reference_shared for cost in e.measured()):
         note += f" At so many frames {reference} was timed once, in a process of its own."

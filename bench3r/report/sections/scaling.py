@@ -54,11 +54,11 @@ def scaling_table(run: RunEvidence) -> Iterator[Table]:
         caption=run.first.about,
         shown=pd.DataFrame(shown),
         raw=pd.DataFrame(raw),
-        notes=_notes(frames[-1]),
+        notes=_notes(frames[-1], run.first.baseline()),
     )
 
 
-def _notes(last: int) -> list[str]:
+def _notes(last: int, baseline: str) -> list[str]:
     reference = label_of_network(reference_backbone())
     return [
         "Exponent: slope of log cost over log frames, least squares over the upper half of the "
@@ -66,7 +66,7 @@ def _notes(last: int) -> list[str]:
         "less ... from: the number of frames from which on the method costs less than its "
         f"unchanged backbone (pairwise models: than {reference}), interpolated between measured "
         f'counts on log axes; "not measured to" when it still costs more at the largest, {last:,}. '
-        "Times are compared with the backbone's own calls taken in turn.",
+        f"Times are compared with the backbone's own calls, in {baseline}, taken in turn.",
         "Peak memory is that of the whole process; where it hardly grows, libraries and weights "
         "are most of it.",
     ]
