@@ -161,7 +161,7 @@ class ExitSchedule(Schedule):
             x = trunk.global_(i, after_frame, inputs)
             output = torch.cat([after_frame, x], -1)
             if i in inputs.taps:
-                state.taps[i] = output
+                state.taps[i] = inputs.store(output)
             if i + 1 in self.exits and self.leaves(i + 1, entered, output, state):
                 state.taps = self.taps_at(i + 1, output, state.taps, inputs.taps)
                 return state.output(i + 1)

@@ -60,12 +60,12 @@ class SkipSchedule(Schedule):
             self.recoveries[str(pair)] = Recovery(model.width, model.trunk.special)
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
-        x = inputs.tokens
+        x = inputs.take()
         taps: dict[int, Tensor] = {}
         last: Tensor | None = None  # output [B, S, T, 2C] of the last pair before the interval
         for i in range(trunk.depth):
             if i not in self.skipped:
-                after_frame = trunk.frame(i, x, inputs)
+                x = after_frame = trunk.frame(i, x, inputs)
                 x = trunk.global_(i, after_frame, inputs)
                 output = torch.cat([after_frame, x], -1)
                 if i < self.skipped.start:
@@ -76,7 +76,7 @@ class SkipSchedule(Schedule):
             else:
                 continue
             if i in inputs.taps:
-                taps[i] = output
+                taps[i] = inputs.store(output)
         return TrunkOutput(taps, facts={"skipped_pairs": list(self.skipped)})
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -36,16 +35,15 @@ class ShallowSchedule(Schedule):
         self.kept = kept
 
     def forward(self, trunk: Trunk, inputs: TrunkInput) -> TrunkOutput:
-        x = inputs.tokens
+        x = inputs.take()
         taps: dict[int, Tensor] = {}
         for i in range(self.kept):
-            after_frame = trunk.frame(i, x, inputs)
+            x = after_frame = trunk.frame(i, x, inputs)
             x = trunk.global_(i, after_frame, inputs)
-            output = torch.cat([after_frame, x], -1)
-            if i in inputs.taps:
-                taps[i] = output
-        taps |= {tap: output for tap in inputs.taps if tap >= self.kept}
-        return TrunkOutput(taps)
+            if i in inputs.taps or i == self.kept - 1:
+                taps[i] = inputs.tap(after_frame, x)
+        last = taps[self.kept - 1]
+        return TrunkOutput({tap: taps.get(tap, last) for tap in inputs.taps})
 
 
 class Shallow(TrainedMethod):

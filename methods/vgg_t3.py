@@ -302,10 +302,13 @@ def localise(model: Any, reference: Tensor, images: Tensor) -> TrunkOutput:
 
     ``reference`` [B, 1, 3, H, W] is the first mapped view: none of ``images`` must count as first.
     """
-    tokens, layout = model.embed(torch.cat([reference, images], 1))
-    layout = replace(layout, views=images.shape[1])
-    out = model.trunk.run(tokens[:, 1:], layout, model.taps, model.schedule, images=images)
-    return TrunkOutput({i: t.float() for i, t in out.taps.items()})
+    with model.autocast(images.device):  # as the mapped views were run
+        tokens, layout = model.embed(torch.cat([reference, images], 1))
+        layout = replace(layout, views=images.shape[1])
+        out = model.run_schedule(
+            model.trunk.inputs(tokens[:, 1:], layout, model.taps, images=images)
+        )
+    return TrunkOutput(out.taps)
 
 
 LOCALISATION = OptionTable(

@@ -132,7 +132,7 @@ class _Run:
                 self.plain(whole)
             for tap, at in wanted.items():
                 if done <= at < done + len(whole):
-                    taps[tap] = self.tap()
+                    taps[tap] = self.inputs.store(self.tap())
             done += len(whole)
         facts = {**statistics(self.routing.depth, schedule.max_depth), **self.routing.facts}
         return TrunkOutput(taps, self.routing.depth, facts, self.routing.losses)
