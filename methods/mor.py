@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -143,6 +144,9 @@ class MoRSchedule(RecursiveSchedule):
     def set_progress(self, model: nn.Module, progress: float) -> None:
         self.progress = progress
         if self.options.routing == "token_choice" and self.options.balancing == "loss_free":
+            if dist.is_initialized() and self.router.last_ratio is not None:
+                dist.all_reduce(self.router.last_ratio)  # all processes move it alike
+                self.router.last_ratio /= dist.get_world_size()
             self.router.move_bias()
 
     def route(self, inputs: TrunkInput) -> Routing:

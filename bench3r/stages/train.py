@@ -138,7 +138,8 @@ def train_base(
     initialise(model)
     if config.start in NETWORKS.get(backbone).starts_from:
         state = read_state_dict(resolve_base("shipped", config.start, scale, None))
-        start_from(model, config.start, state, next(batches(0)).images)
+        example = next(batch_source(backbone, scale, config, 0, 1)(0))  # one for all processes
+        start_from(model, config.start, state, example.images)
     elif config.start != "scratch":
         weights = resolve_base(config.start, backbone, scale, None)
         load_strict(model, read_state_dict(weights), str(weights))
@@ -156,7 +157,8 @@ def finetune(
 ) -> Trainer:
     """Fine-tune the backbone as ``method`` changes it, or go on where it stopped in ``folder``.
 
-    It starts from the weights of ``context``.
+    It starts from the weights of ``context``. Raises Bench3RError when processes shall share the
+    views of scenes and the method, or its teacher, cannot.
     """
     keep_freed_memory()
     rank, ranks = start_processes()
@@ -168,7 +170,8 @@ def finetune(
         shards = method.shard_views(model)
         rank, ranks = 0, 1  # all see the same batches
     batches = batch_source(context.backbone, context.scale, config, rank, ranks)
-    method.calibrate(model, next(batches(0)).images.to(context.device))
+    example = next(batch_source(context.backbone, context.scale, config, 0, 1)(0))  # one for all
+    method.calibrate(model, example.images.to(context.device))
     method.prepare_training(model)
     teacher = None
     if method.teacher_weight(0.0) is not None:
@@ -177,7 +180,8 @@ def finetune(
         dense = AttentionDistillation(model, load_backbone(context))
         teacher = Teacher(dense, lambda progress: method.teacher_weight(progress) or 0.0)
     torch.manual_seed(config.seed)
-    trainer = Trainer(model, config, folder, batches, context.device, teacher, shards)
+    device = context.device
+    trainer = Trainer(model, config, folder, batches, device, teacher=teacher, shards=shards)
     trainer.run(max_seconds)
     return trainer
 
@@ -185,13 +189,15 @@ def finetune(
 def export_trained(trainer: Trainer, out: Path, record: TrainRecord) -> None:
     """Write the averaged weights as float16 safetensors with their curve and record beside them.
 
-    Of a method that trains only a part of its backbone, that part and the buffers.
+    Of a method that trains only a part of its backbone, that part and the buffers. All processes
+    call it, the first one writes.
     """
-    frozen: set[str] = set()
-    if record.method is not None:
-        frozen = {n for n, p in trainer.model.named_parameters() if not p.requires_grad}
+    frozen = trainer.frozen() if record.method is not None else set()
+    weights = trainer.average()
+    if trainer.rank > 0:
+        return
     state = {}
-    for name, tensor in trainer.ema.weights.items():
+    for name, tensor in weights.items():
         if name not in frozen:
             state[name] = tensor.half() if tensor.is_floating_point() else tensor
     save_safetensors(out, state, {"record": digest(record.model_dump(mode="json"))})
@@ -280,7 +286,7 @@ def fit_method(
     context: BuildContext,
     data: dict[str, TrainData] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """What ``method`` learns in closed form from training scenes: tensors of any shape by name.
+    """What ``method`` learns in closed form from training scenes: tensors [...] by name.
 
     From the real ``data``, or from procedural scenes where there are none.
     """
@@ -404,8 +410,7 @@ class Training:
         trainer = train_base(
             entry.backbone, entry.scale, settings, folder, device, self.max_seconds
         )
-        if trainer.rank == 0:
-            export_trained(trainer, self.out, with_settings(self.record(), settings))
+        export_trained(trainer, self.out, with_settings(self.record(), settings))
 
     def train_method(self, name: str) -> None:
         """What the method ``name`` learns, or what ships of it."""
@@ -428,10 +433,9 @@ class Training:
         settings = self.settings(self.config.finetune_of(method.name))
         folder = self.out.with_suffix("")
         trainer = finetune(method, context, settings, folder, self.max_seconds)
-        if trainer.rank == 0:
-            teacher = trainer.inner.teacher
-            record.layers = teacher.loss.by_layer if teacher else None
-            export_trained(trainer, self.out, with_settings(record, settings))
+        teacher = trainer.inner.teacher
+        record.layers = teacher.loss.by_layer if teacher else None
+        export_trained(trainer, self.out, with_settings(record, settings))
 
     def _fit(self, method: Method, context: BuildContext, record: TrainRecord) -> None:
         start = time.monotonic()

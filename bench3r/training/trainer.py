@@ -36,6 +36,7 @@ from bench3r.training.curve import Curve
 from bench3r.training.optimisation import Ema, learning_rate, parameter_groups
 from bench3r.training.step import Teacher, TrainStep
 
+WRAPPED = "_checkpoint_wrapped_module."  # in names of parameters of recomputed blocks
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 SHOWN = ("total", "camera", "depth", "point", "matching")  # losses beside the progress bar
 
@@ -148,7 +149,7 @@ class Trainer:
         ema = self.ema.weights
         if self.sharded:
             model, optimizer = get_state_dict(self.model, self.optimizer, options=WHOLE)
-            ema = {name: _whole(value) for name, value in ema.items()}
+            ema = self.average()
         else:
             model = self.model.state_dict()
             optimizer = self.optimizer.state_dict()
@@ -160,6 +161,15 @@ class Trainer:
             "scenes": self.scenes,
             "seconds": self.seconds,
         }
+
+    def average(self) -> StateDict:
+        """The averaged weights by name, whole also where they are sharded (a collective call)."""
+        return {name: _whole(value) for name, value in self.ema.weights.items()}
+
+    def frozen(self) -> set[str]:
+        """The names in the state dict of what is not trained."""
+        still = (n for n, p in self.model.named_parameters() if not p.requires_grad)
+        return {name.replace(WRAPPED, "") for name in still}
 
     def save(self) -> None:
         """Write the checkpoint atomically, on the first process."""
