@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from torch.profiler import ProfilerActivity, profile
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
 
 # Operator of scaled_dot_product_attention's backends, as the profiler names it -> the backend.
 BACKENDS = {
@@ -31,12 +31,30 @@ def attention_kernels(call: Callable[[], object]) -> dict[str, int]:
     Those of PyTorch's scaled_dot_product_attention and flex_attention; what a method computes by
     products or kernels of its own is not among them.
     """
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
-        call()
     counts: dict[str, int] = {}
-    for event in seen.events() or ():
+    for event in _operators(call):
         counts[event.name] = counts.get(event.name, 0) + 1
     return backends_in(counts)
+
+
+def _operators(call: Callable[[], object]) -> Iterable[Any]:
+    """The operators of ``call`` as profiled events.
+
+    By the light profiler where torch has it: the other one takes seconds to start.
+    """
+    try:
+        from torch.autograd.profiler_legacy import profile as light
+    except ImportError:
+        from torch.profiler import ProfilerActivity, profile
+
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            call()
+        return seen.events() or ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is an old one
+        with light() as found:
+            call()
+    return found.function_events or ()
 
 
 def backends_in(counts: dict[str, int]) -> dict[str, int]:
