@@ -220,7 +220,7 @@ def test_the_table_at_published_size(tmp_path):
     assert f"{vggt['flops'] / 1e12:,.0f}" in done.stdout
     assert (
         rows["reason"].fillna("").ne("").eq(rows["flops"].isna()).all()
-    )  # every hole has its reason
+    )  # whatever is missing has its reason
 
 
 @pytest.mark.parametrize(
