@@ -145,9 +145,10 @@ class SpatialRouter(nn.Module):
         side = self.window // 2
         x = self.norm(patches.movedim(1, -1)).movedim(-1, 1)
         padded = F.pad(x, (side,) * 4, mode="replicate")
-        around = F.unfold(padded, self.window)  # [V, C * window^2, h * w]
-        logits = self.fc2(F.gelu(self.fc1(around.transpose(1, 2))))
-        return logits.unflatten(1, patches.shape[-2:])
+        # fc1 on every neighbourhood as a convolution: no copy of the neighbourhoods is made
+        kernel = self.fc1.weight.unflatten(1, (-1, self.window, self.window))
+        hidden = F.conv2d(padded, kernel, self.fc1.bias)  # [V, hidden, h, w]
+        return self.fc2(F.gelu(hidden.movedim(1, -1)))
 
 
 @dataclass
