@@ -73,7 +73,7 @@ def by_view(x: Tensor, views: int) -> Tensor:
 
 
 def subsample(options: Options, layout: TokenLayout) -> tuple[Tensor, Tensor]:
-    """Indices of the tokens whose keys stay, and of those whose keys are dropped."""
+    """Indices [n] of the tokens whose keys stay, and [m] of those whose keys are dropped."""
     rows, columns = WINDOWS[options.factor]
     patch = torch.zeros(layout.height, layout.width, dtype=torch.bool)
     patch[::rows, ::columns] = True

@@ -142,7 +142,7 @@ def kept_tokens(options: Options, layout: TokenLayout, factor: int) -> tuple[Ten
 
 
 def grouped_tokens(options: Options, layout: TokenLayout, factor: int) -> tuple[Tensor, ...]:
-    """Tokens that stay as they are, then targets and sources of the groups of views, by length.
+    """Indices [n] of the tokens that stay, then targets and sources of the groups, by length.
 
     Raises ValueError when a group has more views than the scene.
     """

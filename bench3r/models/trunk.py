@@ -157,7 +157,7 @@ class Trunk:
         keep_all: bool = False,
         images: Tensor | None = None,
     ) -> TrunkInput:
-        """What a schedule starts from; arguments as of :meth:`run`."""
+        """What a schedule starts from: ``tokens`` [B, S, T, C] and the rest as of :meth:`run`."""
         return TrunkInput(
             tokens=tokens,
             layout=layout,

@@ -14,9 +14,8 @@ from bench3r.models.layers import TokenLayout
 from bench3r.recursion.packed import LatestKeyValues, StoredKeyValues, Subset
 from bench3r.recursion.regions import region_means
 
-INSIDE = (
-    0.4999  # of the largest difference: the radius of a ball, strictly inside in spite of rounding
-)
+# Of the largest difference: the radius of a ball, strictly inside in spite of rounding.
+INSIDE = 0.4999
 
 
 def by_view(stored: Tensor, layout: TokenLayout) -> Tensor:

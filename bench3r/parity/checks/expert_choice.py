@@ -94,7 +94,7 @@ class Case:
         return int(self.operations.kept_count(share, self.length))
 
     def losses(self, recursion: int, found: Recursion) -> dict[str, Tensor]:
-        """The losses of a recursion by their names in the files, those that the case has."""
+        """The losses [] of a recursion by their names in the files, those that the case has."""
         router = self.routers[recursion]
         losses: dict[str, Tensor] = {}
         if self.p.judged:
@@ -105,7 +105,10 @@ class Case:
         return losses
 
     def recur(self, recursion: int, hidden: Tensor, alive: Tensor) -> Recursion:
-        """The recursion on the tokens at ``alive`` [B, n] of ``hidden`` [B, T, D]."""
+        """The recursion on the tokens at ``alive`` [B, n] of ``hidden`` [B, T, D].
+
+        Raises Bench3RError when fewer tokens are alive than it keeps.
+        """
         router = self.routers[recursion]
         tokens = hidden.gather(1, alive[..., None].expand(-1, -1, hidden.shape[-1]))
         logits = router.logits(tokens)

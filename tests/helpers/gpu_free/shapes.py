@@ -237,9 +237,11 @@ def _shape_of(func: Any, args: Any, kwargs: Any) -> Any:
         return func(*args, **kwargs)
     if known is None:
         out = func(*args, **kwargs)
-        leaves = (
-            [out] if isinstance(out, Tensor) else out if isinstance(out, (tuple, list)) else None
-        )
+        leaves = None
+        if isinstance(out, Tensor):
+            leaves = [out]
+        elif isinstance(out, (tuple, list)):
+            leaves = out
         if leaves is not None and all(isinstance(t, Tensor) for t in leaves):
             _SHAPES[key] = [
                 isinstance(out, Tensor),
