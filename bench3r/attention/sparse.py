@@ -50,7 +50,7 @@ def pool_blocks(
 def top_blocks(scores: Tensor, count: int) -> Tensor:
     """Map of the ``count`` best key blocks of every query block, from ``scores`` [N, h, Bq, Bk]."""
     chosen = scores.topk(count, dim=-1).indices
-    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, chosen, True)
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, chosen, 1)  # 1: can be traced
 
 
 # attention of queries [N, h, Lq, d] to keys and values [N, h, Lk, d]
