@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
 import time
 
 import pytest
-import torch
 
 from bench3r.measure.trackers import MemoryTracker, ResidentSet
 
@@ -14,10 +14,14 @@ LARGE = 256 << 20
 
 
 def spend() -> None:
-    """Hold ``LARGE`` bytes for a moment: large blocks come from the kernel and go back to it."""
-    held = torch.empty(LARGE, dtype=torch.uint8).fill_(1)
-    time.sleep(0.05)
-    del held
+    """Hold ``LARGE`` bytes for a moment, from the kernel itself.
+
+    The allocator would hand out memory again that other tests of this process have freed.
+    """
+    with mmap.mmap(-1, LARGE) as held:
+        for page in range(0, LARGE, mmap.PAGESIZE):
+            held[page] = 1
+        time.sleep(0.05)
 
 
 class Sealed(ResidentSet):
