@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from bench3r.protocols import metric_of
 from bench3r.report.columns import Column, column_of
 from bench3r.report.evidence import Evidence, Setting, settings_of
 from bench3r.report.names import name_of
@@ -22,17 +23,21 @@ class Family:
 
     name: str
     title: str
-    better: str
     unit: str
     variants: tuple[tuple[str, str, str], ...]  # protocol, metric, how it is called here
     differ: str  # what the rules do differently
+
+    @property
+    def better(self) -> str:
+        """Which way is better, as the first of the metrics declares it."""
+        protocol, metric, _ = self.variants[0]
+        return metric_of(protocol, metric).better
 
 
 FAMILIES = (
     Family(
         "depth",
         "Depth error (AbsRel)",
-        "lower",
         "ratio",
         (
             ("depth_median", "absrel", "median scale per scene"),
@@ -46,7 +51,6 @@ FAMILIES = (
     Family(
         "pose",
         "Camera pose (AUC@30)",
-        "higher",
         "share",
         (
             ("relpose_pi3", "auc30", "Pi3"),
@@ -59,7 +63,6 @@ FAMILIES = (
     Family(
         "trajectory",
         "Trajectory error (ATE)",
-        "lower",
         "the dataset's unit",
         (
             ("trajectory_evo", "ate", "evo, Sim(3)"),
@@ -72,7 +75,6 @@ FAMILIES = (
     Family(
         "points",
         "Chamfer distance",
-        "lower",
         "the dataset's unit",
         (
             ("pi3_pointmap", "chamfer", "Pi3"),
@@ -88,7 +90,6 @@ FAMILIES = (
     Family(
         "fscore",
         "F-score",
-        "higher",
         "share",
         (
             ("fscore", "fscore", "1 % of the diagonal"),

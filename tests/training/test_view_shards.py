@@ -58,7 +58,7 @@ assert trainer.scenes == 2
 """
 
 
-@pytest.mark.parametrize("short_conv", [True])
+@pytest.mark.parametrize("short_conv", [True, False])
 def test_two_processes_with_their_own_views_equal_one(tmp_path, short_conv):
     run_processes(tmp_path, SHARED.format(short_conv=short_conv))
 
