@@ -8,7 +8,7 @@ import torch
 from bench3r.attention.sparse import tiles
 from tests.helpers.gpu_free import cells
 from tests.helpers.gpu_free.flex import problems
-from tests.helpers.gpu_free.torch_cuda import FlexCall
+from tests.helpers.gpu_free.flex_stand_in import FlexCall
 
 SPARSE = [
     ("block_sparse", "pi3", {}),

@@ -12,8 +12,8 @@ from torch import nn
 from bench3r.attention.softmax import attention_with_lse
 from tests.helpers.gpu_free.device import PretendCuda
 from tests.helpers.gpu_free.flex import undivided
+from tests.helpers.gpu_free.flex_stand_in import FlexCall
 from tests.helpers.gpu_free.tensors import GIB, DeviceMismatch, NoCudaKernel
-from tests.helpers.gpu_free.torch_cuda import FlexCall
 
 
 @pytest.fixture

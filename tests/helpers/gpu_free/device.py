@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.gpu_free.attention import FUSED, fused, sdpa
+from tests.helpers.gpu_free.flex_stand_in import FlexCall
 from tests.helpers.gpu_free.memory import Memory, TracksMemory
 from tests.helpers.gpu_free.rules import COPIES, CPU_ONLY, DeviceRules
 from tests.helpers.gpu_free.shapes import RunsOnShapes
@@ -44,7 +45,7 @@ from tests.helpers.gpu_free.tensors import (
     tree_map,
     written_places,
 )
-from tests.helpers.gpu_free.torch_cuda import FlexCall, replacements
+from tests.helpers.gpu_free.torch_cuda import replacements
 
 
 class OwnOperators(TorchFunctionMode):

@@ -13,7 +13,7 @@ from unittest import mock
 
 import torch
 
-from tests.helpers.gpu_free.torch_cuda import FlexCall
+from tests.helpers.gpu_free.flex_stand_in import FlexCall
 
 KINDS = {
     "A100": (8, 0),
