@@ -1,7 +1,8 @@
-"""Columns of tables: which metric of which protocol, and how it is headed."""
+"""Columns of tables: which metric of which protocol, its head, and how its numbers read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from bench3r.protocols import metric_of
 from bench3r.protocols.base import Better
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
+SIGNIFICANT = 2  # digits of an interval's half-width that are shown
+MOST_DIGITS = 6  # after the decimal point
+NO_NUMBER = "–"
 PLAIN = ("ratio", "share", "cosine", "rank correlation", "recursions")  # units that heads leave out
 
 
@@ -69,3 +73,52 @@ DETAIL = columns_of(
         "relpose_pi3/auc30",
     )
 )
+
+
+def without_signed_zero(text: str) -> str:
+    """A formatted number; one of zeros alone loses its sign."""
+    return text if text.strip("+-0.%") else text.lstrip("+-")
+
+
+def fixed(value: float, digits: int, signed: bool = False) -> str:
+    """``value`` with ``digits`` after the decimal point, without a sign when it rounds to zero.
+
+    A dash where there is no number.
+    """
+    if not math.isfinite(value):
+        return NO_NUMBER
+    return without_signed_zero(f"{value:{'+' if signed else ''}.{digits}f}")
+
+
+def digits_of(low: float, high: float, digits: int = 3, noise: float = 0.0) -> int:
+    """Digits after the decimal point that an interval from ``low`` to ``high`` supports.
+
+    As many as show two significant digits of its half-width, and none below ``noise``, the
+    numerical noise of the quantity; ``digits`` where there is no interval, or one without width.
+    """
+    half = (high - low) / 2
+    if not math.isfinite(half) or half <= 0:
+        return digits
+    wanted = SIGNIFICANT - 1 - math.floor(math.log10(half))
+    most = math.ceil(-math.log10(noise)) if noise > 0 else MOST_DIGITS
+    return max(0, min(wanted, most, MOST_DIGITS))
+
+
+def by_interval(
+    value: float,
+    low: float,
+    high: float,
+    digits: int = 3,
+    *,
+    noise: float = 0.0,
+    signed: bool = False,
+) -> str:
+    """``value [low, high]`` with the digits that the interval supports; see :func:`digits_of`.
+
+    The value alone, with ``digits``, where there is no interval; ``signed`` for differences.
+    """
+    shown = digits_of(low, high, digits, noise)
+    text = fixed(value, shown, signed)
+    if text == NO_NUMBER or not (math.isfinite(low) and math.isfinite(high)):
+        return text
+    return f"{text} [{fixed(low, shown, signed)}, {fixed(high, shown, signed)}]"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench3r.files import write_text
+from bench3r.report.columns import without_signed_zero
 
 MISSING = "–"
 SENTENCE = 60  # letters of a cell that still is no sentence
@@ -17,10 +18,10 @@ PAGE = 45  # rows that fit on one page
 
 
 def number(value: float | None, form: str) -> str:
-    """``value`` in the format ``form``; a dash where there is none."""
+    """``value`` in the format ``form``, zero without a sign; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return format(value, form)
+    return without_signed_zero(format(value, form))
 
 
 @dataclass
