@@ -34,6 +34,7 @@ class Table:
     shown: pd.DataFrame
     raw: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    chapter: str = ""  # the question that it helps to answer; filled by its section
 
     def markdown(self) -> str:
         """Title, caption, table and notes."""

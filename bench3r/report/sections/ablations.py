@@ -30,4 +30,6 @@ def ablation_figures(canvas: Canvas) -> Iterator[Figure]:
             yield Figure(caption, path)
 
 
-SECTION = Section("ablations", 110, frame_tables=ablation_tables, figures=ablation_figures)
+SECTION = Section(
+    "ablations", 110, "options", frame_tables=ablation_tables, figures=ablation_figures
+)

@@ -118,4 +118,4 @@ def _contradiction(entry: Contradiction) -> dict[str, str]:
     return row
 
 
-SECTION = Section("claims", 230, run_tables=claim_tables)
+SECTION = Section("claims", 230, "claims", run_tables=claim_tables)

@@ -43,4 +43,4 @@ def component_table(e: Evidence, section: ComponentTable, cost: CostRow) -> Tabl
     return Table(f"{section.file}{e.suffix}", title, e.about, shown, raw, list(section.notes))
 
 
-SECTION = Section("components", 40, frame_tables=component_tables)
+SECTION = Section("components", 40, "depth", frame_tables=component_tables)

@@ -18,4 +18,4 @@ def dataset_tables(e: Evidence) -> Iterator[Table]:
         yield comparison(e, rows, columns, name=f"dataset_{name}", title=f"{name} alone")
 
 
-SECTION = Section("datasets", 1000, frame_tables=dataset_tables, appendix=True)
+SECTION = Section("datasets", 1000, "appendix", frame_tables=dataset_tables, appendix=True)

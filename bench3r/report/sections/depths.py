@@ -80,4 +80,4 @@ def depth_figure(canvas: Canvas) -> Iterator[Figure]:
     yield Figure("Where depth was spent.", depth_distribution(bars, canvas.folder))
 
 
-SECTION = Section("depths", 70, frame_tables=depth_table, figures=depth_figure)
+SECTION = Section("depths", 70, "depth", frame_tables=depth_table, figures=depth_figure)

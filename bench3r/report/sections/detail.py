@@ -20,4 +20,4 @@ def detail_table(e: Evidence) -> Iterator[Table]:
     yield table
 
 
-SECTION = Section("detail", 140, frame_tables=detail_table)
+SECTION = Section("detail", 140, "methods", frame_tables=detail_table)

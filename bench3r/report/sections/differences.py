@@ -18,4 +18,4 @@ def difference_table(e: Evidence) -> Iterator[Table]:
     yield differences(e, rows, QUALITY, name="table2_differences", title=title)
 
 
-SECTION = Section("differences", 20, frame_tables=difference_table)
+SECTION = Section("differences", 20, "methods", frame_tables=difference_table)

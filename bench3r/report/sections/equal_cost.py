@@ -133,4 +133,4 @@ def answers(raw: pd.DataFrame) -> list[str]:
     return out
 
 
-SECTION = Section("equal_cost", 80, frame_tables=equal_cost_table)
+SECTION = Section("equal_cost", 80, "depth", frame_tables=equal_cost_table)

@@ -109,4 +109,4 @@ def _notes(precision: str) -> list[str]:
     ]
 
 
-SECTION = Section("estimates", 240, run_tables=estimate_tables)
+SECTION = Section("estimates", 240, "published", run_tables=estimate_tables)

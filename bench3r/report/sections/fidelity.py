@@ -37,4 +37,4 @@ def fidelity_table(e: Evidence) -> Iterator[Table]:
     yield table
 
 
-SECTION = Section("fidelity", 170, frame_tables=fidelity_table)
+SECTION = Section("fidelity", 170, "methods", frame_tables=fidelity_table)

@@ -73,4 +73,4 @@ def _row(e: Evidence, setting: Setting, rows: pd.DataFrame, common: pd.Index) ->
     return row
 
 
-SECTION = Section("frames", 180, run_tables=frames_tables)
+SECTION = Section("frames", 180, "length", run_tables=frames_tables)

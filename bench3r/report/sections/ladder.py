@@ -125,4 +125,4 @@ def _gigabytes(count: int | None) -> float:
     return math.nan if count is None else count / 1e9
 
 
-SECTION = Section("ladder", 95, run_tables=ladder_tables)
+SECTION = Section("ladder", 95, "length", run_tables=ladder_tables)

@@ -85,4 +85,4 @@ def _name(search: CostRow, searches: list[CostRow]) -> str:
     return name if network == name else f"{name}, {network}"
 
 
-SECTION = Section("largest", 200, run_tables=largest_tables)
+SECTION = Section("largest", 200, "length", run_tables=largest_tables)

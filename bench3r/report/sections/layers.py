@@ -75,4 +75,4 @@ def layer_figure(section: LayerValues, threshold: float, rows: pd.DataFrame, fol
     return save(figure, folder, section.file)
 
 
-SECTION = Section("layers", 130, frame_tables=layer_tables, figures=layer_figures)
+SECTION = Section("layers", 130, "training", frame_tables=layer_tables, figures=layer_figures)

@@ -108,4 +108,4 @@ def main_figures(canvas: Canvas) -> Iterator[Figure]:
         yield Figure(f"Quality against {label}.", pareto(e, name, QUALITY, canvas.folder))
 
 
-SECTION = Section("main", 10, frame_tables=main_table, figures=main_figures)
+SECTION = Section("main", 10, "methods", frame_tables=main_table, figures=main_figures)

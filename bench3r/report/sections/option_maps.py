@@ -52,4 +52,4 @@ def option_map(
     return save(figure, folder, section.file)
 
 
-SECTION = Section("option_maps", 65, figures=option_maps)
+SECTION = Section("option_maps", 65, "options", figures=option_maps)

@@ -110,4 +110,4 @@ def _key(setting: Setting, option: str) -> bool | int | float | str:
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
-SECTION = Section("option_tables", 60, frame_tables=option_tables)
+SECTION = Section("option_tables", 60, "options", frame_tables=option_tables)

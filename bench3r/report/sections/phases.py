@@ -118,4 +118,4 @@ def _reported(section: PhaseTable, setting: Setting, reported: Reported) -> dict
     return row
 
 
-SECTION = Section("phases", 30, frame_tables=phase_tables)
+SECTION = Section("phases", 30, "methods", frame_tables=phase_tables)

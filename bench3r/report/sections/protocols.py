@@ -132,4 +132,6 @@ def _panel(axis: Axes, m: Measured, looks: dict[str, tuple[Colour, str]]) -> Non
     axis.set(title=title, ylabel=m.family.unit)
 
 
-SECTION = Section("protocols", 160, frame_tables=protocol_tables, figures=protocol_figures)
+SECTION = Section(
+    "protocols", 160, "protocols", frame_tables=protocol_tables, figures=protocol_figures
+)

@@ -15,4 +15,4 @@ def published_tables(run: RunEvidence) -> Iterator[Table]:
     yield published_table()
 
 
-SECTION = Section("published", 220, run_tables=published_tables)
+SECTION = Section("published", 220, "published", run_tables=published_tables)

@@ -165,4 +165,4 @@ def reference_tables(run: RunEvidence) -> Iterator[Table]:
     yield from measured_tables(paths.RESULTS / "reference")
 
 
-SECTION = Section("reference", 210, run_tables=reference_tables)
+SECTION = Section("reference", 210, "published", run_tables=reference_tables)

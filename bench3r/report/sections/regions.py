@@ -42,4 +42,4 @@ def region_table(e: Evidence) -> Iterator[Table]:
     yield table
 
 
-SECTION = Section("regions", 50, frame_tables=region_table)
+SECTION = Section("regions", 50, "depth", frame_tables=region_table)

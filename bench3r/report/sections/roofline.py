@@ -80,4 +80,4 @@ def _name(cost: CostRow, costs: list[CostRow]) -> str:
     return f"{name} on {label_of_network(cost.backbone)}"
 
 
-SECTION = Section("roofline", 150, frame_tables=roofline_tables)
+SECTION = Section("roofline", 150, "length", frame_tables=roofline_tables)

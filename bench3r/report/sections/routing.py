@@ -77,4 +77,4 @@ def routing_figure(canvas: Canvas) -> Iterator[Figure]:
     yield Figure("Recursion depth and complexity.", correlation(dots, canvas.folder))
 
 
-SECTION = Section("routing", 90, frame_tables=routing_table, figures=routing_figure)
+SECTION = Section("routing", 90, "depth", frame_tables=routing_table, figures=routing_figure)

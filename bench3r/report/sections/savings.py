@@ -58,4 +58,4 @@ def savings_table(e: Evidence) -> Iterator[Table]:
     yield Table(f"savings{e.suffix}", title, e.about, shown, raw, [note])
 
 
-SECTION = Section("savings", 100, frame_tables=savings_table)
+SECTION = Section("savings", 100, "depth", frame_tables=savings_table)

@@ -79,4 +79,4 @@ def scaling_figure(canvas: Canvas) -> Iterator[Figure]:
         yield Figure("Cost over frames.", growth(growths(costs), canvas.folder))
 
 
-SECTION = Section("scaling", 190, run_tables=scaling_table, figures=scaling_figure)
+SECTION = Section("scaling", 190, "length", run_tables=scaling_table, figures=scaling_figure)

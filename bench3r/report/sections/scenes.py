@@ -23,4 +23,4 @@ def scene_figures(canvas: Canvas) -> Iterator[Figure]:
             yield Figure(f"Recursion depth in a scene of {dataset}.", maps)
 
 
-SECTION = Section("scenes", 250, figures=scene_figures)
+SECTION = Section("scenes", 250, "scenes", figures=scene_figures)

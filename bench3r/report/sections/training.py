@@ -44,4 +44,4 @@ def _name(method: str, options: str) -> str:
     return f"{method} {options_text(changed)}".strip()
 
 
-SECTION = Section("training", 120, frame_tables=training_table)
+SECTION = Section("training", 120, "training", frame_tables=training_table)

@@ -55,4 +55,4 @@ def training_curves(plan: Plan) -> dict[str, pd.DataFrame]:
     return found
 
 
-SECTION = Section("training_curves", 245, figures=training_figures)
+SECTION = Section("training_curves", 245, "training", figures=training_figures)
