@@ -46,6 +46,12 @@ class Protocol:
     score: Callable[[Scored], dict[str, float]]  # metrics of a scene, nan or left out when missing
     weight: str | None = None  # the metric that weighs scenes in means; None: all count the same
     nan_reason: str = "not finite"  # why a metric that ``score`` leaves out is missing
+    label: str = ""  # as printed; "": its name
+
+    @property
+    def title(self) -> str:
+        """How it is called in captions."""
+        return self.label or self.name.replace("_", " ")
 
     def metric(self, name: str) -> Metric:
         """Its metric called ``name``. Raises Bench3RError without one."""

@@ -41,6 +41,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="cut3r_pointmap",
+    label="CUT3R's point maps",
     version=1,
     metrics=(
         Metric("chamfer", "unit", "lower", "CD"),

@@ -24,6 +24,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="depth_median",
+    label="depth by median scale",
     version=1,
     metrics=(
         Metric("absrel", "ratio", "lower", "AbsRel"),

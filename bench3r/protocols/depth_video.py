@@ -45,6 +45,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="depth_video",
+    label="depth of a sequence (CUT3R)",
     version=1,
     metrics=(
         Metric("scale_absrel", "ratio", "lower", "AbsRel (scale)"),

@@ -30,6 +30,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="dtu_mvsnet",
+    label="DTU's own evaluation",
     version=1,
     metrics=(
         Metric("acc", "mm", "lower", "accuracy"),

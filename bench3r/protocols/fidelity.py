@@ -48,6 +48,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="fidelity",
+    label="distance from the unchanged backbone",
     version=1,
     metrics=(
         Metric("depth_absrel", "ratio", "lower", "depth AbsRel", digits=4),

@@ -18,6 +18,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="fscore",
+    label="F-score at 1 % of the diagonal",
     version=1,
     metrics=(
         Metric("precision", "share", "higher", "precision"),

@@ -99,6 +99,7 @@ def _drawn(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 PROTOCOL = Protocol(
     name="lite3r",
+    label="Lite3R's rules",
     version=1,
     metrics=(
         Metric("rot_deg", "deg", "lower", "rotation", digits=2),

@@ -34,6 +34,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="localisation",
+    label="localisation of held-out views",
     version=1,
     metrics=(
         Metric("rot_deg", "deg", "lower", "rotation", digits=1),

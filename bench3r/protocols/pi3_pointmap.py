@@ -26,6 +26,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="pi3_pointmap",
+    label="π³'s point maps",
     version=1,
     metrics=(
         Metric("chamfer", "unit", "lower", "CD"),

@@ -71,6 +71,7 @@ def seam_index(scored: Scored, recursion_depth: np.ndarray) -> float:
 
 PROTOCOL = Protocol(
     name="recursion",
+    label="recursion depth",
     version=1,
     metrics=(
         Metric("seam_index", "ratio", "lower", "seam index", digits=2),

@@ -63,6 +63,7 @@ def detail(predicted: np.ndarray, true: np.ndarray, where: np.ndarray) -> float:
 
 PROTOCOL = Protocol(
     name="regions",
+    label="simple and complex regions",
     version=1,
     metrics=(
         Metric("absrel_simple", "ratio", "lower", "AbsRel simple"),

@@ -15,4 +15,10 @@ def score(scored: Scored) -> dict[str, float]:
     return pair_metrics(scored.predicted_w2c, scored.true_w2c, "da3")
 
 
-PROTOCOL = Protocol(name="relpose_da3", version=1, metrics=METRICS, score=score)
+PROTOCOL = Protocol(
+    name="relpose_da3",
+    label="relative pose (Depth-Anything-3)",
+    version=1,
+    metrics=METRICS,
+    score=score,
+)

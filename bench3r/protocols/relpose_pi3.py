@@ -24,4 +24,10 @@ def score(scored: Scored) -> dict[str, float]:
     return pair_metrics(scored.predicted_w2c, scored.true_w2c, "pi3")
 
 
-PROTOCOL = Protocol(name="relpose_pi3", version=1, metrics=METRICS, score=score)
+PROTOCOL = Protocol(
+    name="relpose_pi3",
+    label="relative pose (π³)",
+    version=1,
+    metrics=METRICS,
+    score=score,
+)

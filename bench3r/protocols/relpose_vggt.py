@@ -16,4 +16,10 @@ def score(scored: Scored) -> dict[str, float]:
     return pair_metrics(scored.predicted_w2c, scored.true_w2c, "vggt")
 
 
-PROTOCOL = Protocol(name="relpose_vggt", version=1, metrics=METRICS, score=score)
+PROTOCOL = Protocol(
+    name="relpose_vggt",
+    label="relative pose (VGGT)",
+    version=1,
+    metrics=METRICS,
+    score=score,
+)

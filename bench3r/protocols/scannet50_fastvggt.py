@@ -37,6 +37,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="scannet50_fastvggt",
+    label="ScanNet-50 (FastVGGT)",
     version=1,
     metrics=(
         Metric("chamfer_sum", "m", "lower", "CD (sum)"),

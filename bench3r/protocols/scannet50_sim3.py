@@ -42,6 +42,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="scannet50_sim3",
+    label="ScanNet-50 by Sim(3)",
     version=1,
     metrics=(
         Metric("acc", "m", "lower", "accuracy"),

@@ -61,6 +61,7 @@ def depth_at(view: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 PROTOCOL = Protocol(
     name="sparse_depth",
+    label="depth at COLMAP's points",
     version=1,
     metrics=(
         Metric("absrel_median", "ratio", "lower", "AbsRel (median)"),

@@ -38,6 +38,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="spatialmor",
+    label="SpatialMoR's metrics as we define them",
     version=1,
     metrics=(
         Metric("cd", "median depths", "lower", "CD"),

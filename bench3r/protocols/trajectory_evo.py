@@ -17,6 +17,7 @@ def score(scored: Scored) -> dict[str, float]:
 
 PROTOCOL = Protocol(
     name="trajectory_evo",
+    label="trajectory (evo)",
     version=1,
     metrics=(
         Metric("ate", "unit", "lower", "ATE"),
