@@ -10,164 +10,39 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, model_validator
 
 from bench3r.api.method import METHODS, Method
 from bench3r.api.presentation import OptionTable
 from bench3r.files import read_jsonl
-from bench3r.measure.rungs import SETUPS, Rung
+from bench3r.measure.pairs import Ratio
+from bench3r.measure.rungs import SETUPS
 from bench3r.models.catalogue import reference_backbone
+from bench3r.report.costs import CostRow, by_place
+from bench3r.report.settings import (
+    SCENE,
+    SETTING,
+    Place,
+    Setting,
+    rows_of_setting,
+    settings_of,  # noqa: F401
+    varied_options,
+)
+from bench3r.run import paths
 from bench3r.run.plan import Plan
-from bench3r.run.records import Probe, RungRecord
 
-OptionValue = bool | int | float | str | list[object] | None
-Options = dict[str, OptionValue]
 S = TypeVar("S")
 
-
-class Setting(NamedTuple):
-    """What has a row of a table: a method with its options on a backbone."""
-
-    method: str
-    label: str  # as printed
-    kind: str  # "backbone", "plugin", "model" or "control"
-    options: str  # JSON
-    backbone: str
-
-    @property
-    def values(self) -> Options:
-        """Its options by name."""
-        return dict(json.loads(self.options))
-
-    @property
-    def is_control(self) -> bool:
-        """Whether it bounds what a score can be, and is not ranked."""
-        return self.kind == "control"
-
-
-class Scene(NamedTuple):
-    """What must be the same for scores to be paired."""
-
-    dataset: str
-    frames: int
-    seed: int
-    scene: str
-
-
-SETTING = list(Setting._fields)
-SCENE = list(Scene._fields)
 FACTS = ["cell", *SETTING, *SCENE, "scene_type", "flops"]  # and what methods declare
 TRAININGS = ["training", "method", "options", "seed", "steps", "scenes", "seconds", "backbone"]
 TRAININGS += ["layers", "shipped", "device"]
-
-
-class CostRow(BaseModel):
-    """The cost of a setting at a frame count; what was not measured is NaN or empty."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    method: str
-    label: str = ""
-    backbone: str = ""
-    scale: str = ""
-    options: str = "{}"
-    frames: int = 0
-    status: str = "error"
-    reason: str = ""
-    device: str = ""
-    time: str = ""
-    suspect: list[str] = []
-    image_size: tuple[int, int] | None = None
-    flops: float = math.nan
-    parameters: float = math.nan
-    weight_bytes: float = math.nan
-    peak_rss_bytes: float = math.nan
-    peak_gpu_bytes: float = math.nan
-    energy_j: float = math.nan
-    flops_by_part: dict[str, float] = {}
-    parameters_by_part: dict[str, int] = {}
-    seconds: list[float] = []
-    reference_seconds: list[float] = []  # of the unchanged backbone, in turn with ``seconds``
-    reference_shared: bool = False  # they come from the backbone's own measurement instead
-    rung: Rung | None = None  # of the ladder, that the unchanged backbone stood on
-    ladder: list[RungRecord] = []  # of an unchanged backbone on others
-    attention: dict[str, int] = {}  # calls by attention backend
-    phase_seconds: dict[str, list[float]] = {}
-    phase_peak_bytes: dict[str, float] = {}
-    ceiling: dict[str, float] = {}  # best rates measured in the same process
-    largest: int | None = None  # maximum frame count, of a search
-    probes: list[Probe] = []  # what the search tried
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_unknowns(cls, row: object) -> object:
-        """What is null in a record stays at the default that says so."""
-        if not isinstance(row, Mapping):
-            return row
-        return {str(k): v for k, v in row.items() if not _is_missing(v)}
-
-    @property
-    def setting(self) -> Setting:
-        """What was measured; the kind of its method is not recorded with costs."""
-        return Setting(self.method, self.label, "", self.options, self.backbone)
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was measured."""
-        return self.status == "ok"
-
-    @property
-    def median_seconds(self) -> float:
-        """Median time of a call; NaN when none was timed."""
-        return float(np.median(self.seconds)) if self.seconds else math.nan
-
-    @property
-    def peak_bytes(self) -> float:
-        """Peak memory: of tensors on the GPU, of the process on a CPU; NaN when not measured."""
-        for value in (self.peak_gpu_bytes, self.peak_rss_bytes):
-            if math.isfinite(value) and value > 0:
-                return value
-        return math.nan
-
-    @property
-    def time_saving(self) -> float:
-        """1 - time / time of the unchanged backbone; NaN when not measured."""
-        if not self.seconds or not self.reference_seconds:
-            return math.nan
-        return 1 - self.median_seconds / float(np.median(self.reference_seconds))
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def settings_of(rows: pd.DataFrame) -> list[Setting]:
-    """The distinct settings of ``rows``, in planned order: the rows that a table has."""
-    return [Setting(*row) for row in rows[SETTING].drop_duplicates().itertuples(index=False)]
-
-
-def rows_of_setting(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """The rows of one setting: same method, backbone and options."""
-    same = rows["method"].eq(setting.method) & rows["backbone"].eq(setting.backbone)
-    return rows[same & rows["options"].eq(setting.options)]
-
-
-def varied_options(settings: Iterable[Setting]) -> list[str]:
-    """Names of the options in which ``settings`` differ."""
-    values: dict[str, set[str]] = {}
-    for setting in settings:
-        for name, value in setting.values.items():
-            values.setdefault(name, set()).add(json.dumps(value))
-    return [name for name, found in values.items() if len(found) > 1]
 
 
 def methods() -> dict[str, type[Method]]:
@@ -208,12 +83,6 @@ class Evidence:
         declared = [fact.name for method in methods().values() for fact in method.facts]
         self.facts = _with_columns(self.facts, dict.fromkeys([*FACTS, *declared]))
         self.trainings = _with_columns(self.trainings, TRAININGS)
-
-    @property
-    def profiles(self) -> pd.DataFrame:
-        """The costs as a table."""
-        rows = [cost.model_dump() for cost in self.costs]
-        return pd.DataFrame(rows, columns=list(CostRow.model_fields))
 
     @property
     def ablations(self) -> list[str]:
@@ -282,16 +151,34 @@ class Evidence:
 
     def cost_of(self, setting: Setting) -> CostRow | None:
         """What the profile stage says of ``setting`` at this frame count, measured or not."""
-        for cost in self.costs:
-            same = cost.method == setting.method and cost.backbone == setting.backbone
-            if same and cost.options == setting.options and cost.frames == self.frames:
-                return cost
-        return None
+        return self._costs_by_place.get((setting.place, self.frames))
 
     def profile_of(self, setting: Setting) -> CostRow | None:
         """What ``setting`` costs at this frame count; None when that was not measured."""
         found = self.cost_of(setting)
         return found if found is not None and found.ok else None
+
+    @cached_property
+    def _costs_by_place(self) -> dict[tuple[Place, int], CostRow]:
+        return by_place(self.costs)
+
+    def time_ratio(self, setting: Setting) -> Ratio | None:
+        """Paired time of ``setting`` over its unchanged backbone's, with its interval.
+
+        The only comparison of times that there is. 1 for the backbone itself; None where
+        :meth:`why_unpaired` says why.
+        """
+        cost = self.cost_of(setting)
+        return None if cost is None else cost.ratio
+
+    def why_unpaired(self, setting: Setting) -> str:
+        """Why ``setting`` has no :meth:`time_ratio`; "" where it has one."""
+        cost = self.cost_of(setting)
+        return "no cost of it was asked for" if cost is None else cost.why_unpaired
+
+    def record_of(self, cost: CostRow) -> Path:
+        """The file of the record that every value of ``cost`` comes from."""
+        return paths.profiled(self.plan.name, cost.cell)
 
     def baseline(self) -> str:
         """What unchanged backbones ran in where costs were measured, as tables name it."""

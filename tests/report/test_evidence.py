@@ -32,7 +32,6 @@ def test_an_empty_run_has_columns_and_no_answers():
     assert e.layers_of("vggt").empty
     assert math.isnan(e.mean_fact(PLAIN, "exit_layer"))
     assert math.isnan(e.flops_of(PLAIN, pd.Index([])))
-    assert "status" in e.profiles
 
 
 def test_a_cost_is_found_by_setting_and_frame_count():
@@ -52,9 +51,7 @@ def test_what_is_null_in_a_cost_record_was_not_measured():
     assert math.isnan(row.median_seconds)
     assert math.isnan(row.peak_bytes)
     assert not row.ok
-    timed = CostRow(method="a", seconds=[1.0], reference_seconds=[4.0], peak_rss_bytes=5.0)
-    assert timed.time_saving == 0.75
-    assert timed.peak_bytes == 5.0
+    assert CostRow(method="a", peak_rss_bytes=5.0).peak_bytes == 5.0
 
 
 def test_an_option_table_needs_exactly_its_option_to_vary():

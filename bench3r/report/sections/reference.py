@@ -12,9 +12,10 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from bench3r.models.catalogue import label_of_network
-from bench3r.report.evidence import Options, RunEvidence
+from bench3r.report.evidence import RunEvidence
 from bench3r.report.names import label_of
 from bench3r.report.section import Section
+from bench3r.report.settings import Options
 from bench3r.report.tables import MISSING, Table
 from bench3r.run import paths
 from bench3r.run.records import Provenance, read_records

@@ -1,0 +1,138 @@
+"""Cells of tables that tell times: seconds, and the paired ratio to the unchanged backbone."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from bench3r.measure.pairs import SPREAD_LIMIT, Ratio
+from bench3r.report.costs import CostRow
+from bench3r.report.evidence import Evidence
+from bench3r.report.tables import MISSING, number
+
+RATIO = "time / backbone"  # head of the column
+SUSPECT = "(suspect)"
+HOW = (
+    "the median of the ratios of calls taken in turn in one process, with its 95 % interval "
+    "(between order statistics, from 6 pairs on; below, Student's t of the log ratios)"
+)
+SUSPECTED = (
+    f"{SUSPECT}: the slowest and the fastest call, or pair, differ by {SPREAD_LIMIT:.0%} of the "
+    "median or more, or the machine was not the measurement's alone."
+)
+
+
+class TimeCell(NamedTuple):
+    """Times of a row as shown, and its raw numbers by the names of their columns."""
+
+    seconds: str
+    ratio: str
+    numbers: dict[str, float | str]
+
+
+def time_cell(cost: CostRow | None) -> TimeCell:
+    """Median seconds with their quartiles, and the paired ratio; what failed says so."""
+    numbers = ratio_numbers(None if cost is None else cost.ratio)
+    if cost is None:
+        return TimeCell(MISSING, MISSING, numbers)
+    if not cost.ok:
+        return TimeCell(cost.status, MISSING, numbers)
+    text = MISSING
+    if cost.seconds:
+        low, middle, high = np.quantile(cost.seconds, [0.25, 0.5, 0.75])
+        numbers |= {"time_s": float(middle), "time_q1_s": float(low), "time_q3_s": float(high)}
+        text = f"{middle:.3g} [{low:.3g}, {high:.3g}]"
+        text += f" {SUSPECT}" if cost.doubts else ""
+    return TimeCell(text, ratio_text(cost.ratio), numbers)
+
+
+def ratio_text(ratio: Ratio | None) -> str:
+    """A paired ratio with its interval; 1 for the backbone itself, a dash without pairs."""
+    return _text(ratio, "{:.3f}", "1")
+
+
+def saved_text(ratio: Ratio | None) -> str:
+    """The share of time that a paired ratio saves, with its interval."""
+    return _text(None if ratio is None else ratio.saved, "{:.1%}", "0 %")
+
+
+def _text(found: Ratio | None, form: str, of_reference: str) -> str:
+    if found is None:
+        return MISSING
+    if found.low == found.value == found.high:
+        return of_reference
+    text = form.format(found.value)
+    if math.isfinite(found.low):
+        text += f" [{form.format(found.low)}, {form.format(found.high)}]"
+    return f"{text} {SUSPECT}" if found.suspect else text
+
+
+def ratio_numbers(ratio: Ratio | None) -> dict[str, float | str]:
+    """The raw columns of a paired ratio; NaN where there is none."""
+    if ratio is None:
+        nothing = dict.fromkeys(("time_ratio", "time_ratio_low", "time_ratio_high"), math.nan)
+        return {**nothing, "time_pairs": 0, "time_suspect": ""}
+    return {
+        "time_ratio": ratio.value,
+        "time_ratio_low": ratio.low,
+        "time_ratio_high": ratio.high,
+        "time_pairs": ratio.n,
+        "time_suspect": ratio.suspect,
+    }
+
+
+def ratio_note(e: Evidence) -> str:
+    """What the column of paired ratios says, and which rows have none and why."""
+    return f"{RATIO}: over the unchanged backbone in {e.baseline()}, {HOW}. {_pairs(e)}"
+
+
+def saved_note(e: Evidence) -> str:
+    """As :func:`ratio_note` for the saved share of the time."""
+    return (
+        f"Time saved: 1 - time over the unchanged backbone's in {e.baseline()}, {HOW}. {_pairs(e)}"
+    )
+
+
+def _pairs(e: Evidence) -> str:
+    """How many pairs there are, what is suspect, and who cannot be paired."""
+    counts = set()
+    apart: dict[str, list[str]] = {}
+    doubted = False
+    for cost in e.measured():
+        if cost.ratio is None:
+            apart.setdefault(cost.why_unpaired, []).append(cost.label)
+        elif not cost.is_unchanged:
+            counts.add(cost.ratio.n)
+        doubted |= bool(cost.doubts or (cost.ratio and cost.ratio.suspect))
+    parts = []
+    if counts:
+        span = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+        parts.append(f"{span} pairs each.")
+    parts += [SUSPECTED] if doubted else []
+    for reason, labels in apart.items():
+        parts.append(f"No ratio: {', '.join(dict.fromkeys(labels))} ({reason}).")
+    return " ".join(parts)
+
+
+def memory_text(cost: CostRow | None) -> str:
+    """Peak memory in MB, and in brackets what of it is above the process's baseline."""
+    if cost is None:
+        return MISSING
+    above = cost.above_baseline_bytes
+    text = number(cost.peak_bytes / 1e6, ".0f")
+    return f"{text} ({above / 1e6:.0f})" if math.isfinite(above) else text
+
+
+def memory_note(costs: list[CostRow]) -> str:
+    """What the memory of ``costs`` is of, and what its baseline is."""
+    if any(cost.on_gpu for cost in costs):
+        return (
+            "Peak memory: of tensors on the GPU during the first call; in brackets what of it is "
+            "above what was allocated before (weights and images)."
+        )
+    return (
+        "Peak memory: of the whole process on a CPU (resident set); in brackets what of it is "
+        "above what was resident before the first call (libraries, weights and images)."
+    )
