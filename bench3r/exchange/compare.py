@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench3r.api.errors import Bench3RError
 from bench3r.exchange.source import COMPARED, SAME
-from bench3r.metrics.statistics import Interval, paired_bootstrap
+from bench3r.metrics.statistics import Interval, paired_interval
 from bench3r.protocols import metric_of
 from bench3r.report.names import label_of
 from bench3r.report.tables import Table
@@ -107,7 +107,7 @@ def _change(old: pd.DataFrame, new: pd.DataFrame) -> Change:
     """What changed in one metric of one setting, over the scenes (rows) that both runs have."""
     before = old["value"].to_numpy(float)
     after = new["value"].to_numpy(float)
-    interval = paired_bootstrap(after, before) if len(before) > 1 else None
+    interval = paired_interval(after, before) if len(before) > 1 else None
     difference = float((after - before).mean())
     compared = old[COMPARED].iloc[0].to_dict()
     better = better_of(compared["protocol"], compared["metric"])

@@ -1,6 +1,9 @@
-"""Uncertainty and size of differences over scenes: bootstrap intervals, paired effect sizes.
+"""Uncertainty and size of differences over scenes: intervals that hold for few, skewed scenes.
 
-Scenes are weighted where a protocol says so.
+Below :data:`MARKS_FROM` scenes no exact test reaches 5 %: the interval is Student's, widened for
+skewed differences, and nothing is called a difference. From there on an interval holds all means
+that the exact sign-flip or the studentised bootstrap does not refuse. ``benchmarks/coverage.py``
+prints how often that covers the true mean. Scenes are weighted where a protocol says so.
 """
 
 from __future__ import annotations
@@ -8,67 +11,117 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
+
+from bench3r.metrics.resampling import (
+    holm,
+    joint_sign_flips,
+    sign_flip,
+    standard_error,
+    studentised,
+)
+
+LEVEL = 0.95
+ALPHA = 0.05
+MARKS_FROM = 6  # scenes: of fewer, 2 in 2^n signs are more than 5 %, so nothing is marked
+FEW_LEVEL = 0.98  # of Student's t below MARKS_FROM: covers exponential differences by 93 %
+FEW = "t"
+MANY = "sign-flip and studentised bootstrap"
 
 
 class Interval(NamedTuple):
-    """A mean, or mean difference, with its confidence interval."""
+    """A mean, or mean difference, with its 95 % confidence interval."""
 
     mean: float
     low: float
     high: float
+    n: int = 0  # scenes
+    method: str = ""  # of the interval; empty where there is none
+    p: float = float("nan")  # two-sided, of a mean of zero; not corrected for a family
+
+    @property
+    def decides(self) -> bool:
+        """Whether there are scenes enough to tell a difference from none."""
+        return self.n >= MARKS_FROM
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside of the confidence interval."""
-        return self.low > 0 or self.high < 0
+        """Whether zero is outside of the interval, of scenes enough to tell."""
+        return self.decides and (self.low > 0 or self.high < 0)
 
 
-def bootstrap_mean(
-    a: np.ndarray,
-    weights: np.ndarray | None = None,
-    level: float = 0.95,
-    samples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile interval of the mean of ``a`` [N] over scenes; empty (nan) with one scene.
+def mean_interval(a: np.ndarray, weights: np.ndarray | None = None) -> Interval:
+    """Mean of ``a`` [N] over scenes with its interval; without one (nan) for a single scene.
 
-    With ``weights`` [N] (pixels of a scene, say) means are weighted, of the scenes and of every
-    resampling of them. Raises ValueError for weights that are not positive or not as many.
+    ``weights`` [N] (pixels of a scene, say) are those of scenes in the mean. Raises ValueError for
+    weights that are not positive or not as many, and without any scene.
     """
-    w = np.ones(len(a)) if weights is None else weights.astype(np.float64)
-    if w.shape != a.shape or not (w > 0).all():
-        raise ValueError(f"expected {len(a)} positive weights, got {weights}")
-    mean = float((w * a).sum() / w.sum())
-    if len(a) < 2:
-        return Interval(mean, float("nan"), float("nan"))
-    index = np.random.default_rng(seed).integers(len(a), size=(samples, len(a)))
-    means = (w * a)[index].sum(1) / w[index].sum(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high))
+    if not len(a):
+        raise ValueError("a mean needs at least 1 scene, got none")
+    x = np.asarray(a, dtype=np.float64)
+    w = np.ones(len(x)) if weights is None else weights.astype(np.float64)
+    if w.shape != x.shape or not (w > 0).all():
+        raise ValueError(f"expected {len(x)} positive weights, got {weights}")
+    w = w / w.mean()
+    mean = float((w * x).mean())
+    n = len(x)
+    if n < 2:
+        return Interval(mean, float("nan"), float("nan"), n)
+    exact = sign_flip(x, w, LEVEL)
+    if n < MARKS_FROM:
+        half = float(stdtrit(n - 1, (1 + FEW_LEVEL) / 2)) * standard_error(x, w)
+        return Interval(mean, mean - half, mean + half, n, FEW, exact.p)
+    skewed = studentised(x, w, LEVEL)
+    low = min(exact.low, skewed.low)
+    high = max(exact.high, skewed.high)
+    return Interval(mean, low, high, n, MANY, max(exact.p, skewed.p))
 
 
-def paired_bootstrap(
-    a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95
-) -> Interval:
-    """Percentile interval of mean(a - b): ``a`` and ``b`` [N] are the same scenes in order.
+def paired_interval(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = None) -> Interval:
+    """Mean of ``a - b`` [N] with its interval: the same scenes in the same order.
 
     Raises ValueError for different lengths or fewer than two scenes, and as
-    :func:`bootstrap_mean`.
+    :func:`mean_interval`.
     """
     _check_pairs(a, b)
-    return bootstrap_mean(a - b, weights, level)
+    return mean_interval(a - b, weights)
+
+
+def familywise(differences: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Adjusted p values [M] of a family of comparisons over scenes; nan where one has too few.
+
+    ``differences`` [N, M], nan where a comparison lacks a scene; ``weights`` [N]. The larger of
+    the step-down maximum over joint sign-flips and Holm's over the studentised bootstrap: a family
+    finds a false difference in 5 % of all cases at most. Raises ValueError as
+    :func:`mean_interval`.
+    """
+    w = np.ones(len(differences)) if weights is None else weights.astype(np.float64)
+    adjusted = np.full(differences.shape[1], np.nan)
+    has = ~np.isnan(differences)
+    tested = np.flatnonzero(has.sum(axis=0) >= MARKS_FROM)
+    if not len(tested):
+        return adjusted
+    chosen = differences[:, tested]
+    single = np.ones(len(tested))
+    for place, column in enumerate(chosen.T):
+        known = ~np.isnan(column)
+        single[place] = studentised(column[known], w[known], LEVEL).p
+    adjusted[tested] = np.maximum(joint_sign_flips(chosen, w), holm(single))
+    return adjusted
 
 
 def effect_size(a: np.ndarray, b: np.ndarray) -> float:
-    """Paired effect size of ``a`` over ``b`` [N]; nan when all differences are the same.
+    """Paired effect size of ``a`` over ``b`` [N]; nan where it means nothing.
 
     Mean over standard deviation of the differences (Cohen's d_z), corrected for few scenes
-    (Hedges). Raises ValueError for different lengths or fewer than two scenes.
+    (Hedges). It means nothing below :data:`MARKS_FROM` scenes, where the standard deviation is
+    mostly chance, and when all differences are the same. Raises ValueError for different lengths
+    or fewer than two scenes.
     """
     _check_pairs(a, b)
     difference = a - b
     spread = difference.std(ddof=1)
-    if spread <= 1e-12 * np.abs(difference).max(initial=0):
+    if len(a) < MARKS_FROM or spread <= 1e-12 * np.abs(difference).max(initial=0):
         return float("nan")
     return float(difference.mean() / spread * (1 - 3 / (4 * (len(a) - 1) - 1)))
 
@@ -79,4 +132,4 @@ def _check_pairs(a: np.ndarray, b: np.ndarray) -> None:
             f"paired samples must be two equally long vectors, got {a.shape} and {b.shape}"
         )
     if len(a) < 2:
-        raise ValueError(f"a paired bootstrap needs at least 2 scenes, got {len(a)}")
+        raise ValueError(f"a paired interval needs at least 2 scenes, got {len(a)}")

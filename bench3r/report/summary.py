@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bench3r.metrics.statistics import Interval, bootstrap_mean, effect_size, paired_bootstrap
+from bench3r.metrics.statistics import Interval, effect_size, mean_interval, paired_interval
 from bench3r.models.catalogue import reference_of
 from bench3r.protocols import PROTOCOLS
 from bench3r.protocols.missing import NOT_APPLICABLE
@@ -84,7 +84,7 @@ def interval(values: pd.Series, weights: pd.Series | None = None) -> Interval | 
     values = values.dropna()
     if values.empty:
         return None
-    return bootstrap_mean(values.to_numpy(), _at(weights, values.index))
+    return mean_interval(values.to_numpy(), _at(weights, values.index))
 
 
 def _at(weights: pd.Series | None, scenes: pd.Index) -> np.ndarray | None:
@@ -110,7 +110,7 @@ def difference(
         return None
     a = both.iloc[:, 0].to_numpy()
     b = both.iloc[:, 1].to_numpy()
-    return Difference(paired_bootstrap(a, b, _at(weights, both.index)), effect_size(a, b))
+    return Difference(paired_interval(a, b, _at(weights, both.index)), effect_size(a, b))
 
 
 def against_reference(

@@ -11,7 +11,7 @@ import math
 import pandas as pd
 
 from bench3r.api.method import METHODS
-from bench3r.metrics.statistics import paired_bootstrap
+from bench3r.metrics.statistics import paired_interval
 from bench3r.report.claims import rules
 from bench3r.report.claims.ledger import Claim, Ledger
 from bench3r.report.claims.lookup import (
@@ -48,7 +48,7 @@ def _better(quantity: str, first: pd.Series, second: pd.Series) -> Verdict:
     scenes = first.index.intersection(second.index)
     if len(scenes) < 2:
         return Verdict(ELSEWHERE, f"needs two scenes with both; this run has {len(scenes)}")
-    delta = paired_bootstrap(first[scenes].to_numpy(), second[scenes].to_numpy())
+    delta = paired_interval(first[scenes].to_numpy(), second[scenes].to_numpy())
     interval = f"{delta.mean:+.4f} [{delta.low:+.4f}, {delta.high:+.4f}]"
     why = f"{column.title}: difference {interval} over {len(scenes)} scenes"
     if not delta.excludes_zero:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench3r.api.method import METHODS, cost_of
-from bench3r.metrics.statistics import paired_bootstrap
+from bench3r.metrics.statistics import paired_interval
 from bench3r.models.catalogue import reference_backbone, unchanged_cost
 from bench3r.report.claims import rules
 from bench3r.report.claims.ledger import Claim, Ledger
@@ -157,7 +157,7 @@ def _compare(
     scenes = first.index.intersection(second.index)
     if len(scenes) < 2:
         return Verdict(LACKING, "fewer than two scenes have both")
-    delta = paired_bootstrap(first[scenes].to_numpy(), second[scenes].to_numpy())
+    delta = paired_interval(first[scenes].to_numpy(), second[scenes].to_numpy())
     interval = f"{delta.mean:+.4f} [{delta.low:+.4f}, {delta.high:+.4f}]"
     why = f"{column.title}: difference {interval} over {len(scenes)} scenes"
     if not delta.excludes_zero:

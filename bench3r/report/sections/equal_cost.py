@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench3r.metrics.statistics import paired_bootstrap
+from bench3r.metrics.statistics import paired_interval
 from bench3r.report.columns import QUALITY, Column
 from bench3r.report.evidence import Evidence, Setting, methods, settings_of
 from bench3r.report.names import name_of
@@ -103,7 +103,7 @@ def _against_control(
     both = pd.concat([values[setting], control], axis=1).dropna()
     if len(both) < 2:
         return {column.title: MISSING}
-    d = paired_bootstrap(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
+    d = paired_interval(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())
     sign = "="
     if d.excludes_zero:
         sign = "+" if (d.mean < 0) == (column.better == "lower") else "-"
