@@ -29,13 +29,19 @@ def attention_with_lse(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
 
 def _fused_on_gpu(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """FlashAttention where it serves, else the memory-efficient kernel; shapes as above."""
-    flash = torch.cuda.get_device_capability(q.device) >= FLASH_FROM and q.dtype != torch.float32
-    if flash and q.shape[-1] % 8 == 0 and q.shape[-1] <= 256:
+    if flash_serves(q):
         out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)
         return out, lse
     found = torch.ops.aten._scaled_dot_product_efficient_attention(q, k, v, None, True)
     out, lse, *_ = found  # the normaliser's rows are padded
     return out, lse[..., : q.shape[2]]
+
+
+def flash_serves(q: Tensor) -> bool:
+    """Whether a GPU's FlashAttention takes queries ``q`` [..., d]."""
+    low = q.dtype in (torch.float16, torch.bfloat16)
+    fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
+    return low and fits and torch.cuda.get_device_capability(q.device) >= FLASH_FROM
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

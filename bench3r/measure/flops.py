@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, register_flop_formula
 
 from bench3r.api.errors import Bench3RError
+from bench3r.attention.segments import SEGMENT_ATTENTION
 from bench3r.attention.sparse import COUNTED_FROM_MAP, kept_pairs
 
 ATTENTION = "aten::scaled_dot_product_attention"
@@ -87,6 +88,13 @@ def flex_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     return Counter({"flex_attention": inputs[6].toIValue() * (query[-1] + value[-1])})
 
 
+def segment_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
+    """Attention inside segments, by the pairs of query and key that the call carries along."""
+    heads, width = get_shape(inputs[0])[1:]
+    value = get_shape(inputs[2])[-1]
+    return Counter({"attention": inputs[7].toIValue() * heads * (width + value)})
+
+
 def scaled_mm_macs(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """Product of two FP8 matrices: each multiply-add counts as one, as in any precision."""
     rows, inner = get_shape(inputs[0])
@@ -102,6 +110,7 @@ HANDLERS: dict[str, Callable[..., Any] | None] = {
     "aten::_scaled_dot_product_flash_attention": attention_macs,
     "aten::_scaled_dot_product_efficient_attention": attention_macs,
     "bench3r::flex_attention": flex_macs,
+    "bench3r::segment_attention": segment_macs,
     "aten::_scaled_mm": scaled_mm_macs,
 }
 UNCOUNTED = (
@@ -205,6 +214,12 @@ def _flex_flops(
     if pairs < 0:
         pairs = kept_pairs(keep, k.shape[2], q_block, k_block)[1]
     return 2 * pairs * (q.shape[-1] + v.shape[-1])
+
+
+@register_flop_formula(SEGMENT_ATTENTION)
+def _segment_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    """As :func:`segment_macs`, for torch's counter."""
+    return 2 * args[-1] * query[1] * (query[2] + value[2])
 
 
 def _uncompiled_counter() -> FlopCounterMode:

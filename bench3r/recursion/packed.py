@@ -3,8 +3,8 @@
 Tokens that stopped are not computed.
 
 Tokens of all scenes and views lie in one flat list [N, C], N = B * S * T. A :class:`Subset` picks
-some of them; views may keep different numbers, so linear layers run on the packed list and
-attention runs view by view (or scene by scene), in one call where all have the same length.
+some of them; views may keep different numbers, so linear layers run on the packed list, and
+attention inside each view (or scene) knows where it begins (:mod:`bench3r.attention.segments`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from bench3r.attention.segments import Segments, attend_segments
 from bench3r.models.layers import Attention, Block, TokenLayout, apply_rope, in_one_precision
 
 
@@ -36,19 +37,25 @@ class Subset:
         """Its entries of ``full`` [..., N, ...], whose dimension ``dim`` runs over all N tokens."""
         return full if self.whole else full.index_select(dim, self.index)
 
-    def lengths(self, role: str) -> list[int]:
-        """How many tokens of each view (role "frame") or scene ("global") are in it."""
-        return self._per_view if role == "frame" else self._per_scene
+    def segments(self, role: str) -> Segments:
+        """Its tokens of each view (role "frame") or scene ("global")."""
+        return self._of_views if role == "frame" else self._of_scenes
 
     @cached_property
-    def _per_view(self) -> list[int]:
+    def _of_views(self) -> Segments:
         views = self.layout.batch * self.layout.views
-        return torch.bincount(self.index // self.layout.tokens_per_view, minlength=views).tolist()
+        tokens = self.layout.tokens_per_view
+        if self.whole:
+            return Segments((tokens,) * views, self.index.device)
+        counts = torch.bincount(self.index // tokens, minlength=views)
+        return Segments(tuple(counts.tolist()), self.index.device)
 
     @cached_property
-    def _per_scene(self) -> list[int]:
+    def _of_scenes(self) -> Segments:
         s = self.layout.views
-        return [sum(self._per_view[i : i + s]) for i in range(0, len(self._per_view), s)]
+        views = self._of_views.lengths
+        scenes = (sum(views[i : i + s]) for i in range(0, len(views), s))
+        return Segments(tuple(scenes), self.index.device)
 
     @cached_property
     def patches(self) -> Tensor:
@@ -84,31 +91,6 @@ def flat_rope(rope: Tensor | None, layout: TokenLayout) -> Tensor | None:
     return None if rope is None else rope.repeat(1, layout.batch * layout.views, 1, 1)
 
 
-def attend(
-    attention: Attention,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    queries: list[int],
-    keys: list[int],
-    layout: TokenLayout,
-) -> Tensor:
-    """Attention of each segment of ``q`` [M, heads, d] to that of ``k``, ``v`` [Mk, heads, d].
-
-    ``queries``, ``keys``: lengths of the segments.
-    """
-    if len(set(queries)) == 1 and len(set(keys)) == 1:
-        count = len(queries)
-        rows = [x.unflatten(0, (count, -1)).transpose(1, 2) for x in (q, k, v)]
-        return attention.core(*rows, layout).transpose(1, 2).flatten(0, 1)
-    parts = []
-    for segment in zip(q.split(queries), k.split(keys), v.split(keys), strict=True):
-        rows = [x.transpose(0, 1)[None] for x in segment]
-        parts.append(attention.core(*rows, layout)[0].transpose(0, 1))
-    return torch.cat(parts)
-
-
 class PackedAttention:
     """Attention of the packed active tokens of one block, as the block's forward calls it.
 
@@ -131,11 +113,11 @@ class PackedAttention:
             q = apply_rope(q, active.of(self.rope, 1).to(q.dtype))
             k = apply_rope(k, present.of(self.rope, 1).to(q.dtype))
         layout = active.layout if active.whole else active.layout.subset(active.index)
-        out = attend(
-            attention,
+        out = attend_segments(
+            attention.core,
             *in_one_precision(q, k, v),
-            queries=active.lengths(attention.role),
-            keys=present.lengths(attention.role),
+            active.segments(attention.role),
+            present.segments(attention.role),
             layout=layout,
         )
         change: Tensor = attention.proj(out.flatten(1))

@@ -32,7 +32,7 @@ def test_caches_keep_what_their_names_say():
     depth = torch.ones(1, 2, 3, 4, dtype=torch.int64)
     depth[0, 0, 0, 0] = 2
     some, all_ = deeper_than(depth, 1, layout()), everything(layout(), torch.device("cpu"))
-    assert some.lengths("frame") == [2, 1]  # the special tokens and one patch
+    assert some.segments("frame").lengths == (2, 1)  # the special tokens and one patch
     latest, first = LatestKeyValues(), FirstKeyValues()
     for cache in (latest, first):
         cache.offer(*entries(all_, 1.0), all_)

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.helpers.gpu_free.attention import FUSED, fused, sdpa
+from tests.helpers.gpu_free.attention import FUSED, VARIED, fused, sdpa, varied
 from tests.helpers.gpu_free.flex_stand_in import FlexCall
 from tests.helpers.gpu_free.memory import Memory, TracksMemory
 from tests.helpers.gpu_free.rules import COPIES, CPU_ONLY, DeviceRules
@@ -102,6 +102,7 @@ class PretendCuda(TracksMemory, DeviceRules, RunsOnShapes, TorchDispatchMode):
         self.mixed: Counter[tuple[str, str]] = Counter()
         self.notes: Counter[str] = Counter()  # what was assumed
         self.flex: Counter[FlexCall] = Counter()
+        self.varied: Counter[str] = Counter()  # kernels for packed sequences
         self.draws = torch.Generator().manual_seed(0)
         self._stack: list[Any] = []
 
@@ -164,6 +165,9 @@ class PretendCuda(TracksMemory, DeviceRules, RunsOnShapes, TorchDispatchMode):
         if name in FUSED:
             self._same_device(func, name, tensors, kwargs)
             return fused(self, name, *args)
+        if name in VARIED:
+            self._same_device(func, name, tensors, kwargs)
+            return varied(self, name, *args)
         if composite(func):
             with self.inside():
                 result = func.decompose(*args, **kwargs)
