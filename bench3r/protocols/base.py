@@ -17,6 +17,33 @@ if TYPE_CHECKING:
 Better = Literal["higher", "lower", ""]
 
 
+class Noise(NamedTuple):
+    """By how much rounding alone may move a metric: the larger of both parts.
+
+    Two runs of one network that differ in threads, batching or the order of sums give outputs that
+    differ by some 1e-6 of their size; metrics of predictions perturbed by that moved by less than
+    what is stated here (``tests/protocols/test_noise.py``). A difference within it is a tie.
+    """
+
+    relative: float = 1e-4  # share of the value
+    absolute: float = 0.0  # in the metric's unit
+
+    def at(self, value: float) -> float:
+        """The noise of a metric at ``value``, in its unit."""
+        return max(self.relative * abs(value), self.absolute)
+
+
+ROUNDING = Noise()  # sums over pixels after a closed-form alignment
+MATCHED = Noise(1e-3)  # distances after ICP, whose stopping rule turns on single pairs of points
+VOXELS = Noise(5e-3)  # the same of averages in voxels, which single points cross
+NORMALS = Noise(0, 5e-4)  # cosines of normals of 30 neighbours, which are others after ICP
+COUNTED = Noise(0, 1e-4)  # shares of pixels or pairs within a threshold: single ones cross it
+COUNTED_POINTS = Noise(0, 1e-3)  # shares of points within a threshold after ICP
+ANGLE = Noise(1e-4, 1e-3)  # degrees between rotations
+DIRECTION = Noise(1e-3, 1e-2)  # degrees between directions: cameras may lie close to each other
+CLOSENESS = Noise(1e-3, 1e-5)  # errors that may be 0: of a backbone to itself, of aligned poses
+
+
 @dataclass(frozen=True)
 class Metric:
     """A number of a protocol, and how everything that compares or prints it has to read it."""
@@ -27,6 +54,11 @@ class Metric:
     better: Better  # which way is better; "" for counts and diagnostics, where neither is
     label: str  # head of a table's column, without unit and arrow
     digits: int = 3  # after the decimal point, in tables
+    noise: Noise = ROUNDING  # what rounding alone may change
+
+    def tied(self, a: float, b: float) -> bool:
+        """Whether the values ``a`` and ``b`` differ by no more than rounding may change."""
+        return abs(a - b) <= max(self.noise.at(a), self.noise.at(b))
 
 
 class Scores(NamedTuple):

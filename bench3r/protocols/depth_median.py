@@ -5,7 +5,7 @@ tables show as depth MSE. Valid pixels are those with true depth.
 """
 
 from bench3r.metrics.depth import depth_errors, depth_mse, median_ratio
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import COUNTED, Metric, Protocol
 from bench3r.protocols.scored import Scored
 
 
@@ -28,7 +28,7 @@ PROTOCOL = Protocol(
     version=1,
     metrics=(
         Metric("absrel", "ratio", "lower", "AbsRel"),
-        Metric("delta1", "share", "higher", "δ<1.25"),
+        Metric("delta1", "share", "higher", "δ<1.25", noise=COUNTED),
         Metric("rmse", "unit", "lower", "RMSE"),
         Metric("mse", "unit^2", "lower", "dMSE"),
         Metric("mse_norm", "median depths^2", "lower", "dMSE"),

@@ -12,7 +12,7 @@ from bench3r.metrics.alignment import umeyama
 from bench3r.metrics.depth import median_ratio
 from bench3r.metrics.pose import relative_pose_errors
 from bench3r.metrics.projection import homogeneous, unproject
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, CLOSENESS, DIRECTION, Metric, Protocol
 from bench3r.protocols.missing import NotApplicable
 from bench3r.protocols.scored import Scored
 
@@ -51,10 +51,10 @@ PROTOCOL = Protocol(
     label="distance from the unchanged backbone",
     version=1,
     metrics=(
-        Metric("depth_absrel", "ratio", "lower", "depth AbsRel", digits=4),
-        Metric("points", "median depths", "lower", "points", digits=4),
-        Metric("rot_deg", "deg", "lower", "rotation", digits=2),
-        Metric("trans_deg", "deg", "lower", "translation", digits=2),
+        Metric("depth_absrel", "ratio", "lower", "depth AbsRel", digits=4, noise=CLOSENESS),
+        Metric("points", "median depths", "lower", "points", digits=4, noise=CLOSENESS),
+        Metric("rot_deg", "deg", "lower", "rotation", digits=2, noise=ANGLE),
+        Metric("trans_deg", "deg", "lower", "translation", digits=2, noise=DIRECTION),
     ),
     score=score,
     nan_reason="needs at least 2 views",

@@ -20,7 +20,7 @@ from bench3r.metrics.normalised import (
     translation_errors,
 )
 from bench3r.metrics.projection import unproject
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, CLOSENESS, COUNTED, Metric, Protocol
 from bench3r.protocols.missing import NotComputable
 from bench3r.protocols.scored import Scored
 
@@ -102,14 +102,16 @@ PROTOCOL = Protocol(
     label="Lite3R's rules",
     version=1,
     metrics=(
-        Metric("rot_deg", "deg", "lower", "rotation", digits=2),
-        Metric("trans", "normalised units", "lower", "translation"),
-        Metric("rot_official", "deg", "lower", "rotation (official)", digits=2),
-        Metric("trans_official", "normalised units", "lower", "translation (official)"),
+        Metric("rot_deg", "deg", "lower", "rotation", digits=2, noise=ANGLE),
+        Metric("trans", "normalised units", "lower", "translation", noise=CLOSENESS),
+        Metric("rot_official", "deg", "lower", "rotation (official)", digits=2, noise=ANGLE),
+        Metric(
+            "trans_official", "normalised units", "lower", "translation (official)", noise=CLOSENESS
+        ),
         Metric("chamfer_sq", "normalised units^2", "lower", "CD²"),
-        Metric("fscore_005", "share", "higher", "F@.05"),
+        Metric("fscore_005", "share", "higher", "F@.05", noise=COUNTED),
         Metric("absrel", "ratio", "lower", "AbsRel"),
-        Metric("delta1", "share", "higher", "δ<1.25"),
+        Metric("delta1", "share", "higher", "δ<1.25", noise=COUNTED),
     ),
     score=score,
     nan_reason="not applicable: the dataset has no depth",

@@ -7,7 +7,7 @@ last view of the scene, so that methods that see all views together are scored o
 import numpy as np
 
 from bench3r.metrics.pose import pairs, relative_pose_errors, share_below
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, COUNTED, DIRECTION, Metric, Protocol
 from bench3r.protocols.missing import NotComputable
 from bench3r.protocols.scored import Scored
 
@@ -37,9 +37,9 @@ PROTOCOL = Protocol(
     label="localisation of held-out views",
     version=1,
     metrics=(
-        Metric("rot_deg", "deg", "lower", "rotation", digits=1),
-        Metric("trans_deg", "deg", "lower", "translation", digits=1),
-        Metric("within_15", "share", "higher", "within 15°"),
+        Metric("rot_deg", "deg", "lower", "rotation", digits=1, noise=ANGLE),
+        Metric("trans_deg", "deg", "lower", "translation", digits=1, noise=DIRECTION),
+        Metric("within_15", "share", "higher", "within 15°", noise=COUNTED),
     ),
     score=score,
 )

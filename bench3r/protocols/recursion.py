@@ -18,7 +18,7 @@ from bench3r.metrics.patches import (
     rank_correlation,
     texture,
 )
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import COUNTED, Metric, Protocol
 from bench3r.protocols.missing import NotApplicable
 from bench3r.protocols.scored import Scored
 
@@ -75,10 +75,19 @@ PROTOCOL = Protocol(
     version=1,
     metrics=(
         Metric("seam_index", "ratio", "lower", "seam index", digits=2),
-        Metric("corr_geometry", "rank correlation", "", "ρ(recursion, geometry)", digits=2),
-        Metric("corr_texture", "rank correlation", "", "ρ(recursion, texture)", digits=2),
-        Metric("agreement", "share", "", "agreement of views", digits=2),
-        Metric("agreement_chance", "share", "", "agreement by chance", digits=2),
+        Metric(
+            "corr_geometry",
+            "rank correlation",
+            "",
+            "ρ(recursion, geometry)",
+            digits=2,
+            noise=COUNTED,
+        ),
+        Metric(
+            "corr_texture", "rank correlation", "", "ρ(recursion, texture)", digits=2, noise=COUNTED
+        ),
+        Metric("agreement", "share", "", "agreement of views", digits=2, noise=COUNTED),
+        Metric("agreement_chance", "share", "", "agreement by chance", digits=2, noise=COUNTED),
         Metric("mean_depth", "recursions", "", "mean recursion depth", digits=2),
     ),
     score=score,

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench3r.metrics.depth import median_ratio
 from bench3r.metrics.patches import border_errors, log_gradients, plane_residual, spread_patches
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import COUNTED, Metric, Protocol
 from bench3r.protocols.missing import NotComputable
 from bench3r.protocols.scored import Scored
 
@@ -69,7 +69,7 @@ PROTOCOL = Protocol(
         Metric("absrel_simple", "ratio", "lower", "AbsRel simple"),
         Metric("absrel_complex", "ratio", "lower", "AbsRel complex"),
         Metric("roughness_simple", "ratio", "lower", "roughness simple"),
-        Metric("detail_complex", "share", "higher", "detail complex"),
+        Metric("detail_complex", "share", "higher", "detail complex", noise=COUNTED),
         Metric("border_error", "log depth", "lower", "border error"),
     ),
     score=score,

@@ -5,17 +5,17 @@ value is the mean over scenes (stated, because pooling changes AUC).
 """
 
 from bench3r.metrics.pose import pair_metrics
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, COUNTED, DIRECTION, Metric, Protocol
 from bench3r.protocols.scored import Scored
 
 METRICS = (
-    Metric("rot_deg", "deg", "lower", "rotation", digits=1),
-    Metric("trans_deg", "deg", "lower", "translation", digits=1),
-    Metric("auc5", "share", "higher", "AUC@5"),
-    Metric("auc15", "share", "higher", "AUC@15"),
-    Metric("auc30", "share", "higher", "AUC@30"),
-    Metric("rra15", "share", "higher", "RRA@15"),
-    Metric("rta15", "share", "higher", "RTA@15"),
+    Metric("rot_deg", "deg", "lower", "rotation", digits=1, noise=ANGLE),
+    Metric("trans_deg", "deg", "lower", "translation", digits=1, noise=DIRECTION),
+    Metric("auc5", "share", "higher", "AUC@5", noise=COUNTED),
+    Metric("auc15", "share", "higher", "AUC@15", noise=COUNTED),
+    Metric("auc30", "share", "higher", "AUC@30", noise=COUNTED),
+    Metric("rra15", "share", "higher", "RRA@15", noise=COUNTED),
+    Metric("rta15", "share", "higher", "RTA@15", noise=COUNTED),
 )
 
 

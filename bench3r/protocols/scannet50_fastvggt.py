@@ -8,7 +8,7 @@ first true one, so ATE speaks of no camera centres.
 
 from bench3r.metrics import scannet50
 from bench3r.metrics.alignment import move
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, MATCHED, Metric, Protocol
 from bench3r.protocols.missing import NotApplicable, NotComputable
 from bench3r.protocols.scored import Scored
 
@@ -40,12 +40,12 @@ PROTOCOL = Protocol(
     label="ScanNet-50 (FastVGGT)",
     version=1,
     metrics=(
-        Metric("chamfer_sum", "m", "lower", "CD (sum)"),
+        Metric("chamfer_sum", "m", "lower", "CD (sum)", noise=MATCHED),
         Metric("bbox_scale", "ratio", "", "scale of boxes"),
-        Metric("ate", "unit of w2c", "lower", "ATE"),
-        Metric("are_deg", "deg", "lower", "ARE", digits=2),
-        Metric("rpe_trans", "unit of w2c", "lower", "RPE translation"),
-        Metric("rpe_rot_deg", "deg", "lower", "RPE rotation", digits=2),
+        Metric("ate", "unit of w2c", "lower", "ATE", noise=MATCHED),
+        Metric("are_deg", "deg", "lower", "ARE", digits=2, noise=ANGLE),
+        Metric("rpe_trans", "unit of w2c", "lower", "RPE translation", noise=MATCHED),
+        Metric("rpe_rot_deg", "deg", "lower", "RPE rotation", digits=2, noise=ANGLE),
     ),
     score=score,
     nan_reason="needs at least 3 views",

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench3r.metrics.clouds import Cloud, fscore_of, voxel_average
 from bench3r.metrics.pose import trajectory_errors
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import MATCHED, VOXELS, Metric, Protocol
 from bench3r.protocols.missing import NotApplicable
 from bench3r.protocols.scored import Scored
 
@@ -45,11 +45,11 @@ PROTOCOL = Protocol(
     label="ScanNet-50 by Sim(3)",
     version=1,
     metrics=(
-        Metric("acc", "m", "lower", "accuracy"),
-        Metric("comp", "m", "lower", "completeness"),
-        Metric("chamfer", "m", "lower", "CD"),
-        Metric("fscore_5cm", "share", "higher", "F@5 cm"),
-        Metric("ate", "m", "lower", "ATE"),
+        Metric("acc", "m", "lower", "accuracy", noise=VOXELS),
+        Metric("comp", "m", "lower", "completeness", noise=VOXELS),
+        Metric("chamfer", "m", "lower", "CD", noise=VOXELS),
+        Metric("fscore_5cm", "share", "higher", "F@5 cm", noise=VOXELS),
+        Metric("ate", "m", "lower", "ATE", noise=MATCHED),
     ),
     score=score,
     nan_reason="needs at least 3 views",

@@ -9,7 +9,7 @@ flat surfaces or about completeness.
 import numpy as np
 
 from bench3r.metrics.depth import median_ratio
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import COUNTED, Metric, Protocol
 from bench3r.protocols.missing import NotApplicable, NotComputable
 from bench3r.protocols.scored import Scored
 
@@ -65,8 +65,8 @@ PROTOCOL = Protocol(
     version=1,
     metrics=(
         Metric("absrel_median", "ratio", "lower", "AbsRel (median)"),
-        Metric("delta_1_03", "share", "higher", "δ<1.03"),
-        Metric("delta_1_25", "share", "higher", "δ<1.25"),
+        Metric("delta_1_03", "share", "higher", "δ<1.03", noise=COUNTED),
+        Metric("delta_1_25", "share", "higher", "δ<1.25", noise=COUNTED),
         Metric("points", "points", "", "sparse points", digits=0),
     ),
     score=score,

@@ -11,7 +11,7 @@ import numpy as np
 from bench3r.metrics.clouds import accuracy_completeness, diagonal, fscore
 from bench3r.metrics.depth import depth_mse
 from bench3r.metrics.pose import align_trajectory, move_trajectory, position_errors, rotation_angle
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, CLOSENESS, COUNTED_POINTS, MATCHED, Metric, Protocol
 from bench3r.protocols.scored import Scored
 
 SHARE_OF_DIAGONAL = 0.01
@@ -41,11 +41,11 @@ PROTOCOL = Protocol(
     label="SpatialMoR's metrics as we define them",
     version=1,
     metrics=(
-        Metric("cd", "median depths", "lower", "CD"),
-        Metric("f1", "share", "higher", "F1"),
+        Metric("cd", "median depths", "lower", "CD", noise=MATCHED),
+        Metric("f1", "share", "higher", "F1", noise=COUNTED_POINTS),
         Metric("dmse", "median depths^2", "lower", "dMSE"),
-        Metric("camera_rot_deg", "deg", "lower", "camera rotation", digits=2),
-        Metric("camera_centre", "median depths", "lower", "camera centre"),
+        Metric("camera_rot_deg", "deg", "lower", "camera rotation", digits=2, noise=ANGLE),
+        Metric("camera_centre", "median depths", "lower", "camera centre", noise=CLOSENESS),
     ),
     score=score,
     nan_reason="needs at least 3 views",

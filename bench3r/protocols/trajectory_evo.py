@@ -6,7 +6,7 @@ RPE is between consecutive frames.
 import numpy as np
 
 from bench3r.metrics.pose import trajectory_errors
-from bench3r.protocols.base import Metric, Protocol
+from bench3r.protocols.base import ANGLE, MATCHED, Metric, Protocol
 from bench3r.protocols.scored import Scored
 
 
@@ -20,9 +20,9 @@ PROTOCOL = Protocol(
     label="trajectory (evo)",
     version=1,
     metrics=(
-        Metric("ate", "unit", "lower", "ATE"),
-        Metric("rpe_trans", "unit", "lower", "RPE translation"),
-        Metric("rpe_rot_deg", "deg", "lower", "RPE rotation", digits=2),
+        Metric("ate", "unit", "lower", "ATE", noise=MATCHED),
+        Metric("rpe_trans", "unit", "lower", "RPE translation", noise=MATCHED),
+        Metric("rpe_rot_deg", "deg", "lower", "RPE rotation", digits=2, noise=ANGLE),
     ),
     score=score,
 )
