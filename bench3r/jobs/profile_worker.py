@@ -244,6 +244,7 @@ def start_record(entry: ProfileEntry, config: RunConfig, inputs: list[Tensor]) -
         frames=entry.frames,
         warmup=config.profile.warmup,
         rung=rung_of_run(config.precision),
+        offload_taps=config.offload_taps,
         image_size=(inputs[0].shape[-2], inputs[0].shape[-1]),
         provenance=provenance(config.device),
     )

@@ -34,6 +34,7 @@ def load_backbone(context: BuildContext) -> Any:
         load_strict(model, read_state_dict(context.weights), str(context.weights))
     if context.precision == "bf16":
         model.trunk_dtype = torch.bfloat16
+    model.offload_taps = context.offload_taps
     return model.to(context.device).eval()
 
 

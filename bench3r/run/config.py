@@ -142,6 +142,8 @@ class RunConfig(Strict):
     seeds: list[int] = Field([0], min_length=1)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
+    # Keep what heads read in pinned memory of the host: less memory of a GPU, more time.
+    offload_taps: bool = False
     # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone.
     base: str | dict[str, str] = "shipped"
     points: Literal["depth_camera", "point_head"] = "depth_camera"

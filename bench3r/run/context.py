@@ -44,6 +44,7 @@ def context_of(
         scale=entry.scale,
         device=config.device,
         precision=config.precision,
+        offload_taps=config.offload_taps,
         weights=weights,
         fitted=trained.fitted,
         seed=seed,

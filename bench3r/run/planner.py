@@ -102,6 +102,7 @@ def _spec(config: RunConfig, variant: Variant, dataset: DatasetEntry) -> Json:
         "scale": config.scale,
         "data": dataset.key,
         "precision": config.precision,
+        "offload_taps": config.offload_taps,
         "device": config.device,
         "trained": variant.trained,
         **base_key(config, variant.backbone),

@@ -189,6 +189,7 @@ class ProfileRecord(BaseModel):
     # What the unchanged backbone ran on here, and, of such a one, what it costs on others.
     rung: Rung | None = None
     ladder: list[RungRecord] = Field(default_factory=list)
+    offload_taps: bool = False  # whether what heads read waited in the host's memory
     attention: dict[str, int] = Field(default_factory=dict)  # calls by backend, of one pass
     # Parts of `seconds` that a predictor times itself, and their peak memory in the first call.
     phase_seconds: dict[str, list[float]] = Field(default_factory=dict)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bench3r.api.method import METHODS
-from bench3r.models.backbones import build_backbone
+from bench3r.api.method import METHODS, BuildContext
+from bench3r.models.backbones import load_backbone
 from tests.gpu.peaks import Peak, peak, table
 from tests.helpers.gpu_free.cells import Cell
 from tests.helpers.gpu_free.device import PretendCuda
@@ -43,9 +43,7 @@ def test_two_thousand_frames_of_vgg_t3_fit_80_gb():
 def held(offload):
     """Bytes on the pretended GPU while the taps of a small VGGT wait for its heads."""
     with PretendCuda(values=False) as gpu, torch.inference_mode():
-        model = build_backbone("vggt", "tiny").to("cuda").eval()
-        model.trunk_dtype = torch.bfloat16
-        model.offload_taps = offload
+        model = load_backbone(BuildContext("vggt", "tiny", "cuda", "bf16", offload))
         images = torch.rand(1, 12, 3, 72, 96, device="cuda")
         out, layout = model.run_trunk(images)
         live = gpu.memory.live

@@ -80,6 +80,7 @@ def test_keys_depend_on_what_matters():
     }
     for change in (
         {"precision": "bf16"},
+        {"offload_taps": True},
         {"seeds": [1]},
         {"frames": [3]},
         {"datasets": {"scannet": {"root": "procedural", "scenes": 3}}},
