@@ -21,11 +21,12 @@ from bench3r.exchange.bundle import RECORDS
 from bench3r.exchange.source import read_costs, read_table
 from bench3r.files import write_json, write_text
 from bench3r.report.columns import DETAIL, QUALITY, Column
-from bench3r.report.comparison import quality_cells, time_cell
+from bench3r.report.comparison import quality_cells
 from bench3r.report.evidence import SETTING, CostRow, Setting, settings_of
 from bench3r.report.names import name_of
 from bench3r.report.summary import common_scenes, counts, of_scenes, weights_of, wide
 from bench3r.report.tables import Table
+from bench3r.report.time_columns import time_cell
 
 COLUMNS = (*QUALITY, *DETAIL)
 PROTOCOLS = {column.protocol for column in COLUMNS}
@@ -231,7 +232,7 @@ def _rows(source: Source, part: pd.DataFrame, frames: int) -> list[Row]:
                 setting=setting._replace(method=f"{setting.method}@{source.name}"),
                 name=name_of(setting, part),
                 source=source.name,
-                time=time_cell(source.cost_of(setting, frames)).text,
+                time=time_cell(source.cost_of(setting, frames)).seconds,
                 device=source.device_of(setting),
             )
         )

@@ -22,6 +22,7 @@ FEWEST_FOR_ORDER = 6
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 ORDER = "order statistics"
 LOG_T = "t of log ratios"
+REFERENCE = "the reference itself"
 
 
 class Ratio(NamedTuple):
@@ -36,6 +37,11 @@ class Ratio(NamedTuple):
     n: int  # pairs
     suspect: str = ""  # why it is doubtful; "" when nothing says so
     method: str = ""  # how the interval was made
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is the unchanged backbone's own: 1, and no result of pairs."""
+        return self.method == REFERENCE
 
     @property
     def differs(self) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bench3r.metrics.statistics import Interval
-from bench3r.models.catalogue import reference_of
 from bench3r.report.columns import Column
-from bench3r.report.evidence import SETTING, CostRow, Evidence, Setting, settings_of
+from bench3r.report.cost_columns import add_costs
+from bench3r.report.evidence import SETTING, Evidence, Setting, settings_of
 from bench3r.report.names import name_of, names_of
 from bench3r.report.summary import (
     Difference,
@@ -24,7 +23,7 @@ from bench3r.report.summary import (
     tied_with,
     weights_of,
 )
-from bench3r.report.tables import MISSING, Table, number
+from bench3r.report.tables import MISSING, Table
 
 TIED = "†"  # in the tie group of the best
 LIKE_BACKBONE = "≈"  # the difference to the unchanged backbone has a 95 % CI that includes zero
@@ -38,7 +37,6 @@ RAW = (
     "delta_high",
     "effect_size",
 )
-COSTS = ("time_s", "time_q1_s", "time_q3_s", "flops", "parameters", "peak_rss_bytes")
 DIFFERENCES = (
     "Method minus its unchanged backbone, 95 % paired bootstrap over scenes; an interval with 0 is "
     "no difference. d: the difference over the standard deviation of the scenes' differences "
@@ -111,46 +109,6 @@ def _against_backbone(delta: Difference) -> dict[str, float]:
     }
 
 
-def time_cell(cost: CostRow | None) -> Cell:
-    """Median latency with its quartiles, and what else the profile stage measured."""
-    if cost is None:
-        return NOTHING
-    if not cost.ok:
-        return Cell(cost.status, {})
-    low, middle, high = np.quantile(cost.seconds, [0.25, 0.5, 0.75])
-    mark = " (suspect)" if cost.suspect else ""
-    numbers = {
-        "time_s": float(middle),
-        "time_q1_s": float(low),
-        "time_q3_s": float(high),
-        "flops": cost.flops,
-        "parameters": cost.parameters,
-        "peak_rss_bytes": cost.peak_rss_bytes,
-    }
-    return Cell(f"{middle:.3g} [{low:.3g}, {high:.3g}]{mark}", numbers)
-
-
-def flops_text(spent: float, cost: CostRow | None) -> str:
-    """GFLOPs ``spent`` on the compared scenes; without them those of the profile stage."""
-    if math.isfinite(spent):
-        return f"{spent / 1e9:.2f}"
-    if cost is None:
-        return MISSING
-    return number(cost.flops / 1e9, ".2f") if cost.ok else cost.status
-
-
-def cost_notes(e: Evidence) -> list[str]:
-    """On what input and device time and FLOPs were measured."""
-    measured = e.measured()
-    if not measured:
-        return ["Time and FLOPs were not measured at this number of frames."]
-    sizes = sorted({f"{c.image_size[0]} x {c.image_size[1]}" for c in measured if c.image_size})
-    return [
-        f"Time and FLOPs: one forward pass on {e.frames} images of {' or '.join(sizes)} pixels, "
-        f"{measured[0].device}. Savings are over the unchanged backbone in {e.baseline()}."
-    ]
-
-
 def comparison(
     e: Evidence,
     rows: pd.DataFrame,
@@ -171,38 +129,15 @@ def comparison(
         shown[column.title] = [cell.text for cell in cells]
         for part in RAW:
             raw[f"{column.key}/{part}"] = raw_values(cells, part)
+    table = Table(f"{name}{e.suffix}", title, e.about, shown, raw, [])
     if costs:
-        _add_costs(e, shown, raw, settings, common)
+        add_costs(e, table, settings, common)
     tally = [counts(rows, s) for s in settings]
     shown["n/N"] = [f"{n}/{planned}" for n, planned in tally]
     raw["n"] = [n for n, _ in tally]
     raw["N"] = [planned for _, planned in tally]
     raw["compared"] = len(common)
-    notes = cost_notes(e) if costs else []
-    return Table(f"{name}{e.suffix}", title, e.about, shown, raw, notes)
-
-
-def _add_costs(
-    e: Evidence,
-    shown: pd.DataFrame,
-    raw: pd.DataFrame,
-    settings: list[Setting],
-    common: pd.Index,
-) -> None:
-    """Time, FLOPs and the saved share of them, as columns of ``shown`` and ``raw``."""
-    costs = [e.cost_of(s) for s in settings]
-    spent = [e.flops_of(s, common) for s in settings]
-    pairs = list(zip(settings, spent, strict=True))
-    unchanged = {s.method: flops for s, flops in pairs if s.kind == "backbone"}
-    saved = [1 - flops / unchanged.get(reference_of(s.backbone), math.nan) for s, flops in pairs]
-    times = [time_cell(cost) for cost in costs]
-    shown["Time (s)"] = [cell.text for cell in times]
-    shown["FLOPs (G)"] = [flops_text(f, c) for f, c in zip(spent, costs, strict=True)]
-    shown["saved"] = [number(share, ".1%") for share in saved]
-    raw["flops_per_scene"] = spent
-    raw["flop_saving"] = saved
-    for part in COSTS:
-        raw[part] = raw_values(times, part)
+    return table
 
 
 def differences(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from bench3r.measure.pairs import Ratio, paired_ratio, spread_reason
+from bench3r.measure.pairs import REFERENCE, Ratio, paired_ratio, spread_reason
 from bench3r.measure.rungs import Rung
 from bench3r.models.catalogue import label_of_network, reference_of
 from bench3r.report.settings import Place, Setting
@@ -104,7 +104,7 @@ class CostRow(BaseModel):
         if not self.ok or not self.seconds:
             return None
         if self.is_unchanged:
-            own = Ratio(1.0, 1.0, 1.0, len(self.seconds), "", "the reference")
+            own = Ratio(1.0, 1.0, 1.0, len(self.seconds), method=REFERENCE)
         else:
             found = paired_ratio(self.seconds, self.reference_seconds)
             if found is None:

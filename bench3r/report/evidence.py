@@ -198,11 +198,21 @@ class Evidence:
         values = pd.to_numeric(self.facts_of(setting)[name])
         return float(values.mean()) if len(values) else math.nan
 
-    def flops_of(self, setting: Setting, scenes: pd.Index) -> float:
-        """Mean FLOPs of ``setting`` on ``scenes``, counted on each; NaN when not counted."""
+    def flops_on_scenes(self, setting: Setting, scenes: pd.Index | None = None) -> float:
+        """Mean FLOPs that ``setting`` spent on the predicted ``scenes``, counted on each.
+
+        All of its scenes without ``scenes``. NaN when not counted. What depends on content costs
+        something else on the profile's input: :meth:`flops_at_profile`.
+        """
         rows = self.facts_of(setting)
-        rows = rows[rows.set_index(SCENE).index.isin(scenes)]
+        if scenes is not None:
+            rows = rows[rows.set_index(SCENE).index.isin(scenes)]
         return float(pd.to_numeric(rows["flops"]).mean()) if len(rows) else math.nan
+
+    def flops_at_profile(self, setting: Setting) -> float:
+        """FLOPs of ``setting`` on the input that its time was measured on; NaN when not counted."""
+        cost = self.profile_of(setting)
+        return math.nan if cost is None else cost.flops
 
     def with_depths(self) -> pd.DataFrame:
         """Facts of scenes that have a histogram of recursion depths."""

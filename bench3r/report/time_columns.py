@@ -10,9 +10,10 @@ import numpy as np
 from bench3r.measure.pairs import SPREAD_LIMIT, Ratio
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import Evidence
-from bench3r.report.tables import MISSING, number
+from bench3r.report.tables import MISSING
 
-RATIO = "time / backbone"  # head of the column
+RATIO = "time / backbone"  # heads of columns
+SECONDS = "Time (s)"
 SUSPECT = "(suspect)"
 HOW = (
     "the median of the ratios of calls taken in turn in one process, with its 95 % interval "
@@ -61,7 +62,7 @@ def saved_text(ratio: Ratio | None) -> str:
 def _text(found: Ratio | None, form: str, of_reference: str) -> str:
     if found is None:
         return MISSING
-    if found.low == found.value == found.high:
+    if found.is_reference:
         return of_reference
     text = form.format(found.value)
     if math.isfinite(found.low):
@@ -114,25 +115,3 @@ def _pairs(e: Evidence) -> str:
     for reason, labels in apart.items():
         parts.append(f"No ratio: {', '.join(dict.fromkeys(labels))} ({reason}).")
     return " ".join(parts)
-
-
-def memory_text(cost: CostRow | None) -> str:
-    """Peak memory in MB, and in brackets what of it is above the process's baseline."""
-    if cost is None:
-        return MISSING
-    above = cost.above_baseline_bytes
-    text = number(cost.peak_bytes / 1e6, ".0f")
-    return f"{text} ({above / 1e6:.0f})" if math.isfinite(above) else text
-
-
-def memory_note(costs: list[CostRow]) -> str:
-    """What the memory of ``costs`` is of, and what its baseline is."""
-    if any(cost.on_gpu for cost in costs):
-        return (
-            "Peak memory: of tensors on the GPU during the first call; in brackets what of it is "
-            "above what was allocated before (weights and images)."
-        )
-    return (
-        "Peak memory: of the whole process on a CPU (resident set); in brackets what of it is "
-        "above what was resident before the first call (libraries, weights and images)."
-    )

@@ -31,7 +31,7 @@ def test_an_empty_run_has_columns_and_no_answers():
     assert e.with_depths().empty
     assert e.layers_of("vggt").empty
     assert math.isnan(e.mean_fact(PLAIN, "exit_layer"))
-    assert math.isnan(e.flops_of(PLAIN, pd.Index([])))
+    assert math.isnan(e.flops_on_scenes(PLAIN, pd.Index([])))
 
 
 def test_a_cost_is_found_by_setting_and_frame_count():

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from bench3r.report.comparison import cost_notes
+from bench3r.report.cost_columns import cost_notes
 from bench3r.report.evidence import Setting
 from bench3r.report.sections.ladder import ladder_tables
 from tests.helpers.evidence import cost, evidence, rows
