@@ -307,6 +307,13 @@ class Lite3R(TrainedMethod):
             seen["variant"] = WITH_ACTIVATIONS
         return seen
 
+    def without_fp8(self) -> Lite3R | None:
+        """Storage alone changes: dense attention stays dense, sparse attention sparse."""
+        if self.options.storage != torch.float8_e4m3fn:
+            return None
+        variant: Variant = "sla_block" if self.options.sparse else "bf16_dense"
+        return Lite3R(self.options.model_copy(update={"variant": variant}))
+
     def cost(self, unchanged: BackboneCost) -> Cost | None:
         """Attention of all roles; None for the levels that are there for comparison only."""
         if not self.options.sparse:

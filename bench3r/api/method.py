@@ -135,6 +135,13 @@ class Method(ABC):
         """
         return {}
 
+    def without_fp8(self) -> Method | None:
+        """The same method with nothing in FP8, with the same trained part, to be timed beside it.
+
+        None for a method that has nothing in FP8.
+        """
+        return None
+
     def build(self, context: BuildContext) -> Predictor | None:
         """The predictor of a whole model or a control.
 

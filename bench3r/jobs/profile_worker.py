@@ -55,7 +55,7 @@ VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspe
 PHASES = ("network", "alignment")
 
 Call = Callable[[], Any]  # one forward pass
-MakeReference = Callable[[], Predictor]  # makes the unchanged backbone
+MakeOther = Callable[[], Predictor]  # makes what is timed beside a method
 MakeBackbone = Callable[[], BackbonePredictor]  # the same where it is known to be one
 
 
@@ -184,24 +184,28 @@ def measure(
     config: RunConfig,
     inputs: list[Tensor],
     predictor: Predictor,
-    make_reference: MakeReference | None,
+    make_reference: MakeOther | None,
+    make_without_fp8: MakeOther | None = None,
 ) -> ProfileRecord:
     """The cost record of ``predictor`` on ``inputs``, each [1, S, 3, H, W], taken in turn.
 
     The unchanged backbone is timed call by call beside it: what a method saves is not left to how
-    two processes met the machine. It is made only after the method's memory was measured, so that
-    its weights are no part of that.
+    two processes met the machine. So is the same method without the FP8 that it uses. They are made
+    only after the method's memory was measured, so that their weights are no part of that.
     """
     how = config.profile
     record = start_record(entry, config, inputs)
     call = recording(cycle_calls(predictor, inputs), record)
     with torch.inference_mode():
         first_call(record, call, config.device)
-        calls = [call, *beside(make_reference, inputs)]
+        reference = beside(make_reference, inputs)
+        plain = beside(make_without_fp8, inputs)
         warmup = how.warmup * len(inputs)
+        calls = [call, *reference, *plain]
         times = time_in_turn(calls, config.device, warmup, how.repeats, how.seconds)
-        record.seconds = times[0]
-        record.reference_seconds = times[1] if len(times) > 1 else []
+        record.seconds = times.pop(0)
+        record.reference_seconds = times.pop(0) if reference else []
+        record.without_fp8_seconds = times.pop(0) if plain else []
         trunk = trunk_calls(predictor, inputs)
         if trunk:
             record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats, how.seconds)
@@ -217,16 +221,16 @@ def measure(
     return record
 
 
-def beside(make_reference: MakeReference | None, inputs: list[Tensor]) -> list[Call]:
-    """The call of the unchanged backbone on ``inputs`` [1, S, 3, H, W], in a list.
+def beside(make: MakeOther | None, inputs: list[Tensor]) -> list[Call]:
+    """The call of what is timed beside a method on ``inputs`` [1, S, 3, H, W], in a list.
 
-    An empty one without a backbone or where it does not fit: that the method fits there is no
-    failure of the method.
+    An empty one where there is none or it does not fit: that the method fits there is no failure
+    of the method.
     """
-    if make_reference is None:
+    if make is None:
         return []
     try:
-        call = cycle_calls(make_reference(), inputs)
+        call = cycle_calls(make(), inputs)
         call()
     except Exception as error:
         if failure(error)[0] != "oom":
@@ -360,11 +364,17 @@ def _stored(model: nn.Module) -> list[Tensor]:
     return tensors
 
 
-def unchanged(method: Method, predictor: Predictor, context: BuildContext) -> MakeReference | None:
+def unchanged(method: Method, predictor: Predictor, context: BuildContext) -> MakeOther | None:
     """What makes the unchanged backbone to be timed beside a plug-in; None for others."""
     if method.kind != "plugin" or not isinstance(predictor, BackbonePredictor):
         return None
     return partial(BackbonePredictor, Method(), replace(context, fitted=None))
+
+
+def without_fp8(method: Method, context: BuildContext) -> MakeOther | None:
+    """What makes ``method`` without the FP8 that it uses; None for one that uses none."""
+    plain = method.without_fp8()
+    return None if plain is None else partial(build_predictor, plain, context)
 
 
 def profile(
@@ -394,7 +404,8 @@ def profile(
         shared = config.profile.shared_from
         apart = alone or (shared is not None and entry.frames >= shared)
         reference = None if apart else unchanged(method, predictor, context)
-        record = measure(entry, config, inputs, predictor, reference)
+        plain = None if alone else without_fp8(method, context)
+        record = measure(entry, config, inputs, predictor, reference, plain)
         if method.kind == "backbone" and not alone:
             make = partial(BackbonePredictor, Method(), replace(context, fitted=None))
             record.ladder = measure_ladder(config, inputs, predictor, make)

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from bench3r.models.catalogue import reference_of
+from bench3r.models.catalogue import label_of_network, reference_of
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import Evidence
+from bench3r.report.names import label_of
 from bench3r.report.settings import Setting
 from bench3r.report.tables import MISSING, Table, number
-from bench3r.report.time_columns import RATIO, SECONDS, ratio_note, time_cell
+from bench3r.report.time_columns import RATIO, SECONDS, ratio_note, ratio_text, time_cell
 
 MEMORY = "peak memory (MB)"
 OF_RECORD = ("profile_flops", "parameters", "peak_bytes", "above_baseline_bytes")
@@ -46,6 +47,23 @@ def _numbers(cost: CostRow | None) -> dict[str, float | str]:
         return dict.fromkeys(OF_RECORD, math.nan)
     values = (cost.flops, cost.parameters, cost.peak_bytes, cost.above_baseline_bytes)
     return dict(zip(OF_RECORD, values, strict=True))
+
+
+def fp8_note(costs: list[CostRow]) -> list[str]:
+    """How long those of ``costs`` that use FP8 take over the same without it; none: no note."""
+    found = []
+    for cost in costs:
+        ratio = cost.fp8_ratio
+        if ratio is None:
+            continue
+        alike = [c.setting.values for c in costs if c.method == cost.method]
+        name = label_of(cost.method, cost.label, cost.setting.values, alike)
+        slower = " (FP8 is slower)" if ratio.low > 1 else ""
+        found.append(f"{name} on {label_of_network(cost.backbone)} {ratio_text(ratio)}{slower}")
+    if not found:
+        return []
+    how = "time over the same method without FP8, calls taken in turn"
+    return [f"FP8: {how}: {'; '.join(found)}."]
 
 
 def memory_text(cost: CostRow | None) -> str:
@@ -84,4 +102,5 @@ def cost_notes(e: Evidence) -> list[str]:
         f"backbone in {e.baseline()}.",
         ratio_note(e),
         memory_note(measured),
+        *fp8_note(measured),
     ]

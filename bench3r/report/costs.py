@@ -58,6 +58,7 @@ class CostRow(BaseModel):
     parameters_by_part: dict[str, int] = {}
     seconds: list[float] = []
     reference_seconds: list[float] = []  # of the unchanged backbone, in turn with ``seconds``
+    without_fp8_seconds: list[float] = []  # of the same method without FP8, in turn as well
     rung: Rung | None = None  # of the ladder, that the unchanged backbone stood on
     ladder: list[RungRecord] = []  # of an unchanged backbone on others
     attention: dict[str, int] = {}  # calls by attention backend
@@ -112,6 +113,11 @@ class CostRow(BaseModel):
             own = found
         reasons = filter(None, [*self.doubts, own.suspect])
         return own._replace(suspect="; ".join(dict.fromkeys(reasons)))
+
+    @cached_property
+    def fp8_ratio(self) -> Ratio | None:
+        """Paired time over that of the same method without its FP8; None where it has none."""
+        return paired_ratio(self.seconds, self.without_fp8_seconds) if self.ok else None
 
     @cached_property
     def doubts(self) -> list[str]:

@@ -186,6 +186,8 @@ class ProfileRecord(BaseModel):
     seconds: list[float] = Field(default_factory=list)
     reference_seconds: list[float] = Field(default_factory=list)
     trunk_seconds: list[float] = Field(default_factory=list)
+    # Of a method that uses FP8: calls of the same one without it, in turn with `seconds`.
+    without_fp8_seconds: list[float] = Field(default_factory=list)
     # What the unchanged backbone ran on here, and, of such a one, what it costs on others.
     rung: Rung | None = None
     ladder: list[RungRecord] = Field(default_factory=list)

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from bench3r.report.cost_columns import add_costs, memory_note, memory_text
+from bench3r.report.cost_columns import add_costs, fp8_note, memory_note, memory_text
 from bench3r.report.costs import NOT_COUNTED, CostRow
 from bench3r.report.evidence import Setting
 from bench3r.report.settings import SETTING
@@ -128,3 +128,17 @@ def test_a_value_names_the_record_that_it_comes_from():
     row = paired(0.03, cell="fast.vggt.tiny.f4.default")
     e = evidence(rows({"vggt": [0.1]}), costs=[row])
     assert e.record_of(row).as_posix().endswith("made-up/profile/fast.vggt.tiny.f4.default.json")
+
+
+def test_fp8_that_is_slower_than_the_same_method_without_it_is_said_to_be():
+    quick = FAST._replace(options='{"variant": "quick"}')
+    slow = FAST._replace(options='{"variant": "slow"}')
+    costs = [
+        cost(quick, seconds=[0.8 * m for m in MOMENTS], without_fp8_seconds=MOMENTS),
+        cost(slow, seconds=[1.3 * m for m in MOMENTS], without_fp8_seconds=MOMENTS),
+        paired(0.1),
+    ]
+    (note,) = fp8_note(costs)
+    assert "Fast (variant quick) on VGGT 0.800 [0.800, 0.800];" in note
+    assert note.endswith("Fast (variant slow) on VGGT 1.300 [1.300, 1.300] (FP8 is slower).")
+    assert fp8_note([paired(0.1)]) == []
