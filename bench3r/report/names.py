@@ -1,15 +1,18 @@
-"""How settings are called in tables and figures."""
+"""How settings, options and datasets are called in tables and figures."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from bench3r.api.dataset import DATASETS
 from bench3r.api.method import METHODS
 from bench3r.models.catalogue import label_of_network
-from bench3r.report.evidence import Setting, settings_of
+from bench3r.report.columns import Column
+from bench3r.report.settings import Setting, settings_of
 
 
 def name_of(setting: Setting, rows: pd.DataFrame) -> str:
@@ -47,8 +50,40 @@ def label_of(
     if len(varied) > 1:
         defaults = METHODS.get(method).Options().model_dump(mode="json")
         varied = [name for name in varied if own[name] != defaults[name]]
-    texts = [f"{name} {own[name]}" for name in varied]
+    texts = [option_text(name, own[name]) for name in varied]
     return f"{label} ({', '.join(texts) or 'default'})"
+
+
+def option_text(name: str, value: object) -> str:
+    """An option with its value as a reader sees it."""
+    if isinstance(value, bool):
+        value = "on" if value else "off"
+    if value is None:
+        value = "by default"
+    return plain(f"{name} {value}")
+
+
+def plain(name: str) -> str:
+    """An identifier as words."""
+    return name.replace("_", " ")
+
+
+def dataset_label(name: str) -> str:
+    """A dataset as printed; the name of one that is unknown here."""
+    known = DATASETS.usable()[0]
+    return known[name].label if name in known else name
+
+
+def metric_words(column: Column) -> str:
+    """A metric within a sentence: the head of its column without arrow and unit."""
+    return re.split(r" [↓↑(]", column.title)[0]
+
+
+def listed(words: Sequence[str]) -> str:
+    """``words`` as a sentence has them: "a, b and c"."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _differs(name: str, everyone: Sequence[Mapping[str, object]]) -> bool:

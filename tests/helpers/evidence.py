@@ -70,7 +70,14 @@ def evidence(
     if cells is None:
         names = table["cell"].unique()
         cells = [cell(Setting(str(n), str(n), "plugin", "{}", "vggt")) for n in names]
-    config = SimpleNamespace(ablations=dict.fromkeys(ablations), protocols=[])
+    config = SimpleNamespace(
+        ablations=dict.fromkeys(ablations),
+        protocols=[],
+        protocols_for=lambda dataset: [],
+        scale="tiny",
+        base="shipped",
+        precision="fp32",
+    )
     return Evidence(
         plan=SimpleNamespace(cells=cells, config=config, name="made-up"),
         table=table,
