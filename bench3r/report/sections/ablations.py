@@ -8,6 +8,7 @@ from bench3r.report.columns import QUALITY
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence
 from bench3r.report.figures.options import option_curves
+from bench3r.report.names import plain
 from bench3r.report.section import Canvas, Figure, Section
 from bench3r.report.tables import Table
 
@@ -19,7 +20,7 @@ def ablation_tables(e: Evidence) -> Iterator[Table]:
         rows = e.rows_of(name)
         if name in elsewhere or rows.empty:
             continue
-        title = f"Ablation: {name.replace('_', ' ')}"
+        title = f"Ablation: {plain(name)}"
         yield comparison(e, rows, QUALITY, name=f"ablation_{name}", title=title, costs=True)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from bench3r.api.presentation import ComponentTable
 from bench3r.models.catalogue import reference_of
+from bench3r.report.captions import cost_caption
 from bench3r.report.evidence import CostRow, Evidence, declarations
-from bench3r.report.reported import titled
 from bench3r.report.section import Section
 from bench3r.report.tables import Table
 
@@ -39,8 +39,10 @@ def component_table(e: Evidence, section: ComponentTable, cost: CostRow) -> Tabl
         raw[f"{one.method}/flops"] = flops
         shown[f"{one.label}: parameters"] = [f"{count:,}" for count in parameters]
         shown[f"{one.label}: share of FLOPs"] = [f"{count / one.flops:.1%}" for count in flops]
-    title = titled(section.title, section.file)
-    return Table(f"{section.file}{e.suffix}", title, e.about, shown, raw, list(section.notes))
+    used = [one for one in (unchanged, cost) if one is not None]
+    caption = cost_caption(e, used)
+    name = f"{section.file}{e.suffix}"
+    return Table(name, section.title, caption, shown, raw, list(section.notes))
 
 
 SECTION = Section("components", 40, "depth", frame_tables=component_tables)

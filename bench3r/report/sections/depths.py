@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from bench3r.report.evidence import Evidence, rows_of_setting, settings_of
+from bench3r.report.captions import caption_of
+from bench3r.report.evidence import Evidence
 from bench3r.report.figures.recursion import depth_distribution, depth_shares
 from bench3r.report.names import name_of
-from bench3r.report.reported import all_reported, titled
+from bench3r.report.reported import all_reported
 from bench3r.report.section import Canvas, Figure, Section
+from bench3r.report.settings import SETTING, rows_of_setting, settings_of
 from bench3r.report.tables import MISSING, Table, number
 
 NAME = "table5"
@@ -20,26 +23,35 @@ NOTE = "Share of patches per number of recursions."
 
 def depth_table(e: Evidence) -> Iterator[Table]:
     """Shares of patches per recursion depth and scene type, for the main settings."""
-    main = {cell.id for cell in e.plan.cells if "main" in cell.tables}
+    rows = e.rows_of("main")
     facts = e.with_depths()
-    facts = facts[facts["cell"].isin(main)]
+    facts = facts[facts["cell"].isin(rows["cell"].unique())]
     if facts.empty:
         return
-    listed = []
-    for (label, kind), rows in facts.groupby(["label", "scene_type"], sort=False):
-        shares = depth_shares(rows)
-        own = {"method": label, "scene type": kind, **by_depth(shares)}
-        listed.append({**own, "mean depth": mean_depth(shares), "scenes": len(rows)})
-    raw = pd.DataFrame(listed)
-    shown = raw.astype(object)
+    raw = depth_numbers(facts)
+    shown = raw.drop(columns=SETTING).rename(columns={"shown": "method"}).astype(object)
     for column in raw.columns:
-        if column.startswith("D"):
+        if re.fullmatch(r"D\d+", column):
             shown[column] = [number(share, ".1%") for share in raw[column]]
     shown["mean depth"] = [f"{depth:.2f}" for depth in raw["mean depth"]]
     reported, notes = reported_rows()
     shown = pd.concat([shown, pd.DataFrame(reported)], ignore_index=True).fillna(MISSING)
-    title = titled("Depth distribution", NAME)
-    yield Table(f"{NAME}{e.suffix}", title, e.about, shown, raw, [NOTE, *notes])
+    caption = caption_of(e, rows[rows["cell"].isin(facts["cell"])])
+    name = f"{NAME}{e.suffix}"
+    yield Table(name, "Depth distribution", caption, shown, raw, [NOTE, *notes])
+
+
+def depth_numbers(facts: pd.DataFrame) -> pd.DataFrame:
+    """Shares of depths: one row for every setting and scene type of ``facts``."""
+    listed = []
+    for setting in settings_of(facts):
+        own = rows_of_setting(facts, setting)
+        for kind, rows in own.groupby("scene_type", sort=False):
+            row = {**setting._asdict(), "shown": name_of(setting, facts), "scene type": kind}
+            shares = depth_shares(rows)
+            row |= {**by_depth(shares), "mean depth": mean_depth(shares), "scenes": len(rows)}
+            listed.append(row)
+    return pd.DataFrame(listed)
 
 
 def by_depth(shares: np.ndarray) -> dict[str, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
+
 from bench3r.report.columns import columns_of
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence
@@ -28,13 +30,19 @@ NOTE = (
 def fidelity_table(e: Evidence) -> Iterator[Table]:
     """Every main plug-in, where the run scores it."""
     rows = e.rows_of("main")
-    rows = rows[rows["kind"].eq("plugin")]
-    if PROTOCOL not in e.plan.config.protocols or rows.empty:
+    rows = rows[rows["kind"].eq("plugin") & rows["dataset"].isin(scored_datasets(e, rows))]
+    if rows.empty:
         return
     title = "Fidelity: distance from the unchanged backbone's output"
     table = comparison(e, rows, FIDELITY, name="fidelity", title=title, costs=True)
     table.notes.append(NOTE)
     yield table
+
+
+def scored_datasets(e: Evidence, rows: pd.DataFrame) -> set[str]:
+    """The datasets of ``rows`` that the run scores by this rule: n/N counts no others."""
+    config = e.plan.config
+    return {name for name in rows["dataset"].unique() if PROTOCOL in config.protocols_for(name)}
 
 
 SECTION = Section("fidelity", 170, "methods", frame_tables=fidelity_table)

@@ -1,11 +1,10 @@
-"""The main comparison: quality and cost of every method, a paper's own rows below ours."""
+"""The main comparison: quality and cost of every method."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 
 from bench3r.api.presentation import Reported
 from bench3r.models.catalogue import label_of_network, reference_backbone
@@ -14,18 +13,13 @@ from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence
 from bench3r.report.figures.pareto import COSTS, pareto
 from bench3r.report.figures.quality import quality
-from bench3r.report.reported import all_reported, reported_row, titled
+from bench3r.report.reported import all_reported
 from bench3r.report.section import Canvas, Figure, Section
-from bench3r.report.tables import MISSING, Table
+from bench3r.report.tables import Table
 
 NAME = "table2"
 MEANS = (
-    "Means over the scenes that every compared method finished, with 95 % bootstrap intervals over "
-    "scenes; n/N: finished of planned scenes."
-)
-MARKS = (
-    "**best** and _second best_ method (controls are not ranked); †: tied with the best, the 95 % "
-    "CI of their paired difference includes zero; ≈: the same of its unchanged backbone."
+    "Means over the scenes that every compared method finished; n/N: finished of planned scenes."
 )
 UNITS = (
     "Seeds of a scene are averaged first; scenes weigh the same, unless a protocol says otherwise.",
@@ -38,40 +32,20 @@ UNITS = (
 
 
 def main_table(e: Evidence) -> Iterator[Table]:
-    """Every main setting against the usual columns, and what papers report of the same methods."""
+    """Every main setting against the usual columns."""
     rows = e.rows_of("main")
-    title = titled("Methods compared", NAME)
-    table = comparison(e, rows, QUALITY, name=NAME, title=title, costs=True)
-    table.notes += [MEANS, MARKS, *UNITS]
+    table = comparison(e, rows, QUALITY, name=NAME, title="Methods compared", costs=True)
+    table.notes += [MEANS, *UNITS]
     for reported in all_reported():
         table.notes += ratio_notes(table, reported)
-        add_reported(table, reported)
     yield table
 
 
-def add_reported(table: Table, reported: Reported) -> None:
-    """Put a paper's own rows under those of the methods that were measured."""
-    labels = table.raw.drop_duplicates("method").set_index("method")["label"]
-    rows = []
-    for method, values in reported.rows.items():
-        if method not in labels.index:
-            continue
-        row = reported_row(str(labels[method]), reported)
-        for column in table.shown.columns[1:]:
-            key = next((name for name in values if column.startswith(name)), None)
-            row[column] = MISSING if key is None else f"({values[key]:g})"
-        rows.append(row)
-    if not rows:
-        return
-    table.shown = pd.concat([table.shown, pd.DataFrame(rows)], ignore_index=True)
-    table.notes.append(
-        f"Values in (parentheses) are reported, not measured by us: {reported.source}. "
-        "Their units and scale are unknown, so they cannot be compared with the rows above."
-    )
-
-
 def ratio_notes(table: Table, reported: Reported) -> list[str]:
-    """Time and FLOPs of whole models over those of the reference, beside the paper's own ratios."""
+    """FLOPs of whole models over those of the reference, beside the paper's own ratios.
+
+    Their times were not taken in turn with the reference's, so there is no ratio of times.
+    """
     first = table.raw.drop_duplicates("method").set_index("method")
     reference = reference_backbone()
     if reference not in first.index or reference not in reported.rows:
@@ -84,15 +58,14 @@ def ratio_notes(table: Table, reported: Reported) -> list[str]:
         if method not in first.index or first.loc[method, "kind"] != "model":
             continue
         own = first.loc[method]
-        time = own["time_s"] / dense["time_s"] if own["time_s"] and dense["time_s"] else np.nan
-        if not np.isfinite(time):
+        if not np.isfinite(float(own["profile_flops"] or np.nan)):
             continue
         notes.append(
-            f"{own['label']} took {time:.1f} times {label}'s time and "
-            f"{own['flops'] / dense['flops']:.1f} times its FLOPs (reported: "
-            f"{paper['Time'] / paper_dense['Time']:.1f} and "
-            f"{paper['FLOPs'] / paper_dense['FLOPs']:.2f}). "
-            "Its time includes alignment, its FLOPs do not."
+            f"{own['label']} took {own['profile_flops'] / dense['profile_flops']:.1f} times "
+            f"{label}'s FLOPs, alignment left out (reported: "
+            f"{paper['FLOPs'] / paper_dense['FLOPs']:.2f}; and "
+            f"{paper['Time'] / paper_dense['Time']:.1f} times its time, which cannot be set "
+            "against ours: a whole model is not timed in turn with it)."
         )
     return notes
 

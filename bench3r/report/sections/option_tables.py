@@ -13,7 +13,8 @@ from bench3r.report.columns import QUALITY, Column, columns_of
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence, Setting, declarations, settings_of
 from bench3r.report.fact_columns import add_fact_columns
-from bench3r.report.reported import all_reported, titled
+from bench3r.report.names import dataset_label
+from bench3r.report.reported import all_reported
 from bench3r.report.section import Section
 from bench3r.report.summary import wide
 from bench3r.report.tables import MISSING, Table, number
@@ -46,7 +47,7 @@ def option_table(
         rows,
         _columns(section, rows),
         name=f"{section.file}_{dataset}" if dataset else section.file,
-        title=titled(section.title, section.file) + (f", {dataset}" if dataset else ""),
+        title=section.title + (f", {dataset_label(dataset)}" if dataset else ""),
         costs=section.costs,
     )
     settings = settings_of(rows)

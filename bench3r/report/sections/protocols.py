@@ -9,9 +9,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bench3r.report.captions import caption_of
+from bench3r.report.columns import column_of
 from bench3r.report.evidence import Evidence
 from bench3r.report.families import Measured, measured
 from bench3r.report.figures.drawing import Colour, looks_of, save
+from bench3r.report.names import dataset_label
 from bench3r.report.section import Canvas, Figure, Section
 from bench3r.report.tables import Table
 
@@ -33,9 +36,15 @@ def protocol_tables(e: Evidence) -> Iterator[Table]:
     raw = pd.DataFrame([_numbers(m) for m in found])
     shown = pd.DataFrame([_texts(m) for m in found])
     title = "What the protocol alone changes"
-    yield Table(f"{NAME}{e.suffix}", title, e.about, shown, raw, list(NOTES))
+    yield Table(f"{NAME}{e.suffix}", title, _caption(e, found), shown, raw, list(NOTES))
     for m in found:
         yield family_table(e, m)
+
+
+def _caption(e: Evidence, found: list[Measured]) -> str:
+    """What quantities on several datasets stand on."""
+    rows = e.ranked(e.rows_of("main"))
+    return caption_of(e, rows[rows["dataset"].isin({m.dataset for m in found})])
 
 
 def _numbers(m: Measured) -> dict[str, object]:
@@ -59,7 +68,7 @@ def _texts(m: Measured) -> dict[str, object]:
     if len(best) > 1:
         named = [f"{method} ({', '.join(rules)})" for method, rules in best.items()]
     return {
-        "dataset": m.dataset,
+        "dataset": dataset_label(m.dataset),
         "quantity": m.family.title,
         "rules": m.means.shape[1],
         "scenes": m.scenes,
@@ -80,12 +89,15 @@ def family_table(e: Evidence, m: Measured) -> Table:
         shown[rule] = texts
     raw = m.means.rename_axis("method").reset_index()
     title = (
-        f"{m.family.title} on {m.dataset} under {m.means.shape[1]} protocols "
+        f"{m.family.title} on {dataset_label(m.dataset)} under {m.means.shape[1]} protocols "
         f"({m.family.unit}, {m.family.better} is better)"
     )
     notes = [f"Means over {m.scenes} scenes that every method finished.", m.family.differ]
     name = f"{NAME}_{m.family.name}_{m.dataset}{e.suffix}"
-    return Table(name, title, e.about, shown, raw, notes)
+    rows = e.ranked(e.rows_of("main"))
+    columns = [column_of(f"{protocol}/{metric}") for protocol, metric, _ in m.family.variants]
+    caption = caption_of(e, rows[rows["dataset"].eq(m.dataset)], columns)
+    return Table(name, title, caption, shown, raw, notes)
 
 
 def protocol_figures(canvas: Canvas) -> Iterator[Figure]:
@@ -128,7 +140,7 @@ def _panel(axis: Axes, m: Measured, looks: dict[str, tuple[Colour, str]]) -> Non
             linewidth=1,
         )
     axis.set_xticks(places, m.means.columns, rotation=30, ha="right", fontsize=7)
-    title = f"{m.family.title}\n{m.dataset}, {m.family.better} is better"
+    title = f"{m.family.title}\n{dataset_label(m.dataset)}, {m.family.better} is better"
     axis.set(title=title, ylabel=m.family.unit)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from bench3r.report.columns import column_of, columns_of
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence
-from bench3r.report.reported import titled
 from bench3r.report.section import Section
 from bench3r.report.tables import Table
 
@@ -36,7 +35,7 @@ NOTES = (
 
 def region_table(e: Evidence) -> Iterator[Table]:
     """Every main setting by the kind of region."""
-    title = titled("Simple and complex regions, detail, seams", NAME)
+    title = "Simple and complex regions, detail, seams"
     table = comparison(e, e.rows_of("main"), REGIONS, name=NAME, title=title)
     table.notes += NOTES
     yield table

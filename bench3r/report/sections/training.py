@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.api.method import METHODS
+from bench3r.models.catalogue import label_of_network
+from bench3r.report.captions import setup_text
 from bench3r.report.evidence import Evidence
+from bench3r.report.names import option_text
 from bench3r.report.section import Section
 from bench3r.report.tables import MISSING, Table, number
-from bench3r.run.options import options_text
 
 NOTE = (
     "steps: optimiser steps (– for closed-form fits); scenes: training scenes seen; seconds: wall "
@@ -26,22 +28,25 @@ def training_table(e: Evidence) -> Iterator[Table]:
         return
     pairs = zip(rows["method"], rows["options"], strict=True)
     shown = pd.DataFrame({"method": [_name(method, options) for method, options in pairs]})
-    shown["backbone"] = rows["backbone"].to_numpy()
+    shown["backbone"] = list(map(label_of_network, rows["backbone"]))
     for column in ("steps", "scenes", "seconds", "seed"):
         shown[column] = [number(value, ".0f") for value in rows[column].astype(float)]
     shown["device"] = rows["device"].fillna(MISSING).to_numpy()
-    shown["ships with the project"] = ["yes" if one else "" for one in rows["shipped"]]
+    shown["ships with the project"] = ["yes" if one is True else "no" for one in rows["shipped"]]
     title = "How long each variant was trained"
-    yield Table(f"training{e.suffix}", title, e.about, shown, rows, [NOTE])
+    caption = f"{len(rows)} trainings. {setup_text(e, rows['device'])}"
+    yield Table(f"training{e.suffix}", title, caption, shown, rows, [NOTE])
 
 
 def _name(method: str, options: str) -> str:
     """A method with the options that differ from its defaults."""
     if method == "base":
-        return method
-    chosen = METHODS.get(method).Options.model_validate(json.loads(options))
+        return "the backbone itself"
+    known = METHODS.get(method)
+    chosen = known.Options.model_validate(json.loads(options))
     changed = chosen.model_dump(mode="json", exclude_defaults=True)
-    return f"{method} {options_text(changed)}".strip()
+    texts = [option_text(name, value) for name, value in changed.items()]
+    return f"{known.label} ({', '.join(texts)})" if texts else known.label
 
 
 SECTION = Section("training", 120, "training", frame_tables=training_table)
