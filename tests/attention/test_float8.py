@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._inductor.utils import run_and_get_code
 
-from bench3r.attention.float8 import StoredLinear, fake_quantise, quantise, replace_linears
+from bench3r.attention.float8 import (
+    StoredLinear,
+    _compiled_quantise,
+    fake_quantise,
+    quantise,
+    replace_linears,
+)
 from bench3r.measure import flops
 from bench3r.models import chunks
 from tests.helpers.attention import Wrapped
+from tests.helpers.gpu_free.device import PretendCuda
+from tests.helpers.gpu_free.tensors import GIB
 
 
 def test_fp8_products_equal_their_emulation_and_are_counted_alike():
@@ -60,3 +71,31 @@ def test_tokens_in_parts_are_quantised_alike(monkeypatch):
         whole = stored(x)
         monkeypatch.setattr(chunks, "TOKENS", 16)
         assert torch.equal(stored(x), whole)
+
+
+def test_fused_quantisation_is_one_kernel_without_wide_copies():
+    """Compiled as a GPU has it, here to C++: nothing of the tokens' size but their codes."""
+    x = torch.randn(33, 24, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    with torch.inference_mode():
+        (codes, scale), (code,) = run_and_get_code(_compiled_quantise(), x)
+    expected, scales = quantise(x.float())
+    assert torch.equal(codes.view(torch.uint8), expected.view(torch.uint8))
+    torch.testing.assert_close(scale, scales, rtol=0, atol=0)
+    made = re.findall(r"empty_strided_cpu\(\(\w+, (\w+)\), .*, torch\.(\w+)\)", code)
+    wide = [(columns != "1", dtype) for columns, dtype in made]
+    assert sorted(wide) == [(False, "float32"), (True, "float8_e4m3fn")], code
+    assert len(re.findall(r"^ +cpp_fused\w+\(", code, re.MULTILINE)) == 1
+
+
+def test_quantised_products_of_many_tokens_hold_little_beside_them():
+    tokens = 1 << 20
+    with PretendCuda(values=False) as gpu, torch.inference_mode():
+        linear = nn.Linear(1024, 4096).to(torch.bfloat16)
+        stored = StoredLinear(linear, torch.float8_e4m3fn, True, True).to("cuda")
+        x = torch.empty(1, tokens, 1024, dtype=torch.bfloat16, device="cuda")
+        before = gpu.memory.live
+        gpu.memory.reset()
+        out = stored(x)
+        kept = out.numel() * out.element_size()
+        assert kept == tokens * 4096 * 2
+        assert gpu.memory.peak - before - kept < 2 * GIB  # here unfused; all at once: 13 GiB
