@@ -1,22 +1,59 @@
-"""How cost grows with frames: exponents, and from where on a method costs less than another."""
+"""How cost grows with frames: exponents, and from where on a method costs less than another.
+
+Times are compared by their paired ratios to the unchanged backbone alone: seconds of two frame
+counts, or of two methods, come from processes that met the machine at different moments.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
+from bench3r.measure.pairs import Ratio
 from bench3r.models.catalogue import label_of_network, reference_of
-from bench3r.report.evidence import CostRow
+from bench3r.report.costs import CostRow
 
 TIME = "time (s)"
+MEMORY = "peak memory (GB)"
+FLOPS = "FLOPs (G)"
 MEASURES: dict[str, Callable[[CostRow], float]] = {  # NaN where it was not measured
     TIME: lambda row: row.median_seconds,
-    "peak memory (GB)": lambda row: row.peak_bytes / 1e9,
-    "FLOPs (G)": lambda row: (row.flops or math.nan) / 1e9,
+    MEMORY: lambda row: row.peak_bytes / 1e9,
+    FLOPS: lambda row: (row.flops or math.nan) / 1e9,
 }
+NORMAL = 1.96  # half of a 95 % interval in standard errors
+
+
+class Crossover(NamedTuple):
+    """From how many frames on a method costs less; infinity: not to the largest count.
+
+    ``low`` and ``high`` are what the ends of the ratios' intervals say, and equal to ``value``
+    where nothing was measured that varies.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether the method costs less at the largest count, beyond what pairs vary by."""
+        return math.isfinite(self.high)
+
+
+class Slope(NamedTuple):
+    """An exponent with its 95 % interval; the ends are NaN where it has none."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+NOWHERE = Crossover(math.nan, math.nan, math.nan)
 
 
 def exponent(frames: np.ndarray, values: np.ndarray) -> float:
@@ -28,6 +65,25 @@ def exponent(frames: np.ndarray, values: np.ndarray) -> float:
     x = np.log(frames[half:])
     y = np.log(values[half:])
     return float(np.polyfit(x, y, 1)[0]) if len(x) > 1 and np.isfinite(y).all() else math.nan
+
+
+def ratio_exponent(frames: np.ndarray, ratios: list[Ratio | None]) -> Slope:
+    """As :func:`exponent` for paired ratios at ``frames`` [N]: below 0, the method gains.
+
+    The interval carries over those of the ratios, taken as normal in their logarithms; the
+    processes of different counts are independent.
+    """
+    values = np.array([math.nan if r is None else r.value for r in ratios], float)
+    slope = exponent(frames, values)
+    half = len(frames) // 2
+    if not math.isfinite(slope):
+        return Slope(math.nan)
+    wide = [0.0 if r is None else math.log(r.high / r.low) for r in ratios[half:]]
+    errors = np.array(wide) / (2 * NORMAL)
+    x = np.log(frames[half:])
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    reach = NORMAL * float(np.sqrt(((weights * errors) ** 2).sum()))
+    return Slope(slope, slope - reach, slope + reach)
 
 
 def crossover(frames: np.ndarray, own: np.ndarray, reference: np.ndarray) -> float:
@@ -50,13 +106,41 @@ def crossover(frames: np.ndarray, own: np.ndarray, reference: np.ndarray) -> flo
     return float(np.exp(x[i] + (x[i + 1] - x[i]) * ratio[i] / (ratio[i] - ratio[i + 1])))
 
 
-def crossover_text(value: float, first: float) -> str:
-    """A crossover in words; ``first`` is the smallest measured count."""
+def paired_crossover(frames: np.ndarray, ratios: list[Ratio | None]) -> Crossover:
+    """The crossover of paired ratios at ``frames`` [N], and those of the ends of their intervals.
+
+    Ratios without an interval bound nothing: the crossover then lies anywhere.
+    """
+    parts = []
+    for part in ("value", "low", "high"):
+        values = np.array([math.nan if r is None else getattr(r, part) for r in ratios], float)
+        parts.append(crossover(frames, values, np.ones(len(frames))))
+    value, low, high = parts
     if math.isnan(value):
+        return NOWHERE
+    if any(r is not None and math.isnan(r.low) for r in ratios):
+        return Crossover(value, float(frames[0]), math.inf)
+    return Crossover(value, low, high)
+
+
+def crossover_text(found: Crossover, first: float) -> str:
+    """A crossover in words; ``first`` is the smallest measured count."""
+    if math.isnan(found.value):
         return "–"
+    text = _frames_text(found.value, first)
+    if found.low == found.value == found.high:
+        return text
+    return f"{text} [{_bound_text(found.low)}, {_bound_text(found.high)}]"
+
+
+def _frames_text(value: float, first: float) -> str:
     if math.isinf(value):
         return "not measured to"
     return f"all, from {first:,.0f}" if value == first else f"about {value:,.0f}"
+
+
+def _bound_text(value: float) -> str:
+    return "not measured to" if math.isinf(value) else f"{value:,.0f}"
 
 
 @dataclass
@@ -65,20 +149,28 @@ class Growth:
 
     name: str
     label: str
+    method: str
     unchanged: str  # the backbone that it is compared with
     options: str
     frames: np.ndarray  # [N]
+    ratios: list[Ratio | None]  # [N], of times
     costs: dict[str, np.ndarray] = field(default_factory=dict)  # by measure, each [N]
     exponents: dict[str, float] = field(default_factory=dict)
-    crossovers: dict[str, float] = field(default_factory=dict)  # NaN for unchanged backbones
+    crossovers: dict[str, Crossover] = field(default_factory=dict)  # NaN of unchanged backbones
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether it is the backbone that others are compared with."""
+        return self.method == self.unchanged
+
+    @property
+    def ratio_exponent(self) -> Slope:
+        """How the paired ratio of times grows with frames."""
+        return Slope(math.nan) if self.is_unchanged else ratio_exponent(self.frames, self.ratios)
 
 
 def growths(costs: list[CostRow]) -> list[Growth]:
-    """What every method of ``costs`` (all measured) costs over frames, against its backbone.
-
-    Times are compared with those of the backbone that were taken in turn with them, where there are
-    some; what two processes met at different moments would blur the crossover.
-    """
+    """What every method of ``costs`` (all measured) costs over frames, against its backbone."""
     groups: dict[tuple[str, str, str], list[CostRow]] = {}
     for row in costs:
         groups.setdefault((row.label, row.backbone, row.options), []).append(row)
@@ -106,21 +198,18 @@ def _growth(name: str, own: list[CostRow], costs: list[CostRow]) -> Growth:
         if row.method == unchanged:
             dense.setdefault(row.frames, row)
     frames = np.array([row.frames for row in own], float)
-    out = Growth(name, first.label, unchanged, first.options, frames)
+    ratios = [row.ratio for row in own]
+    out = Growth(name, first.label, first.method, unchanged, first.options, frames, ratios)
     for title, measure in MEASURES.items():
         values = np.fromiter(map(measure, own), float)
         out.costs[title] = values
         out.exponents[title] = exponent(frames, values)
-        out.crossovers[title] = math.nan
-        if first.method != unchanged:
-            against = np.array([_against(row, dense, title) for row in own], float)
-            out.crossovers[title] = crossover(frames, values, against)
+        out.crossovers[title] = NOWHERE
+        if not out.is_unchanged and title != TIME:
+            beside = [dense.get(row.frames) for row in own]
+            against = np.array([math.nan if b is None else measure(b) for b in beside], float)
+            found = crossover(frames, values, against)
+            out.crossovers[title] = Crossover(found, found, found)
+    if not out.is_unchanged:
+        out.crossovers[TIME] = paired_crossover(frames, ratios)
     return out
-
-
-def _against(row: CostRow, dense: dict[int, CostRow], title: str) -> float:
-    """What the unchanged backbone costs at the frames of ``row``; NaN where it was not measured."""
-    if title == TIME and row.reference_seconds:
-        return float(np.median(row.reference_seconds))
-    beside = dense.get(row.frames)
-    return math.nan if beside is None else MEASURES[title](beside)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench3r.measure.pairs import SPREAD_LIMIT, Ratio
+from bench3r.report.columns import by_interval
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import Evidence
 from bench3r.report.tables import MISSING
@@ -15,6 +16,7 @@ from bench3r.report.tables import MISSING
 RATIO = "time / backbone"  # heads of columns
 SECONDS = "Time (s)"
 SUSPECT = "(suspect)"
+NOISE = 0.001  # of a ratio: what pairs of a millisecond cannot tell apart
 HOW = (
     "the median of the ratios of calls taken in turn in one process, with its 95 % interval "
     "(between order statistics, from 6 pairs on; below, Student's t of the log ratios)"
@@ -51,23 +53,26 @@ def time_cell(cost: CostRow | None) -> TimeCell:
 
 def ratio_text(ratio: Ratio | None) -> str:
     """A paired ratio with its interval; 1 for the backbone itself, a dash without pairs."""
-    return _text(ratio, "{:.3f}", "1")
+    if ratio is None:
+        return MISSING
+    if ratio.is_reference:
+        return "1"
+    return _marked(by_interval(ratio.value, ratio.low, ratio.high, noise=NOISE), ratio)
 
 
 def saved_text(ratio: Ratio | None) -> str:
-    """The share of time that a paired ratio saves, with its interval."""
-    return _text(None if ratio is None else ratio.saved, "{:.1%}", "0 %")
-
-
-def _text(found: Ratio | None, form: str, of_reference: str) -> str:
-    if found is None:
+    """The percentage of time that a paired ratio saves, with its interval."""
+    if ratio is None:
         return MISSING
-    if found.is_reference:
-        return of_reference
-    text = form.format(found.value)
-    if math.isfinite(found.low):
-        text += f" [{form.format(found.low)}, {form.format(found.high)}]"
-    return f"{text} {SUSPECT}" if found.suspect else text
+    if ratio.is_reference:
+        return "0"
+    found = ratio.saved
+    value, low, high = 100 * found.value, 100 * found.low, 100 * found.high
+    return _marked(by_interval(value, low, high, digits=1, noise=100 * NOISE), ratio)
+
+
+def _marked(text: str, ratio: Ratio) -> str:
+    return f"{text} {SUSPECT}" if ratio.suspect else text
 
 
 def ratio_numbers(ratio: Ratio | None) -> dict[str, float | str]:
@@ -84,34 +89,36 @@ def ratio_numbers(ratio: Ratio | None) -> dict[str, float | str]:
     }
 
 
-def ratio_note(e: Evidence) -> str:
-    """What the column of paired ratios says, and which rows have none and why."""
-    return f"{RATIO}: over the unchanged backbone in {e.baseline()}, {HOW}. {_pairs(e)}"
+def ratio_note(e: Evidence, costs: list[CostRow] | None = None) -> str:
+    """What the column of paired ratios says, and which of ``costs`` have none and why.
+
+    ``costs``: those measured at the frame count of ``e``, unless they are given.
+    """
+    pairs = _pairs(e.measured() if costs is None else costs)
+    return f"{RATIO}: over the unchanged backbone in {e.baseline()}, {HOW}. {pairs}"
 
 
 def saved_note(e: Evidence) -> str:
     """As :func:`ratio_note` for the saved share of the time."""
-    return (
-        f"Time saved: 1 - time over the unchanged backbone's in {e.baseline()}, {HOW}. {_pairs(e)}"
-    )
+    over = f"1 - time over the unchanged backbone's in {e.baseline()}"
+    return f"Time saved: {over}, {HOW}. {_pairs(e.measured())}"
 
 
-def _pairs(e: Evidence) -> str:
+def _pairs(costs: list[CostRow]) -> str:
     """How many pairs there are, what is suspect, and who cannot be paired."""
     counts = set()
     apart: dict[str, list[str]] = {}
-    doubted = False
-    for cost in e.measured():
+    for cost in costs:
         if cost.ratio is None:
             apart.setdefault(cost.why_unpaired, []).append(cost.label)
         elif not cost.is_unchanged:
             counts.add(cost.ratio.n)
-        doubted |= bool(cost.doubts or (cost.ratio and cost.ratio.suspect))
     parts = []
     if counts:
         span = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
         parts.append(f"{span} pairs each.")
-    parts += [SUSPECTED] if doubted else []
+    if any(cost.doubts or (cost.ratio and cost.ratio.suspect) for cost in costs):
+        parts.append(SUSPECTED)
     for reason, labels in apart.items():
         parts.append(f"No ratio: {', '.join(dict.fromkeys(labels))} ({reason}).")
     return " ".join(parts)

@@ -45,9 +45,9 @@ def test_every_rung_has_a_row_and_the_runs_own_is_marked():
     (table,) = ladder_tables(run)
     shown = table.shown.set_index("runs in")
     assert list(shown.index) == ["fp32", "autocast bf16 *", "bf16 weights", "fp32 + TF32"]
-    assert shown.loc["fp32", "times as fast"] == "0.50 [0.50, 0.50]"
-    assert shown.loc["autocast bf16 *", "times as fast"] == "1.00 [1.00, 1.00]"
-    assert shown.loc["bf16 weights", "times as fast"] == "2.00 [1.90, 2.10]"
+    assert shown.loc["fp32", "times as fast"] == "0.500 [0.500, 0.500]"
+    assert shown.loc["autocast bf16 *", "times as fast"] == "1.000 [1.000, 1.000]"
+    assert shown.loc["bf16 weights", "times as fast"] == "2.00 [1.55, 2.56]"
     assert shown.loc["bf16 weights", "memory (GB)"] == "9"
     assert shown.loc["bf16 weights", "attention"] == "flash"
     assert shown.loc["fp32 + TF32", "status"] == "unsupported: V100 has no TF32"

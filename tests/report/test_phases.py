@@ -37,7 +37,9 @@ def test_network_and_alignment_have_columns_of_their_own():
     row = found.shown.iloc[0]
     assert (row["graph"], row["pairs"]) == ("complete", "12")
     assert (row["network (s)"], row["alignment (s)"], row["total (s)"]) == ("0.3", "1.2", "1.5")
-    assert (row["time / VGGT"], row["FLOPs / VGGT"]) == ("15.00", "3.00")
+    assert row["FLOPs / VGGT"] == "3.00"
+    assert row["time / VGGT"] == "–"  # timed in another process than VGGT
+    assert any("No ratio: dust3r (a whole model: VGGT was not timed" in n for n in found.notes)
     assert (row["loss after / before"], row["converged"]) == ("0.50", "1/1")
     assert found.raw.loc[0, "loss_change"] == 0.5
     assert found.shown.iloc[1]["time / VGGT"] == "(9.7)"  # the paper's own, in parentheses

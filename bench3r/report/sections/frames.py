@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
 
 from bench3r.api.presentation import FramesTable
 from bench3r.report.columns import QUALITY
+from bench3r.report.cost_columns import memory_note
 from bench3r.report.evidence import Evidence, RunEvidence, Setting, declarations, settings_of
 from bench3r.report.names import name_of
 from bench3r.report.section import Section
 from bench3r.report.summary import common_scenes, wide
 from bench3r.report.tables import Table, number
+from bench3r.report.time_columns import RATIO, SECONDS, ratio_note, ratio_numbers, ratio_text
 
 COSTS = (  # raw column, head, unit in raw units, format
-    ("time_s", "Time (s)", 1, ".3g"),
+    ("time_s", SECONDS, 1, ".3g"),
     ("peak_bytes", "peak memory (GB)", 1e9, ".3g"),
+    ("above_baseline_bytes", "above the baseline (GB)", 1e9, ".3g"),
     ("flops", "FLOPs (G)", 1e9, ".4g"),
 )
 NOTE = "Means over the scenes that all rows of the same frame count finished."
@@ -39,12 +43,14 @@ def frames_table(run: RunEvidence, method: str, section: FramesTable) -> Table |
         return None
     raw = pd.DataFrame(listed)
     shown = raw[["method", "frames"]].copy()
+    shown[RATIO] = [ratio_text(ratio) for ratio in raw.pop("ratio")]
     for column, head, unit, form in COSTS:
         shown[head] = [number(value / unit, form) for value in raw[column]]
     for quality in QUALITY:
         if quality.title in raw:
             shown[quality.title] = [number(v, f".{quality.digits}f") for v in raw[quality.title]]
-    notes = [NOTE, f"Unchanged backbones ran in {run.first.baseline()}."]
+    costs = [cost for e in run.by_frames for cost in e.measured()]
+    notes = [NOTE, ratio_note(run.first, costs), memory_note(costs)]
     return Table(section.file, section.title, run.first.about, shown, raw, notes)
 
 
@@ -63,9 +69,12 @@ def _row(e: Evidence, setting: Setting, rows: pd.DataFrame, common: pd.Index) ->
     row: dict[str, object] = {"method": name_of(setting, rows), "frames": e.frames}
     row |= {name: value for name, value in setting._asdict().items() if name != "method"}
     cost = e.profile_of(setting)
-    row["time_s"] = cost.median_seconds if cost else float("nan")
-    row["peak_bytes"] = cost.peak_bytes if cost else float("nan")
-    row["flops"] = cost.flops if cost else float("nan")
+    ratio = None if cost is None else cost.ratio
+    row |= {"ratio": ratio, **ratio_numbers(ratio)}
+    row["time_s"] = cost.median_seconds if cost else math.nan
+    row["peak_bytes"] = cost.peak_bytes if cost else math.nan
+    row["above_baseline_bytes"] = cost.above_baseline_bytes if cost else math.nan
+    row["flops"] = cost.flops if cost else math.nan
     for column in QUALITY:
         values = wide(rows, column)
         if setting in values.columns:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from bench3r.measure.pairs import Ratio, paired_ratio
 from bench3r.measure.rungs import SETUPS, Rung
 from bench3r.models.catalogue import label_of_network
 from bench3r.report.evidence import CostRow, RunEvidence
 from bench3r.report.section import Section
 from bench3r.report.tables import MISSING, Table, number
+from bench3r.report.time_columns import HOW, ratio_text
 from bench3r.run.records import RungRecord
 
 NOTE = (
     "The unchanged backbone, timed call by call in turn with itself as the run has it (*), in one "
-    "process on the same images: median seconds, and the median [quartiles] of the paired ratios. "
+    f"process on the same images: median seconds, and {HOW}. "
     "A method's speed-up is over the row marked *, so a row with a larger one is the baseline that "
     "it has to beat; the row marked * is measured like the others, and how far its own ratio is "
     "from 1 is the error of all. Heads are in fp32 everywhere."
@@ -32,22 +33,10 @@ MEANINGS = (
 MEMORY = "Memory: of tensors in the first call, weights and images included."
 
 
-class Ratio(NamedTuple):
-    """How many times faster than the run's own baseline: median and quartiles of pairs."""
-
-    median: float
-    low: float
-    high: float
-
-
-def ratio_of(record: RungRecord) -> Ratio:
-    """The speed-up of a rung; NaN when it was not timed."""
-    count = min(len(record.seconds), len(record.run_seconds))
-    if not count:
-        return Ratio(math.nan, math.nan, math.nan)
-    pairs = np.array(record.run_seconds[:count]) / np.array(record.seconds[:count])
-    low, middle, high = np.quantile(pairs, [0.25, 0.5, 0.75])
-    return Ratio(float(middle), float(low), float(high))
+def speed_up(record: RungRecord) -> Ratio | None:
+    """How many times as fast as the run's own baseline a rung is; None when it was not timed."""
+    found = paired_ratio(record.seconds, record.run_seconds)
+    return None if found is None else found.inverse
 
 
 def ladder_tables(run: RunEvidence) -> Iterator[Table]:
@@ -71,17 +60,13 @@ def ladder_table(costs: list[CostRow], about: str) -> Table:
 
 
 def _shown(cost: CostRow, record: RungRecord) -> dict[str, object]:
-    ratio = ratio_of(record)
-    speed = MISSING
-    if math.isfinite(ratio.median):
-        speed = f"{ratio.median:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
     kernels = ", ".join(record.attention)
     return {
         "backbone": label_of_network(cost.backbone),
         "frames": f"{cost.frames:,}",
         "runs in": _marked(record.rung, cost),
         "time (s)": number(_median(record.seconds), ".3g"),
-        "times as fast": speed,
+        "times as fast": ratio_text(speed_up(record)),
         "memory (GB)": number(_gigabytes(record.peak_gpu_bytes), ".3g"),
         "weights (GB)": number(_gigabytes(record.weight_bytes), ".3g"),
         "first call (s)": number(record.first_seconds, ".3g"),
@@ -96,7 +81,7 @@ def _marked(rung: Rung, cost: CostRow) -> str:
 
 
 def _raw(cost: CostRow, record: RungRecord) -> dict[str, object]:
-    ratio = ratio_of(record)
+    ratio = speed_up(record) or Ratio(math.nan, math.nan, math.nan, 0)
     return {
         "backbone": cost.backbone,
         "frames": cost.frames,
@@ -107,9 +92,11 @@ def _raw(cost: CostRow, record: RungRecord) -> dict[str, object]:
         "reason": record.reason,
         "time_s": _median(record.seconds),
         "run_time_s": _median(record.run_seconds),
-        "speed_up": ratio.median,
-        "speed_up_q1": ratio.low,
-        "speed_up_q3": ratio.high,
+        "speed_up": ratio.value,
+        "speed_up_low": ratio.low,
+        "speed_up_high": ratio.high,
+        "pairs": ratio.n,
+        "suspect": ratio.suspect,
         "peak_gpu_bytes": record.peak_gpu_bytes,
         "weight_bytes": record.weight_bytes,
         "first_call_s": record.first_seconds,

@@ -16,6 +16,7 @@ from bench3r.report.names import name_of
 from bench3r.report.reported import all_reported, reported_row
 from bench3r.report.section import Section
 from bench3r.report.tables import MISSING, Table, number
+from bench3r.report.time_columns import ratio_note, ratio_numbers, ratio_text
 
 
 def phase_tables(e: Evidence) -> Iterator[Table]:
@@ -50,7 +51,9 @@ def phase_table(e: Evidence, section: PhaseTable, users: list[str]) -> Table | N
     if not raw:
         return None
     reference = label_of_network(reference_backbone())
-    notes = [*section.notes, f"Ratios are to {reference} in {e.baseline()}."]
+    own = [e.profile_of(setting) for setting in settings_of(rows) if setting.method in users]
+    measured = [cost for cost in own if cost is not None]
+    notes = [*section.notes, f"Ratios are to {reference}.", ratio_note(e, measured)]
     for source in dict.fromkeys(sources):
         notes.append(
             f"Values in (parentheses) are reported, not measured by us: {source}; "
@@ -62,26 +65,23 @@ def phase_table(e: Evidence, section: PhaseTable, users: list[str]) -> Table | N
     )
 
 
-def _ratios(e: Evidence, cost: CostRow) -> tuple[float, float]:
-    """Time and FLOPs over those of the reference backbone; NaN where that was not measured."""
+def _flops_ratio(e: Evidence, cost: CostRow) -> float:
+    """FLOPs over those of the reference backbone; NaN where they were not counted."""
     dense = e.cost_of_method(reference_backbone())
-    if dense is None:
-        return math.nan, math.nan
-    return cost.median_seconds / dense.median_seconds, cost.flops / dense.flops
+    return math.nan if dense is None else cost.flops / dense.flops
 
 
 def _numbers(
     e: Evidence, section: PhaseTable, setting: Setting, cost: CostRow
 ) -> dict[str, object]:
     """One setting's raw numbers."""
-    time_ratio, flops_ratio = _ratios(e, cost)
     row: dict[str, object] = {"method": setting.method, "options": setting.options}
     row |= fact_values(e, setting, section.before)
     for phase in section.phases:
         row[f"{phase}_s"] = float(np.median(cost.phase_seconds[phase]))
         row[f"{phase}_peak_bytes"] = cost.phase_peak_bytes[phase]
     row |= {"total_s": cost.median_seconds, "flops": cost.flops}
-    row |= {"time_ratio": time_ratio, "flops_ratio": flops_ratio}
+    row |= {"flops_ratio": _flops_ratio(e, cost), **ratio_numbers(cost.ratio)}
     row |= fact_values(e, setting, section.after)
     row["scenes"] = len(e.facts_of(setting))
     return row
@@ -89,7 +89,6 @@ def _numbers(
 
 def _texts(e: Evidence, section: PhaseTable, setting: Setting, cost: CostRow) -> dict[str, str]:
     """One setting as a reader sees it."""
-    time_ratio, flops_ratio = _ratios(e, cost)
     reference = label_of_network(reference_backbone())
     row = fact_texts(e, setting, section.before)
     for phase in section.phases:
@@ -98,8 +97,8 @@ def _texts(e: Evidence, section: PhaseTable, setting: Setting, cost: CostRow) ->
     row[f"FLOPs of the {section.counted} (G)"] = f"{cost.flops / 1e9:.2f}"
     peaks = [f"{cost.phase_peak_bytes[phase] / 1e6:.0f}" for phase in section.phases]
     row[f"peak memory, {' / '.join(section.phases)} (MB)"] = " / ".join(peaks)
-    row[f"time / {reference}"] = number(time_ratio, ".2f")
-    row[f"FLOPs / {reference}"] = number(flops_ratio, ".2f")
+    row[f"time / {reference}"] = ratio_text(cost.ratio)
+    row[f"FLOPs / {reference}"] = number(_flops_ratio(e, cost), ".2f")
     return row | fact_texts(e, setting, section.after)
 
 

@@ -1,65 +1,75 @@
-"""What FLOPs alone would predict: measured latency beside its floor at the device's ceiling."""
+"""What FLOPs alone would predict: paired times beside it, and floors at the device's ceiling."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
 
-from bench3r.models.catalogue import label_of_network, reference_backbone
+from bench3r.models.catalogue import label_of_network, reference_backbone, reference_of
 from bench3r.report.evidence import CostRow, Evidence
 from bench3r.report.names import label_of
 from bench3r.report.section import Section
-from bench3r.report.tables import Table
+from bench3r.report.tables import Table, number
+from bench3r.report.time_columns import (
+    RATIO,
+    SECONDS,
+    ratio_note,
+    ratio_numbers,
+    ratio_text,
+)
 
 
 def roofline_tables(e: Evidence) -> Iterator[Table]:
-    """A table where ceilings were measured, and the reference beside them."""
+    """A table where ceilings were measured and FLOPs counted."""
     costs = [c for c in e.measured() if c.ceiling and c.flops > 0]
-    dense = [c for c in costs if c.method == reference_backbone()]
-    if dense:
-        yield roofline_table(e, costs, dense[0])
+    if costs:
+        yield roofline_table(e, costs)
 
 
-def roofline_table(e: Evidence, costs: list[CostRow], dense: CostRow) -> Table:
-    """Measured latency beside what the efficiency of the unchanged backbone ``dense`` predicts."""
-    efficiency = _floor(dense) / dense.median_seconds
-    raw = pd.DataFrame([_numbers(cost, efficiency) for cost in costs])
+def roofline_table(e: Evidence, costs: list[CostRow]) -> Table:
+    """Paired times beside what the FLOPs of methods would make of their backbone's time."""
+    raw = pd.DataFrame([_numbers(e, cost) for cost in costs])
     shown = pd.DataFrame(
         {
             "method": [_name(cost, costs) for cost in costs],
-            "floor (s)": raw["floor_s"].map("{:.3g}".format),
-            "estimated (s)": raw["estimated_s"].map("{:.3g}".format),
-            "measured (s)": raw["measured_s"].map("{:.3g}".format),
-            "error of the estimate": raw["error"].map("{:+.0%}".format),
-            "efficiency": raw["efficiency"].map("{:.0%}".format),
+            "FLOPs / backbone": [number(value, ".3f") for value in raw["flops_ratio"]],
+            RATIO: [ratio_text(cost.ratio) for cost in costs],
+            "error of the estimate": [number(value, "+.0%") for value in raw["error"]],
+            "floor (s)": [number(value, ".3g") for value in raw["floor_s"]],
+            SECONDS: [number(value, ".3g") for value in raw["time_s"]],
+            "efficiency": [number(value, ".0%") for value in raw["efficiency"]],
         }
     )
-    label = label_of_network(reference_backbone())
     notes = [
-        "Floor: counted FLOPs over the best rate of a matrix product in the same process. "
-        f"Estimated: the floor over {label}'s efficiency, so its error says how far a FLOP count "
-        "alone misses the latency of a method here.",
-        f"{label} ran in {e.baseline()}.",
-        "Pairwise models: FLOPs are the network's, the measured time includes alignment.",
+        "A FLOP count alone estimates that a method takes FLOPs / backbone of its backbone's time; "
+        "the error says how far that is from the paired ratio. Both on the profile's input.",
+        ratio_note(e, costs),
+        "Floor: counted FLOPs over the best rate of a matrix product in the same process; "
+        "efficiency: floor over the median time of that process. Whole models: FLOPs are the "
+        "network's, the measured time includes alignment.",
     ]
     title = "What FLOPs alone would predict"
     return Table(f"roofline{e.suffix}", title, e.about, shown, raw, notes)
 
 
-def _numbers(cost: CostRow, efficiency: float) -> dict[str, object]:
-    """The raw row of a method, given the ``efficiency`` that is assumed of it."""
+def _numbers(e: Evidence, cost: CostRow) -> dict[str, object]:
+    """The raw row of a method."""
+    dense = e.cost_of_method(reference_of(cost.backbone))
+    of_flops = math.nan if dense is None else cost.flops / dense.flops
+    of_time = math.nan if cost.ratio is None else cost.ratio.value
     floor = _floor(cost)
-    estimated = floor / efficiency
     return {
         "method": cost.method,
         "label": cost.label,
         "backbone": cost.backbone,
         "options": cost.options,
+        "flops_ratio": of_flops,
+        **ratio_numbers(cost.ratio),
+        "error": of_flops / of_time - 1,
         "floor_s": floor,
-        "estimated_s": estimated,
-        "measured_s": cost.median_seconds,
-        "error": estimated / cost.median_seconds - 1,
+        "time_s": cost.median_seconds,
         "efficiency": floor / cost.median_seconds,
     }
 

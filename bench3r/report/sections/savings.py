@@ -45,7 +45,7 @@ def savings_table(e: Evidence) -> Iterator[Table]:
     shown = pd.DataFrame({"method": raw["method"]})
     for column, (head, form) in HEADS.items():
         shown[head] = [number(value, form) for value in raw[column]]
-    shown["time saved"] = saved
+    shown["time saved (%)"] = saved
     reference = label_of_network(reference_backbone())
     note = (
         f"f: share of {reference}'s FLOPs in the part that recursion replaces, m: mean recursion "
