@@ -24,7 +24,7 @@ from bench3r.metrics.resampling import (
 LEVEL = 0.95
 ALPHA = 0.05
 MARKS_FROM = 6  # scenes: of fewer, 2 in 2^n signs are more than 5 %, so nothing is marked
-FEW_LEVEL = 0.98  # of Student's t below MARKS_FROM: covers exponential differences by 93 %
+FEW_LEVEL = 0.98  # of Student's t below MARKS_FROM: covers exponential differences by 92 %
 FEW = "t"
 MANY = "sign-flip and studentised bootstrap"
 
