@@ -20,8 +20,8 @@ from bench3r.api.errors import Bench3RError
 from bench3r.exchange.bundle import RECORDS
 from bench3r.exchange.source import read_costs, read_table
 from bench3r.files import write_json, write_text
+from bench3r.report.cells import Scores, interval_notes, raw_values
 from bench3r.report.columns import DETAIL, QUALITY, Column
-from bench3r.report.comparison import quality_cells
 from bench3r.report.evidence import SETTING, CostRow, Setting, settings_of
 from bench3r.report.names import name_of
 from bench3r.report.summary import common_scenes, counts, of_scenes, weights_of, wide
@@ -30,10 +30,10 @@ from bench3r.report.time_columns import time_cell
 
 COLUMNS = (*QUALITY, *DETAIL)
 PROTOCOLS = {column.protocol for column in COLUMNS}
-PARTS = ("mean", "low", "high", "tied_with_best")  # of a column, in raw rows
+PARTS = ("mean", "low", "high", "n", "tied_with_best")  # of a column, in raw rows
 NOTE = (
-    "†: tied with the best. All rows were scored by the same rules on the same frames. Times are "
-    "of the device beside them and are not compared."
+    "All rows were scored by the same rules on the same frames. Times are of the device beside "
+    "them and are not compared."
 )
 
 
@@ -180,8 +180,9 @@ def _table(rules: Rules, group: list[Source], number: int) -> Table:
     settings = list(listed["setting"])
     shown = listed[["name", "source"]].rename(columns={"name": "method"})
     raw = pd.DataFrame(settings, columns=SETTING).assign(source=listed["source"])
+    sizes = set()
     for column in COLUMNS:
-        _add_column(column, table, settings, shown, raw)
+        sizes.add(_add_column(column, table, settings, shown, raw))
     shown["Time (s)"] = listed["time"]
     shown["device"] = listed["device"]
     raw["device"] = listed["device"]
@@ -194,7 +195,10 @@ def _table(rules: Rules, group: list[Source], number: int) -> Table:
         caption=f"{about}, frame lists {rules.lists[:12]}; sources: {names}.",
         shown=shown,
         raw=raw,
-        notes=[f"Means over the {len(common)} scenes that every row finished; {NOTE}"],
+        notes=[
+            f"Means over the {len(common)} scenes that every row finished. {NOTE}",
+            *interval_notes(sizes),
+        ],
     )
 
 
@@ -204,15 +208,20 @@ def _add_column(
     settings: list[Setting],
     shown: pd.DataFrame,
     raw: pd.DataFrame,
-) -> None:
-    """Add ``column`` to the shown and the raw rows, where ``table`` has values of it."""
+) -> int:
+    """Add ``column`` to the shown and the raw rows, where ``table`` has values of it.
+
+    Returns the number of scenes that it is a mean of.
+    """
     if not wide(table, column).notna().any(axis=None):
-        return
+        return 0
     values = of_scenes(table, column, common_scenes(table))
-    cells = quality_cells(values, column, settings, weights_of(table, column))
-    shown[column.title] = [cells[s].text for s in settings]
-    for name in PARTS:
-        raw[f"{column.key}/{name}"] = [cells[s].numbers.get(name) for s in settings]
+    scores = Scores(values, column, weights_of(table, column))
+    cells = [scores.cell(setting) for setting in settings]
+    shown[column.title] = [cell.text for cell in cells]
+    for part in PARTS:
+        raw[f"{column.key}/{part}"] = raw_values(cells, part)
+    return scores.scenes
 
 
 def _part(source: Source, rules: Rules) -> pd.DataFrame:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from bench3r.metrics.statistics import Interval, effect_size, mean_interval, paired_interval
+from bench3r.metrics.statistics import (
+    ALPHA,
+    Interval,
+    effect_size,
+    familywise,
+    mean_interval,
+    paired_interval,
+)
 from bench3r.models.catalogue import reference_of
 from bench3r.protocols import PROTOCOLS
+from bench3r.protocols.base import Metric
 from bench3r.protocols.missing import NOT_APPLICABLE
 from bench3r.report.columns import Column
 from bench3r.report.evidence import SCENE, SETTING, CostRow, Setting
 
 MISSING = ["label", "dataset", "status", "metric", "scenes", "reason"]
 K = TypeVar("K", bound=Hashable)
+Pair = tuple[Setting, Setting]
 
 
 def keys_of(table: pd.DataFrame) -> pd.Series:
@@ -80,7 +89,7 @@ def counts(table: pd.DataFrame, setting: Setting) -> tuple[int, int]:
 
 
 def interval(values: pd.Series, weights: pd.Series | None = None) -> Interval | None:
-    """Mean over scenes, weighted if asked, with its bootstrap interval; None without any value."""
+    """Mean over scenes, weighted if asked, with its interval; None without any value."""
     values = values.dropna()
     if values.empty:
         return None
@@ -96,49 +105,75 @@ class Difference:
     """Paired difference of two settings over the scenes that both have."""
 
     interval: Interval
-    effect: float  # standardised, nan when all differences are the same
+    effect: float  # standardised; nan where it means nothing
+    tie: bool = False  # no larger than what rounding may change
+    p: float = float("nan")  # corrected for the family that it was tested in; nan: too few scenes
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether it is a difference: more than rounding, zero excluded, corrected."""
+        return self.interval.excludes_zero and not self.tie and self.p <= ALPHA
+
+    @property
+    def alike(self) -> bool:
+        """Whether there are scenes enough, and they do not tell the two apart."""
+        return self.interval.decides and not self.told_apart
 
 
 def difference(
-    values: pd.DataFrame, first: Setting, second: Setting, weights: pd.Series | None = None
-) -> Difference | None:
-    """``first`` minus ``second``; None when fewer than two scenes have both."""
-    if first not in values.columns or second not in values.columns:
-        return None
-    both = values[[first, second]].dropna()
-    if len(both) < 2:
-        return None
-    a = both.iloc[:, 0].to_numpy()
-    b = both.iloc[:, 1].to_numpy()
-    return Difference(paired_interval(a, b, _at(weights, both.index)), effect_size(a, b))
-
-
-def against_reference(
-    values: pd.DataFrame, setting: Setting, weights: pd.Series | None = None
-) -> Difference | None:
-    """``setting`` minus its unchanged backbone."""
-    wanted = reference_of(setting.backbone)
-    reference = next((s for s in values.columns if s.method == wanted), None)
-    if reference is None or setting == reference:
-        return None
-    return difference(values, setting, reference, weights)
-
-
-def tied_with(
     values: pd.DataFrame,
-    best: Setting | None,
-    settings: list[Setting],
+    first: Setting,
+    second: Setting,
     weights: pd.Series | None = None,
-) -> set[Setting]:
-    """The tie group of ``best``: itself, and those whose difference has a 95 % CI with zero."""
-    if best is None:
-        return set()
-    tied = {best}
-    for setting in settings:
-        found = None if setting == best else difference(values, setting, best, weights)
-        if found is not None and not found.interval.excludes_zero:
-            tied.add(setting)
-    return tied
+    metric: Metric | None = None,
+) -> Difference | None:
+    """``first`` minus ``second``, a family of its own; None when fewer than two scenes have both.
+
+    ``metric`` says below which difference they are tied.
+    """
+    return differences(values, [(first, second)], weights, metric).get((first, second))
+
+
+def differences(
+    values: pd.DataFrame,
+    pairs: Iterable[Pair],
+    weights: pd.Series | None = None,
+    metric: Metric | None = None,
+) -> dict[Pair, Difference]:
+    """The first minus the second of all ``pairs``, as one family of comparisons.
+
+    Left out are those that fewer than two scenes of ``values`` (scenes by settings) have both of.
+    """
+    found: dict[Pair, Difference] = {}
+    columns = []
+    for first, second in dict.fromkeys(pairs):
+        if first == second or not {first, second} <= set(values.columns):
+            continue
+        both = values[[first, second]].dropna()
+        if len(both) > 1:
+            found[first, second] = _difference(both, weights, metric)
+            columns.append(values[first] - values[second])
+    if not found:
+        return {}
+    table = np.stack(columns, axis=1)
+    adjusted = familywise(table, _at(weights, values.index)).tolist()
+    corrected = zip(found.items(), adjusted, strict=True)
+    return {pair: replace(one, p=p) for (pair, one), p in corrected}
+
+
+def _difference(both: pd.DataFrame, weights: pd.Series | None, metric: Metric | None) -> Difference:
+    """The first column minus the second, not corrected yet."""
+    a, b = both.to_numpy(float).T
+    found = paired_interval(a, b, _at(weights, both.index))
+    tie = metric is not None and metric.tied(float(b.mean()) + found.mean, float(b.mean()))
+    return Difference(found, float("nan") if tie else effect_size(a, b), tie)
+
+
+def backbone_of(values: pd.DataFrame, setting: Setting) -> Setting | None:
+    """The unchanged backbone of ``setting`` among the columns of ``values``; None for itself."""
+    wanted = reference_of(setting.backbone)
+    found = next((s for s in values.columns if s.method == wanted), None)
+    return None if found == setting else found
 
 
 def ranks(means: dict[K, float], better: str) -> list[K]:
@@ -149,6 +184,22 @@ def ranks(means: dict[K, float], better: str) -> list[K]:
     if better == "higher":
         ordered.reverse()
     return [key for _, key in ordered]
+
+
+def places(means: dict[K, float], metric: Metric) -> dict[K, int]:
+    """The place of every key of ``means``, 0 for the best; those that rounding separates share it.
+
+    Empty where no way is better.
+    """
+    found: dict[K, int] = {}
+    place = -1
+    leader = float("nan")
+    for key in ranks(means, metric.better):
+        if not metric.tied(means[key], leader):
+            place += 1
+            leader = means[key]
+        found[key] = place
+    return found
 
 
 def missing_results(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from bench3r.report.columns import DETAIL
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence
 from bench3r.report.section import Section
-from bench3r.report.sections.main import MARKS, MEANS
+from bench3r.report.sections.main import MEANS
 from bench3r.report.tables import Table
 
 
@@ -16,7 +16,7 @@ def detail_table(e: Evidence) -> Iterator[Table]:
     """Every main setting."""
     title = "Depth, normals and camera pose"
     table = comparison(e, e.rows_of("main"), DETAIL, name="detail", title=title)
-    table.notes += [MEANS, MARKS]
+    table.notes.append(MEANS)
     yield table
 
 
