@@ -34,6 +34,7 @@ from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.kernels import attention_kernels
 from bench3r.measure.ladder import inputs_on, on_rung, put_on, why_unsupported
 from bench3r.measure.nvidia import energy_of, find_gpu
+from bench3r.measure.pairs import spread_reason
 from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.rungs import SETUPS, rung_of_run
 from bench3r.measure.trackers import MemoryTracker, Timer, time_calls, time_in_turn
@@ -50,7 +51,8 @@ from bench3r.run.records import USER_ERROR, ProfileRecord, RungRecord, Status
 
 FLOOR_SLACK = 1.5  # some convolutions multiply less than they are counted for
 NO_OPERATOR = "not implemented for"  # what torch says of an operator that a precision lacks
-VARIATION_LIMIT = 0.2  # coefficient of variation above which a latency is suspect
+NOT_COUNTED = "its predictor does not say what to count: `build` needs `counted` beside it"
+NO_ROOM = "did not fit beside the method in memory or time"
 # Parts that a predictor may time itself, in the facts of what it returns.
 PHASES = ("network", "alignment")
 
@@ -109,12 +111,8 @@ def suspect_reasons(record: ProfileRecord) -> list[str]:
 
 
 def _suspect_times(record: ProfileRecord) -> list[str]:
-    reasons = []
+    reasons = list(filter(None, [spread_reason("calls", record.seconds)]))
     times = torch.tensor(record.seconds)
-    if len(times) > 1:
-        variation = float(times.std() / times.mean())
-        if variation > VARIATION_LIMIT:
-            reasons.append(f"latency varies by {variation:.0%}")
     if len(times) and record.ceiling and record.flops:
         floor = record.flops / record.ceiling["flops"]
         if float(times.median()) < floor / FLOOR_SLACK:
@@ -205,6 +203,8 @@ def measure(
         times = time_in_turn(calls, config.device, warmup, how.repeats, how.seconds)
         record.seconds = times.pop(0)
         record.reference_seconds = times.pop(0) if reference else []
+        if make_reference is not None and not reference:
+            record.missing["reference_seconds"] = NO_ROOM
         record.without_fp8_seconds = times.pop(0) if plain else []
         trunk = trunk_calls(predictor, inputs)
         if trunk:
@@ -263,11 +263,10 @@ def measure_ladder(
     backbone as the run has it. A rung that fails says so in its record, and the others follow.
     """
     found = []
-    own = cycle_calls(predictor, inputs)
     for rung in config.profile.ladder:
         record = RungRecord(rung=rung)
         try:
-            _measure_rung(record, config, inputs, own, make)
+            _measure_rung(record, config, inputs, predictor, make)
         except Exception as error:
             record.status, record.reason = rung_failure(error)
         found.append(record)
@@ -290,19 +289,24 @@ def rung_failure(error: Exception) -> tuple[Status, str]:
 
 
 def _measure_rung(
-    record: RungRecord, config: RunConfig, inputs: list[Tensor], own: Call, make: MakeBackbone
+    record: RungRecord,
+    config: RunConfig,
+    inputs: list[Tensor],
+    predictor: Predictor,
+    make: MakeBackbone,
 ) -> None:
-    """Time and memory of one rung, in turn with the call ``own``, into ``record``."""
+    """Time and memory of one rung, in turn with ``predictor`` on the same inputs."""
     rung = record.rung
     device = config.device
     reason = why_unsupported(rung, device)
     if reason:
         raise Unsupported(reason)
     held = torch.cuda.memory_allocated() if device == "cuda" else 0
-    predictor = make()
-    put_on(predictor.model, rung)
-    record.weight_bytes = sum(t.numel() * t.element_size() for t in _stored(predictor.model))
-    call = on_rung(rung, cycle_calls(predictor, inputs_on(rung, inputs)))
+    changed = make()
+    put_on(changed.model, rung)
+    record.weight_bytes = sum(t.numel() * t.element_size() for t in _stored(changed.model))
+    call = on_rung(rung, cycle_calls(changed, inputs_on(rung, inputs)))
+    own = cycle_calls(predictor, inputs)
     how = config.profile
     with torch.inference_mode():
         with MemoryTracker(device) as memory, Timer(device) as timer:
@@ -310,6 +314,7 @@ def _measure_rung(
         record.first_seconds = timer.seconds
         if memory.peak_gpu is not None:
             record.peak_gpu_bytes = memory.peak_gpu - held
+        own()  # as often as the other, so that pairs see the same input
         warmup = how.warmup * len(inputs)
         times = time_in_turn([call, own], device, warmup, how.repeats, how.seconds)
         record.seconds, record.run_seconds = times
@@ -323,6 +328,7 @@ def first_call(record: ProfileRecord, call: Call, device: str) -> None:
     record.baseline_rss_bytes = memory.baseline_rss
     record.peak_rss_bytes = memory.peak_rss
     record.peak_gpu_bytes = memory.peak_gpu
+    record.baseline_gpu_bytes = memory.baseline_gpu
     record.peak_gpu_reserved_bytes = memory.peak_reserved
     record.peak_gpu_driver_bytes = memory.peak_driver
 
@@ -339,6 +345,7 @@ def measure_energy(record: ProfileRecord, call: Call) -> None:
 def _count(record: ProfileRecord, predictor: object, inputs: list[Tensor]) -> None:
     """Parameters and FLOPs (mean over the inputs) of predictors that say what to count."""
     if not isinstance(predictor, CountedPredictor):
+        record.missing["flops"] = NOT_COUNTED
         return
     model = predictor.counted(inputs[0])
     record.parameters = sum(p.numel() for p in model.parameters())
@@ -401,11 +408,14 @@ def profile(
         predictor = build_predictor(method, context)
         if probe:
             return probe_once(entry, config, inputs, predictor)
-        shared = config.profile.shared_from
-        apart = alone or (shared is not None and entry.frames >= shared)
-        reference = None if apart else unchanged(method, predictor, context)
-        plain = None if alone else without_fp8(method, context)
-        record = measure(entry, config, inputs, predictor, reference, plain)
+        reference = unchanged(method, predictor, context)
+        plain = without_fp8(method, context)
+        if alone:
+            record = measure(entry, config, inputs, predictor, None)
+            if reference is not None:
+                record.missing["reference_seconds"] = NO_ROOM
+        else:
+            record = measure(entry, config, inputs, predictor, reference, plain)
         if method.kind == "backbone" and not alone:
             make = partial(BackbonePredictor, Method(), replace(context, fitted=None))
             record.ladder = measure_ladder(config, inputs, predictor, make)

@@ -75,9 +75,6 @@ class ProfileConfig(Strict):
     # Timed work of a setting after which no more calls follow, once there are 3.
     seconds: float = Field(60, gt=0)
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
-    # From so many frames on the unchanged backbone is timed once, in its own measurement, and not
-    # again beside every method.
-    shared_from: int | None = Field(None, ge=1)
     # Ways to run the unchanged backbone, each timed in turn with the run's own: what a plain cast
     # or torch.compile gives (bench3r/measure/rungs.py says what each means).
     ladder: list[Rung] = []

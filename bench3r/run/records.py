@@ -174,6 +174,8 @@ class ProfileRecord(BaseModel):
     status: Status
     reason: str = ""
     suspect: list[str] = Field(default_factory=list)
+    # What could not be measured, by the name of its field, and why.
+    missing: dict[str, str] = Field(default_factory=dict)
     assumed: str = ""  # what was given instead of decided by content
     frames: int = 0
     image_size: tuple[int, int] = (0, 0)
@@ -182,7 +184,7 @@ class ProfileRecord(BaseModel):
     flops: int | None = None
     flops_by_part: dict[str, int] = Field(default_factory=dict)
     parameters_by_part: dict[str, int] = Field(default_factory=dict)
-    # Raw timed calls of the whole model, and of the unchanged backbone in turn with them.
+    # Raw timed calls of the whole model and of the unchanged backbone, the i-th of both in turn.
     seconds: list[float] = Field(default_factory=list)
     reference_seconds: list[float] = Field(default_factory=list)
     trunk_seconds: list[float] = Field(default_factory=list)
@@ -202,6 +204,7 @@ class ProfileRecord(BaseModel):
     peak_rss_bytes: int | None = None
     baseline_rss_bytes: int | None = None
     peak_gpu_bytes: int | None = None  # tensors
+    baseline_gpu_bytes: int | None = None  # tensors before the first call
     peak_gpu_reserved_bytes: int | None = None  # held by the allocator
     peak_gpu_driver_bytes: int | None = None  # used on the whole card, as the driver counts
     weight_bytes: int | None = None

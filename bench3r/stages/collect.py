@@ -258,6 +258,7 @@ def collect_profiles(plan: Plan, searches: bool = False) -> list[Row]:
         if bool(entry.largest) != searches:
             continue
         row: Row = {
+            "cell": entry.id,
             "method": entry.method,
             "label": entry.label,
             "backbone": entry.backbone,
@@ -273,30 +274,7 @@ def collect_profiles(plan: Plan, searches: bool = False) -> list[Row]:
             known = record.provenance
             row |= {"device": known.device, "time": known.time, "git": known.git}
         rows.append(row)
-    return rows if searches else _with_shared_baselines(plan, rows)
-
-
-def _with_shared_baselines(plan: Plan, rows: list[Row]) -> list[Row]:
-    """Methods that were timed apart get the times of their backbone's own measurement.
-
-    That is from ``profile.shared_from`` frames on, on the same device.
-    """
-    shared_from = plan.config.profile.shared_from
-    if shared_from is None:
-        return rows
-    times = {}
-    for row in rows:
-        if row["method"] == row["backbone"] and row["status"] == "ok":
-            times[(row["backbone"], row["frames"], row["device"])] = row["seconds"]
-    out = []
-    for row in rows:
-        place = (row["backbone"], row["frames"], row["device"])
-        many = isinstance(row["frames"], int) and row["frames"] >= shared_from
-        apart = many and row["method"] != row["backbone"] and row["status"] == "ok"
-        if apart and place in times:
-            row = {**row, "reference_seconds": times[place], "reference_shared": True}
-        out.append(row)
-    return out
+    return rows
 
 
 def write_tables(plan: Plan, out: Path) -> None:

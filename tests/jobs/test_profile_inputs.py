@@ -9,6 +9,7 @@ from bench3r.api.errors import Unsupported
 from bench3r.data.prepared import read_prepared
 from bench3r.files import write_json
 from bench3r.jobs import profile_worker
+from bench3r.report.costs import CostRow
 from bench3r.run import paths
 from bench3r.run.context import Trained
 from bench3r.run.records import ProfileRecord
@@ -54,35 +55,36 @@ def test_longer_scenes_are_planned_for_costs_alone(edge, timed, searched):
     assert (searched.dataset, longer.views, longer.main) == (longer.id, 6, False)
 
 
-def test_a_slow_baseline_is_measured_once_and_shared(edge, timed):
-    profile = edge.config.profile.model_copy(update={"shared_from": 2})
+def test_times_of_another_process_are_never_taken_for_pairs(edge, timed):
+    """The backbone's own measurement is not set against a method that was timed apart."""
     plugin = timed.model_copy(update={"id": "plugin", "method": "spark3r", "label": "Spark3R"})
-    config = edge.config.model_copy(update={"profile": profile})
-    plan = edge.model_copy(update={"config": config, "profiles": [timed, plugin]})
+    plan = edge.model_copy(update={"profiles": [timed, plugin]})
     for entry, seconds in ((timed, 9.0), (plugin, 3.0)):
         record = ProfileRecord(
             cell=entry.id, key=entry.key, status="ok", frames=2, seconds=[seconds]
         )
         write_json(paths.profiled("edge", entry.id), record.model_dump(mode="json"))
-    dense, own = collect_profiles(plan)
-    assert (own["seconds"], own["reference_seconds"], own["reference_shared"]) == (
-        [3.0],
-        [9.0],
-        True,
-    )
-    assert dense["reference_seconds"] == []
-    alone = edge.model_copy(update={"profiles": [timed, plugin]})
-    assert collect_profiles(alone)[1]["reference_seconds"] == []
+    rows = [CostRow.model_validate(row) for row in collect_profiles(plan)]
+    assert [row.cell for row in rows] == [timed.id, "plugin"]
+    assert rows[1].ratio is None
+    assert rows[1].why_unpaired == "VGGT was not timed in turn with it"
     paths.profiled("edge", timed.id).unlink()
     paths.profiled("edge", plugin.id).unlink()
+    assert [row["cell"] for row in collect_profiles(plan)] == [timed.id, "plugin"]  # lost ones too
 
 
-def test_the_worker_times_no_shared_baseline(edge, timed, monkeypatch):
+def test_a_method_measured_alone_says_that_its_backbone_did_not_fit(edge, timed, monkeypatch):
     given = []
-    monkeypatch.setattr(profile_worker, "measure", lambda *args: given.append(args[-1]))
+
+    def measure(entry, config, inputs, predictor, reference, *more):
+        given.append(reference)
+        return profile_worker.start_record(entry, config, inputs)
+
+    monkeypatch.setattr(profile_worker, "measure", measure)
     entry = timed.model_copy(update={"method": "fastvggt", "options": {}})
-    for shared_from in (None, 2, 3):
-        profile = edge.config.profile.model_copy(update={"shared_from": shared_from})
-        config = edge.config.model_copy(update={"profile": profile})
-        profile_worker.profile(entry, config, paths.prepared(entry.dataset), Trained())
-    assert [make is None for make in given] == [False, True, False]
+    prepared = paths.prepared(entry.dataset)
+    beside = profile_worker.profile(entry, edge.config, prepared, Trained())
+    alone = profile_worker.profile(entry, edge.config, prepared, Trained(), alone=True)
+    assert [make is None for make in given] == [False, True]
+    assert beside.missing == {}
+    assert "did not fit beside the method" in alone.missing["reference_seconds"]

@@ -47,6 +47,26 @@ def test_every_rung_is_timed_in_turn_with_the_run(edge, timed):
     assert [one["rung"] for one in row["ladder"]] == RUNGS
 
 
+def test_a_rung_and_the_run_are_timed_on_the_same_input(edge, timed, monkeypatch):
+    """The first call of a rung takes an input: the run's must not lag one behind."""
+    seen = []
+
+    class Predictor:
+        model = None
+
+        def __call__(self, images):
+            seen.append(float(images.mean()))
+
+    for name, answer in (("put_on", None), ("_stored", []), ("attention_kernels", {})):
+        monkeypatch.setattr(profile_worker, name, lambda *a, answer=answer: answer)
+    config = changed(edge, "profile", ladder=[Rung.FP32, Rung.BF16_WEIGHTS], repeats=3).config
+    inputs = [torch.full((1, 2, 3, 8, 8), float(i)) for i in range(2)]
+    profile_worker.measure_ladder(config, inputs, Predictor(), Predictor)
+    pairs = list(zip(seen[::2], seen[1::2], strict=True))
+    assert len(pairs) == 2 * (1 + 2 * config.profile.warmup + 3)
+    assert all(own == other for own, other in pairs)
+
+
 def test_methods_have_no_ladder_and_none_is_the_default(edge, timed):
     assert ProfileConfig().ladder == []
     assert (

@@ -49,6 +49,8 @@ def test_the_backbone_beside_a_method_is_no_part_of_its_memory():
     assert (len(record.seconds), len(record.reference_seconds)) == (2, 2)
     record = profile_worker.measure(entry, config, images, own, lambda: make("too large"))
     assert (record.status, len(record.seconds), record.reference_seconds) == ("ok", 2, [])
+    assert "did not fit" in record.missing["reference_seconds"]
+    assert "`counted`" in record.missing["flops"]  # a predictor that does not say what to count
 
 
 @pytest.mark.parametrize("offload", [False, True])
@@ -69,7 +71,8 @@ def test_fp8_is_timed_beside_the_same_method_without_it():
     images = [torch.zeros(1, 2, 3, 14, 14)]
     own, dense, plain = (Predictor(name, order) for name in ("own", "dense", "plain"))
     record = profile_worker.measure(entry, config, images, own, lambda: dense, lambda: plain)
-    assert order[order.index("plain") + 1 :][:9] == ["own", "dense", "plain"] * 3
+    turn = ["own", "dense", "plain"]  # a warm-up, and two rounds of which the second runs backwards
+    assert order[order.index("plain") + 1 :][:9] == [*turn, *turn, *turn[::-1]]
     assert len(record.without_fp8_seconds) == len(record.reference_seconds) == 2
     record = profile_worker.measure(entry, config, images, own, None, lambda: plain)
     assert (len(record.without_fp8_seconds), record.reference_seconds) == (2, [])

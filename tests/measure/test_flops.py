@@ -72,6 +72,7 @@ def test_nested_trackers_keep_the_outer_peak(monkeypatch):
     monkeypatch.setattr(trackers.torch.cuda, "max_memory_allocated", lambda: peak[0])
     monkeypatch.setattr(trackers.torch.cuda, "max_memory_reserved", lambda: 2 * peak[0])
     monkeypatch.setattr(trackers.torch.cuda, "mem_get_info", lambda: (60, 100))
+    monkeypatch.setattr(trackers.torch.cuda, "memory_allocated", lambda: 2)
     with MemoryTracker("cuda") as outer:
         peak[0] = 7
         with MemoryTracker("cuda") as first:
@@ -81,4 +82,5 @@ def test_nested_trackers_keep_the_outer_peak(monkeypatch):
         peak[0] = max(peak[0], 4)
     assert (outer.peak_gpu, first.peak_gpu, second.peak_gpu) == (7, 3, 5)
     assert (outer.peak_reserved, second.peak_reserved, outer.peak_driver) == (14, 10, 40)
+    assert outer.baseline_gpu == 2  # what was there before the block
     assert MemoryTracker._open == []

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from bench3r.measure.trackers import MemoryTracker, ResidentSet
+from bench3r.measure import trackers
+from bench3r.measure.pairs import paired_ratio
+from bench3r.measure.trackers import MemoryTracker, ResidentSet, is_backwards, time_in_turn
 
 LARGE = 256 << 20
 
@@ -60,3 +62,55 @@ def test_nothing_is_sampled_where_the_kernel_keeps_the_peak():
 def test_the_resident_set_is_read_without_procfs(monkeypatch, tmp_path):
     monkeypatch.setattr(ResidentSet, "STATM", tmp_path / "none")
     assert ResidentSet().now() > 1e6
+
+
+def test_which_call_comes_first_changes_as_often_on_every_input():
+    """Two inputs in turn: with a plain back and forth one of them would always go first."""
+    backwards = [is_backwards(turn) for turn in range(8)]
+    assert backwards == [False, True, True, False, True, False, False, True]
+    for inputs in (1, 2):
+        for first in range(inputs):
+            assert sum(backwards[first::inputs]) * 2 == len(backwards[first::inputs])
+
+
+def test_calls_take_turns_and_their_times_stay_apart(monkeypatch):
+    order = []
+    clock = {"a": 1.0, "b": 2.0}
+
+    class Stopwatch:
+        def __init__(self, device):
+            self.seconds = 0.0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.seconds = clock[order[-1]]
+
+    monkeypatch.setattr(trackers, "Timer", Stopwatch)
+    calls = [lambda: order.append("a"), lambda: order.append("b")]
+    assert time_in_turn(calls, "cpu", 1, 4) == [[1.0] * 4, [2.0] * 4]
+    assert "".join(order) == "ab" + "ab" + "ba" + "ba" + "ab"
+
+
+def test_a_machine_that_slows_down_favours_no_call(monkeypatch):
+    """Each call takes 1 % longer than the one before: one that always came second would lose."""
+    made = [0]
+
+    class Stopwatch:
+        def __init__(self, device):
+            self.seconds = 0.0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            made[0] += 1
+            self.seconds = 1.01 ** made[0]
+
+    monkeypatch.setattr(trackers, "Timer", Stopwatch)
+    own, reference = time_in_turn([int, int], "cpu", 0, 8, enough=1e9)
+    found = paired_ratio(own, reference)
+    assert found is not None
+    assert found.value == pytest.approx(1, abs=1e-3)
+    assert not found.differs
