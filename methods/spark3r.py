@@ -26,12 +26,13 @@ from torch import Tensor
 from bench3r.api.cost import AttentionShape, BackboneCost, Cost
 from bench3r.api.errors import Bench3RError
 from bench3r.api.method import BuildContext, Method, MethodOptions
-from bench3r.api.presentation import FramesTable, LayerValues, OptionMap
+from bench3r.api.presentation import Fact, Facts, FramesTable, LayerValues, OptionMap
 from bench3r.api.reconstruction import Reconstruction
 from bench3r.api.scene import SceneData
+from bench3r.attention.matches import MatchWatch
 from bench3r.attention.merging import MergePlan, StridedTokens, strided_plan, strided_tokens
 from bench3r.attention.places import Places
-from bench3r.models.backbones import load_backbone
+from bench3r.models.backbones import BackbonePredictor, load_backbone
 from bench3r.models.geometry import unproject
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 from bench3r.models.preprocess import scene_images
@@ -227,6 +228,33 @@ class SparkCore(Core):
         return strided_plan(metric, StridedTokens(alone, groups))
 
 
+class SparkPredictor(BackbonePredictor):
+    """The backbone with fewer queries and keys, which explains what that stands on."""
+
+    def explain(self, images: Tensor, out: Reconstruction) -> Facts:
+        """How alike tokens of different views are, by another pass of the trunk.
+
+        ``out`` is the reconstruction of ``images`` [1, S, 3, H, W].
+        """
+        watch = MatchWatch(kept_by)
+        with watch.over(self.model):
+            self.model.run_trunk(images)
+        found = watch.almost_all()
+        facts: Facts = {}
+        if found is not None:
+            facts = {"kv_match_cosine": found.cosine, "query_match_frames": found.frames}
+        return facts | super().explain(images, out)
+
+
+def kept_by(core: Any, layout: TokenLayout, device: torch.device) -> Tensor | None:
+    """Indices [M] of the tokens whose keys stay in the layer of ``core``; None: of all."""
+    _, factor = core.factors(layout.views)
+    if factor == 1:
+        return None
+    kept: Tensor = core.places.kept(layout, device, factor)[0]
+    return kept
+
+
 SECTIONS = (
     OptionMap(
         rows="query_factor",
@@ -257,6 +285,10 @@ class Spark3R(Method):
         "2026 (arXiv 2605.06270)"
     )
     Options = Options
+    facts = (
+        Fact("kv_match_cosine", "cosine of keys with the most similar kept one: 95 % exceed it"),
+        Fact("query_match_frames", "95 % of patches resemble one within so many views", "frames"),
+    )
     untrained_options = ("query_factor", "kv_factor", "insensitive", "group", "sensitive")
     sections = SECTIONS
 
@@ -269,6 +301,9 @@ class Spark3R(Method):
     def _adaptive(self) -> bool:
         """Whether r_KV differs between layers."""
         return self.options.layers == "adaptive" and not self.options.symmetric
+
+    def build(self, context: BuildContext) -> SparkPredictor:
+        return SparkPredictor(self, context)
 
     def cost(self, unchanged: BackboneCost) -> Cost:
         options = self.options

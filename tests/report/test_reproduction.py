@@ -276,6 +276,6 @@ def test_parameters_facts_and_backbones():
     assert "1 of 4 backbones" in found.why
     assert "no VGGT-Ω: it is no part of this benchmark" in found.why
     fact = {"method": "spark3r", "backbone": "vggt", "frames": 1000, "kv_match_cosine": 0.95}
-    assert "does not record it" in verdict_on("SP-H6", run).why
+    assert "no such record" in verdict_on("SP-H6", run).why
     run.facts = [fact, fact]
     assert verdict_on("SP-H6", run).verdict == REPRODUCED
