@@ -6,12 +6,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench3r.report.evidence import RunEvidence
+from bench3r.metrics.statistics import MARKS_FROM
+from bench3r.report.answer_facts import CD, POSE, Facts
+from bench3r.report.answer_table import answer_table
+from bench3r.report.evidence import RunEvidence, methods
+from bench3r.report.growth import TIME, crossover_text, growths
+from bench3r.report.missing import missing_table
+from bench3r.report.names import listed, metric_words
 from bench3r.report.tables import Table
+from bench3r.report.words import BETTER, FEW, SAME, WITHIN_DAMAGE, WORSE
 
-NAME = "answer"
-TITLE = "What each method saves and what it loses"
-ROWS = 8  # of the table, at most
+MOST = 3  # methods that a sentence gives numbers of
+SLOPE = 2  # frame counts that make a length
 
 
 class Answer(NamedTuple):
@@ -22,7 +28,125 @@ class Answer(NamedTuple):
 
 
 def answer_of(run: RunEvidence) -> Answer:
-    """The answer that the records of ``run`` give."""
-    sentences = (f"{len(run.table['method'].unique())} methods have records.",)
-    empty = pd.DataFrame({"method": []})
-    return Answer(sentences, Table(NAME, TITLE, "", empty, empty.copy()))
+    """The answer that the records of ``run`` give, by its first frame count."""
+    if not run.by_frames:
+        empty = pd.DataFrame({"method": []})
+        table = Table("answer", "Nothing was measured", "", empty, empty.copy())
+        return Answer(("The run has no record yet.",), table)
+    facts = Facts(run.first)
+    sentences = [
+        saving_sentence(facts),
+        shallower_sentence(facts),
+        trivial_sentence(facts),
+        length_sentence(run),
+        missing_sentence(run),
+    ]
+    return Answer(tuple(filter(None, sentences)), answer_table(facts))
+
+
+def few_scenes(scenes: int) -> str:
+    """What a number of scenes cannot tell; "" when it is enough."""
+    if scenes >= MARKS_FROM:
+        return ""
+    noun = "scene" if scenes == 1 else "scenes"
+    return f"{scenes} {noun} cannot tell one method from another ({MARKS_FROM} are needed)"
+
+
+def saving_sentence(facts: Facts) -> str:
+    """Which method saves time at what loss, by paired calls and paired scenes."""
+    faster = facts.faster()
+    where = f"at {facts.e.frames:,} frames" if facts.e.frames else "on the listed frames"
+    if not facts.paired():
+        text = f"**Time**: no method was timed in turn with its unchanged backbone {where}"
+    elif not faster:
+        text = f"**Time**: no method is faster than its unchanged backbone {where}, call by call"
+    else:
+        texts = [f"{facts.name(s)} {facts.saved_time(s)}" for s in faster[:MOST]]
+        more = len(faster) - MOST
+        rest = f"; {more} more" if more > 0 else ""
+        text = f"**Time saved** {where}, call by call: {'; '.join(texts)}{rest}"
+    cheapest = facts.cheapest()
+    if cheapest is not None:
+        text += f". Fewest FLOPs: {facts.name(cheapest)} {facts.saved_flops(cheapest)}"
+    few = few_scenes(facts.scenes)
+    return f"{text}. {few}." if few else f"{text}."
+
+
+def shallower_sentence(facts: Facts) -> str:
+    """Who is no better than a plainly shallower model of the same FLOPs."""
+    against = facts.equal_cost
+    if not facts.equal_costs.controls:
+        return ""
+    groups: dict[str, list[str]] = {}
+    for setting in facts.plugins:
+        word = facts.cost_word(setting)
+        groups.setdefault(word, []).append(facts.name(setting))
+    head = f"**Against a plainly shallower model of the same FLOPs** ({metric_words(CD)})"
+    if not against:
+        return f"{head}: no method has the cost of one of its settings."
+    order = (BETTER, WITHIN_DAMAGE, SAME, WORSE, FEW)
+    texts = [f"{word}: {listed(groups[word])}" for word in order if word in groups]
+    damage = facts.damage_text()
+    return f"{head}, {'; '.join(texts)}. {damage}".strip()
+
+
+def trivial_sentence(facts: Facts) -> str:
+    """Who is no better than the trivial control."""
+    if facts.trivial is None:
+        return ""
+    parts = []
+    told = []
+    for column in (CD, POSE):
+        words = facts.trivial_words(column)
+        if not words:
+            continue
+        told.append(metric_words(column))
+        losers = [facts.name(s) for s, word in words.items() if word in (SAME, WORSE)]
+        if losers:
+            parts.append(f"{listed(losers)} in {metric_words(column)}")
+    if not told:
+        return ""
+    head = "**Against the trivial control** (median depth, no motion)"
+    few = few_scenes(facts.scenes)
+    if few:
+        return f"{head}: {few}."
+    if not parts:
+        return f"{head}: every method is better, in {listed(told)}."
+    return f"{head}, no better: {'; '.join(parts)}. All others are better in {listed(told)}."
+
+
+def length_sentence(run: RunEvidence) -> str:
+    """From which number of frames on attention methods take less time."""
+    known = attention_methods()
+    costs = [cost for cost in run.first.costs if cost.ok and cost.ratio is not None]
+    own = [cost for cost in costs if cost.method in known]
+    if not own:
+        return ""
+    frames = sorted({cost.frames for cost in own})
+    if len(frames) < SLOPE:
+        return (
+            "**Length**: from how many frames on an attention method pays cannot be told, times "
+            f"are of {frames[0]:,} frames alone (`config/scaling.yaml` measures several)."
+        )
+    texts = []
+    for growth in growths(own):
+        crossing = growth.crossovers[TIME]
+        if crossing.pays:
+            texts.append(f"{growth.name} from {crossover_text(crossing, frames[0])} frames on")
+        else:
+            texts.append(f"{growth.name} not up to {int(max(growth.frames)):,}")
+    return f"**Less time than the unchanged backbone**, by paired calls: {'; '.join(texts)}."
+
+
+def attention_methods() -> set[str]:
+    """Plug-ins that change attention alone."""
+    return {name for name, method in methods().items() if method.hooks == ("attention",)}
+
+
+def missing_sentence(run: RunEvidence) -> str:
+    """How much is missing, and where the reasons stand."""
+    rows = len(missing_table(run).raw)
+    if not rows:
+        return ""
+    noun = "entry" if rows == 1 else "entries"
+    return f"**Missing**: {rows} {noun}, each with its reason under Missing results."
