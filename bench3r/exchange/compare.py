@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bench3r.api.errors import Bench3RError
 from bench3r.exchange.source import COMPARED, SAME
-from bench3r.metrics.statistics import Interval, paired_interval
-from bench3r.protocols import metric_of
+from bench3r.metrics.statistics import ALPHA, Interval, familywise, mean_interval
+from bench3r.protocols import PROTOCOLS, metric_of
+from bench3r.protocols.base import Metric
+from bench3r.report.cells import interval_notes
+from bench3r.report.columns import by_interval
 from bench3r.report.names import label_of
 from bench3r.report.tables import Table
 
-CHANGED = ("better", "worse", "differs")
+PLACE = ["dataset", "frames", "scene"]  # what one scene is in both runs
+CHANGED = ("worse", "better", "differs", "too few scenes")  # verdicts that are shown, in order
 
 
-@dataclass(frozen=True)
-class Change:
-    """One metric of one setting in both runs; ``difference``: second minus first, over scenes."""
+class Compared(NamedTuple):
+    """One metric of one setting, as COMPARED."""
 
     method: str
     label: str
@@ -37,21 +40,53 @@ class Change:
     frames: int
     protocol: str
     metric: str
+
+
+class Found(NamedTuple):
+    """What changed from the first run to the second; ``difference``: second minus first."""
+
     scenes: int
     first: float
     second: float
     difference: float
     low: float
     high: float
+    interval: str  # how it was made
+    p: float  # corrected for all settings of the metric
     verdict: str
 
 
-def better_of(protocol: str, metric: str) -> Literal["higher", "lower", ""]:
-    """The direction that the protocol declares; empty for what is neither or is not known here."""
+@dataclass(frozen=True)
+class Paired:
+    """One metric of one setting: its values on the scenes that both runs have."""
+
+    compared: Compared
+    before: pd.Series  # by scene, as PLACE
+    after: pd.Series
+    weights: pd.Series | None  # of scenes in means
+
+    @property
+    def family(self) -> tuple[str, str]:
+        """What is corrected together: one metric of all settings."""
+        return self.compared.protocol, self.compared.metric
+
+    @property
+    def difference(self) -> pd.Series:
+        """The second run minus the first."""
+        return self.after - self.before
+
+    def mean(self, values: pd.Series) -> Interval:
+        """Their mean over scenes, with its interval."""
+        weights = None if self.weights is None else self.weights.to_numpy()
+        return mean_interval(values.to_numpy(), weights)
+
+
+def metric_known(protocol: str, metric: str) -> Metric | None:
+    """The metric as its protocol declares it; None for what is not known here."""
     try:
-        return metric_of(protocol, metric).better
+        return metric_of(protocol, metric)
     except Bench3RError:
-        return ""  # a table of another version, or of somebody else's protocol
+        return None
 
 
 def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -> Table:
@@ -59,10 +94,11 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -
 
     Raises Bench3RError when no setting and metric can be compared.
     """
-    changes: list[Change] = []
+    paired: list[Paired] = []
     refused: list[str] = []
     left = first[first["value"].notna()].groupby(COMPARED, sort=False)
     right = second[second["value"].notna()].groupby(COMPARED, sort=False)
+    weights = scene_weights(first)
     both = right.groups
     for key in left.groups:
         if key not in both:
@@ -74,11 +110,11 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -
         if why:
             refused.append(why)
         else:
-            changes.append(_change(old.loc[scenes], new.loc[scenes]))
-    if not changes:
+            paired.append(_paired(old.loc[scenes], new.loc[scenes], weights))
+    if not paired:
         reasons = ", ".join(sorted(set(refused))) or "they share no setting and metric"
         raise Bench3RError(f"{names[0]} and {names[1]} cannot be compared: {reasons}")
-    raw = pd.DataFrame(changes)
+    raw = changes_of(paired)
     return Table(
         name="compare",
         title=f"{names[1]} against {names[0]}",
@@ -89,8 +125,20 @@ def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str]) -
     )
 
 
+def scene_weights(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """By protocol the weight of every scene in means, where one weighs them."""
+    out = {}
+    for name, rows in table[table["value"].notna()].groupby("protocol"):
+        metric = PROTOCOLS.get(name).weight if name in PROTOCOLS.files() else None
+        own = rows[rows["metric"].eq(metric)]
+        if len(own):
+            out[str(name)] = own.groupby(PLACE)["value"].max()  # of the ground truth
+    return out
+
+
 def _by_scene(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop_duplicates("scene").set_index("scene")
+    seeds = ["seed"] if "seed" in rows else []
+    return rows.drop_duplicates([*PLACE, *seeds]).set_index([*PLACE, *seeds])
 
 
 def _refusal(old: pd.DataFrame, new: pd.DataFrame) -> str:
@@ -103,47 +151,91 @@ def _refusal(old: pd.DataFrame, new: pd.DataFrame) -> str:
     return ""
 
 
-def _change(old: pd.DataFrame, new: pd.DataFrame) -> Change:
-    """What changed in one metric of one setting, over the scenes (rows) that both runs have."""
-    before = old["value"].to_numpy(float)
-    after = new["value"].to_numpy(float)
-    interval = paired_interval(after, before) if len(before) > 1 else None
-    difference = float((after - before).mean())
-    compared = old[COMPARED].iloc[0].to_dict()
-    better = better_of(compared["protocol"], compared["metric"])
-    same = np.array_equal(before, after)
-    return Change(
-        **compared,
-        scenes=len(before),
-        first=float(before.mean()),
-        second=float(after.mean()),
-        difference=difference,
-        low=interval.low if interval else np.nan,
-        high=interval.high if interval else np.nan,
-        verdict="same" if same else _verdict(difference, interval, better),
+def _paired(old: pd.DataFrame, new: pd.DataFrame, weights: dict[str, pd.Series]) -> Paired:
+    """Values of the scenes (rows) that both runs have; the seeds of a scene are averaged."""
+    compared = Compared._make(old.reset_index()[COMPARED].iloc[0])
+    before = old["value"].astype(float).groupby(level=PLACE, sort=False).mean()
+    after = new["value"].astype(float).groupby(level=PLACE, sort=False).mean()
+    weight = weights.get(compared.protocol)
+    if weight is not None:
+        weight = weight.reindex(before.index)
+        weight = None if weight.isna().any() else weight
+    return Paired(compared, before, after, weight)
+
+
+def changes_of(paired: list[Paired]) -> pd.DataFrame:
+    """One row per comparison; the settings of a metric are one family of comparisons."""
+    families: dict[tuple[str, str], list[Paired]] = {}
+    for one in paired:
+        families.setdefault(one.family, []).append(one)
+    adjusted: dict[int, float] = {}
+    for members in families.values():
+        table = pd.concat([one.difference for one in members], axis=1)
+        weights = _joint_weights(members, table.index)
+        for one, p in zip(members, familywise(table.to_numpy(), weights).tolist(), strict=True):
+            adjusted[id(one)] = p
+    rows = []
+    for one in paired:
+        rows.append(one.compared._asdict() | _found(one, adjusted[id(one)])._asdict())
+    return pd.DataFrame(rows)
+
+
+def _joint_weights(members: list[Paired], scenes: pd.Index) -> np.ndarray | None:
+    """Weights of ``scenes``, where every member of a family has them."""
+    found = [one.weights for one in members if one.weights is not None]
+    if len(found) < len(members):
+        return None
+    joint = pd.concat(found)
+    return joint[~joint.index.duplicated()].reindex(scenes).to_numpy()
+
+
+def _found(one: Paired, p: float) -> Found:
+    """What changed in one metric of one setting, over the scenes that both runs have."""
+    found = one.mean(one.difference)
+    first = one.mean(one.before).mean
+    return Found(
+        scenes=found.n,
+        first=first,
+        second=one.mean(one.after).mean,
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        interval=found.method,
+        p=p,
+        verdict=verdict_of(found, first, p, metric_known(*one.family)),
     )
 
 
-def _verdict(difference: float, interval: Interval | None, better: str) -> str:
-    """In words what a difference means; within noise when its 95 % CI includes zero."""
-    if interval is None or not interval.excludes_zero:
-        return "within noise"
-    if not better:
+def verdict_of(found: Interval, first: float, p: float, metric: Metric | None) -> str:
+    """In words what a difference from ``first`` means; ``p`` is corrected for its family."""
+    if found.mean == 0 and found.low == found.high:
+        return "same"
+    if metric is not None and metric.tied(first, first + found.mean):
+        return "within rounding"
+    if not found.decides:
+        return "too few scenes"
+    if not found.excludes_zero or p > ALPHA:
+        return "not told apart"
+    if metric is None or not metric.better:
         return "differs"
-    return "better" if (difference < 0) == (better == "lower") else "worse"
+    return "better" if (found.mean < 0) == (metric.better == "lower") else "worse"
 
 
 def _shown(raw: pd.DataFrame) -> pd.DataFrame:
-    """What a reader looks at: the changes, worst first; of all other rows a note has the count."""
-    kept = raw[raw["verdict"].isin(CHANGED)]
-    kept = kept.sort_values("verdict", ascending=False, kind="stable")
+    """What a reader looks at: the changes, worst first; of all other rows a note has the count.
+
+    With too few scenes those whose interval excludes zero, which is no proof.
+    """
+    excluded = raw["low"].gt(0) | raw["high"].lt(0)
+    kept = raw[raw["verdict"].isin(CHANGED) & excluded]
+    kept = kept.sort_values("verdict", key=lambda words: words.map(CHANGED.index), kind="stable")
     options = raw.groupby("method")["options"].unique().to_dict()
     names = []
     differences = []
     for row in kept.itertuples():
         every = list(map(_options, options[row.method]))
         names.append(label_of(row.method, row.label, _options(row.options), every))
-        differences.append(f"{row.difference:+.3g} [{row.low:+.3g}, {row.high:+.3g}]")
+        differences.append(by_interval(row.difference, row.low, row.high, signed=True))
     return pd.DataFrame(
         {
             "method": names,
@@ -152,7 +244,7 @@ def _shown(raw: pd.DataFrame) -> pd.DataFrame:
             "first": kept["first"].map("{:.4g}".format).to_numpy(),
             "second": kept["second"].map("{:.4g}".format).to_numpy(),
             "difference": differences,
-            "scenes": kept["scenes"].to_numpy(),
+            "n": kept["scenes"].to_numpy(),
             "verdict": kept["verdict"].to_numpy(),
         }
     )
@@ -172,7 +264,10 @@ def _origin(name: str, table: pd.DataFrame) -> str:
 def _notes(raw: pd.DataFrame, refused: list[str]) -> list[str]:
     notes = [
         f"Settings and metrics in both: {_tally(raw['verdict'])}. Shown are those that changed: "
-        "the 95 % CI of the paired difference over scenes excludes zero.",
+        "the paired difference exceeds rounding, its 95 % CI excludes zero, and p < 5 % corrected "
+        "for all settings of the metric (Westfall-Young over joint sign-flips, Holm over the "
+        "studentised bootstrap).",
+        *interval_notes(set(raw["scenes"]), marks=False),
         "Which way is better is what the protocol of each metric declares.",
     ]
     if refused:

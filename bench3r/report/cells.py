@@ -208,11 +208,12 @@ def raw_values(cells: list[Cell], part: str) -> list[float | None]:
     return [cell.numbers.get(part) for cell in cells]
 
 
-def interval_notes(scenes: Collection[int]) -> list[str]:
-    """What intervals and marks say over so many ``scenes`` of a table's columns."""
+def interval_notes(scenes: Collection[int], marks: bool = True) -> list[str]:
+    """What intervals, and ``marks`` if there are, say over so many ``scenes`` of columns."""
     few = sorted({n for n in scenes if 1 < n < MARKS_FROM})
     many = sorted({n for n in scenes if n >= MARKS_FROM})
-    notes = [MANY.format(_counted(many)), MARKS] if many else []
+    notes = [MANY.format(_counted(many))] if many else []
+    notes += [MARKS] if many and marks else []
     return [*notes, FEW.format(_counted(few))] if few else notes
 
 

@@ -21,7 +21,7 @@ from bench3r.report.columns import Column, by_interval
 from bench3r.report.cost_columns import add_costs
 from bench3r.report.evidence import Evidence
 from bench3r.report.names import name_of, names_of
-from bench3r.report.settings import SETTING, settings_of
+from bench3r.report.settings import SETTING, Setting, settings_of
 from bench3r.report.summary import Difference, common_scenes, counts, of_scenes, weights_of
 from bench3r.report.tables import MISSING, Table
 
@@ -38,6 +38,12 @@ def scores_of(rows: pd.DataFrame, column: Column, scenes: pd.Index) -> Scores:
     return Scores(of_scenes(rows, column, scenes), column, weights_of(rows, column))
 
 
+def raw_rows(settings: list[Setting], numbers: dict[str, list[float | None]]) -> pd.DataFrame:
+    """Raw rows of a table: who, and ``numbers`` by column."""
+    who = pd.DataFrame(settings, columns=SETTING)
+    return pd.concat([who, pd.DataFrame(numbers, index=who.index)], axis=1)
+
+
 def comparison(
     e: Evidence,
     rows: pd.DataFrame,
@@ -51,7 +57,7 @@ def comparison(
     settings = settings_of(rows)
     common = common_scenes(rows)
     shown = pd.DataFrame({"method": names_of(rows)})
-    raw = pd.DataFrame(settings, columns=SETTING)
+    numbers: dict[str, list[float | None]] = {}
     sizes = set()
     for column in columns:
         scores = scores_of(rows, column, common)
@@ -59,7 +65,8 @@ def comparison(
         cells = [scores.cell(setting) for setting in settings]
         shown[column.title] = [cell.text for cell in cells]
         for part in RAW:
-            raw[f"{column.key}/{part}"] = raw_values(cells, part)
+            numbers[f"{column.key}/{part}"] = raw_values(cells, part)
+    raw = raw_rows(settings, numbers)
     notes = interval_notes(sizes)
     table = Table(f"{name}{e.suffix}", title, caption_of(e, rows, columns), shown, raw, notes)
     if costs:
@@ -79,7 +86,7 @@ def differences(
     common = common_scenes(rows)
     settings = [s for s in settings_of(rows) if s.kind not in ("backbone", "control")]
     shown = pd.DataFrame({"method": [name_of(s, rows) for s in settings]})
-    raw = pd.DataFrame(settings, columns=SETTING)
+    numbers: dict[str, list[float | None]] = {}
     sizes = set()
     for column in columns:
         scores = scores_of(rows, column, common)
@@ -87,9 +94,10 @@ def differences(
         found = [scores.against_backbone(s) for s in settings]
         shown[f"Δ {column.title}"] = [difference_text(f, scores.metric) for f in found]
         cells = [Cell("", difference_numbers(f)) for f in found]
-        raw[f"{column.key}/delta_mean"] = raw_values(cells, "delta_vs_backbone")
+        numbers[f"{column.key}/delta_mean"] = raw_values(cells, "delta_vs_backbone")
         for part in ("delta_low", "delta_high", "delta_n", "delta_p", "effect_size"):
-            raw[f"{column.key}/{part}"] = raw_values(cells, part)
+            numbers[f"{column.key}/{part}"] = raw_values(cells, part)
+    raw = raw_rows(settings, numbers)
     notes = [DIFFERENCES, *interval_notes(sizes)]
     return Table(f"{name}{e.suffix}", title, caption_of(e, rows, columns), shown, raw, notes)
 

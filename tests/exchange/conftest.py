@@ -13,7 +13,7 @@ CONFIG = {
     "methods": {"vggt": {}, "oracle": {}},
     "frames": [3],
     "protocols": ["depth_median", "relpose_pi3"],
-    "datasets": {"scannet": {"root": "procedural", "scenes": 3, "views": 3}},
+    "datasets": {"scannet": {"root": "procedural", "scenes": 6, "views": 3}},
     "profile": {"frames": [3], "warmup": 1, "repeats": 1, "scenes": 1},
 }
 

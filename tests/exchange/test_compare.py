@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from bench3r.api.errors import Bench3RError
-from bench3r.exchange.compare import better_of, compare
+from bench3r.exchange.compare import compare, metric_known
 from bench3r.exchange.source import read_table
 from bench3r.protocols import PROTOCOLS
+from bench3r.report.columns import column_of
+from tests.helpers.evidence import rows
 
 
 def test_a_run_equals_itself_and_changes_are_found(finished):
@@ -65,7 +68,8 @@ def test_other_rules_and_other_frames_are_never_mixed(finished):
     ],
 )
 def test_which_way_is_better_is_what_the_protocol_declares(protocol, metric, better):
-    assert better_of(protocol, metric) == better
+    found = metric_known(protocol, metric)
+    assert (found.better if found else "") == better
 
 
 def test_a_score_that_has_a_direction_gets_better_or_worse(finished):
@@ -73,9 +77,53 @@ def test_a_score_that_has_a_direction_gets_better_or_worse(finished):
     table = read_table(folder / "results" / "one")
     more = table.assign(value=table["value"] + 1)
     verdicts = compare(table, more, ("a", "b")).raw
-    changed = verdicts[verdicts["verdict"] != "within noise"]
+    changed = verdicts[verdicts["verdict"] != "not told apart"]
     assert len(changed) > 10
     for row in changed.itertuples():
         better = PROTOCOLS.get(row.protocol).metric(row.metric).better
         expected = {"lower": "worse", "higher": "better", "": "differs"}[better]
         assert row.verdict == expected, (row.protocol, row.metric)
+
+
+def test_a_change_over_few_scenes_is_shown_and_not_called_one(finished):
+    folder, _ = finished
+    table = read_table(folder / "results" / "one")
+    few = table[table["scene"].isin(sorted(table["scene"].unique())[:3])]
+    found = compare(few, few.assign(value=few["value"] + 1), ("a", "b"))
+    assert set(found.raw["verdict"]) == {"too few scenes"}
+    assert len(found.shown) == len(found.raw)
+    assert "Student's t" in " ".join(found.notes)
+    assert set(found.shown["n"]) == {3}
+
+
+def test_changes_within_rounding_are_none(finished):
+    folder, _ = finished
+    table = read_table(folder / "results" / "one")
+    almost = table.assign(value=table["value"] * (1 + 1e-7))
+    verdicts = set(compare(table, almost, ("a", "b")).raw["verdict"])
+    assert verdicts <= {"same", "within rounding"}
+    assert "within rounding" in verdicts
+
+
+def test_changes_of_chance_are_corrected_for_all_settings_of_a_metric(rng):
+    """Of 100 settings that chance alone moves, 5 would be called better or worse uncorrected."""
+    one = rows({"vggt": rng.normal(1, 0.1, 9).tolist()}).assign(
+        scale="tiny", device="cpu", git="x", protocol_hash="p", lists_sha256="l"
+    )
+    many = pd.concat([one.assign(label=f"setting {i}") for i in range(100)], ignore_index=True)
+    moved = many.assign(value=many["value"] + 0.1 * rng.normal(size=len(many)))
+    raw = compare(many, moved, ("a", "b")).raw
+    assert set(raw["verdict"]) == {"not told apart"}
+    assert (raw["low"].gt(0) | raw["high"].lt(0)).sum() >= 2
+
+
+def test_seeds_of_a_scene_are_averaged_and_scenes_weighed(rng):
+    column = column_of("depth_video/scale_absrel")
+    facts = {"scale": "tiny", "device": "cpu", "git": "x", "protocol_hash": "p"}
+    one = rows({"vggt": [0.1, 0.4]}, column=column).assign(**facts, lists_sha256="l")
+    pixels = one.assign(metric="valid", value=[300.0, 100.0])
+    seeds = pd.concat([one, one.assign(seed=1, value=one["value"] + 0.2), pixels])
+    raw = compare(seeds, seeds.assign(value=seeds["value"] * 2), ("a", "b")).raw
+    found = raw.set_index("metric").loc["scale_absrel"]
+    assert found["scenes"] == 2
+    assert found["first"] == pytest.approx((3 * 0.2 + 0.5) / 4)
