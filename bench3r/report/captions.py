@@ -25,6 +25,11 @@ def caption_of(e: Evidence, rows: pd.DataFrame, columns: Iterable[Column] = ()) 
     return " ".join(part for part in parts if part)
 
 
+def run_caption(e: Evidence) -> str:
+    """What all of a run at one frame count stands on."""
+    return f"{data_text(e.table)} {setup_text(e, e.table['device'])}"
+
+
 def cost_caption(e: Evidence, costs: Sequence[CostRow]) -> str:
     """What a table stands on that shows the measured ``costs``."""
     devices = pd.Series([cost.device for cost in costs], dtype=object)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from bench3r.report.captions import run_caption
 from bench3r.report.claims.arithmetic import arithmetic
 from bench3r.report.claims.judge import judge
 from bench3r.report.claims.ledger import Claim, Contradiction, ledger
@@ -63,7 +64,8 @@ def claims_table(run: RunEvidence) -> Table:
         '"here" means in this run, at its scale and on its data (see the caption): it says nothing '
         "about published sizes.",
     ]
-    return Table(f"claims{e.suffix}", "Claims ledger", e.about, pd.DataFrame(shown), raw, notes)
+    name = f"claims{e.suffix}"
+    return Table(name, "Claims ledger", run_caption(e), pd.DataFrame(shown), raw, notes)
 
 
 def _raw(claim: Claim, verdict: Verdict) -> dict[str, object]:

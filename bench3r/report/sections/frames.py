@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.api.presentation import FramesTable
+from bench3r.report.captions import data_text, setup_text
 from bench3r.report.columns import QUALITY
 from bench3r.report.cost_columns import memory_note
 from bench3r.report.evidence import Evidence, RunEvidence, Setting, declarations, settings_of
@@ -51,18 +52,25 @@ def frames_table(run: RunEvidence, method: str, section: FramesTable) -> Table |
             shown[quality.title] = [number(v, f".{quality.digits}f") for v in raw[quality.title]]
     costs = [cost for e in run.by_frames for cost in e.measured()]
     notes = [NOTE, ratio_note(run.first, costs), memory_note(costs)]
-    return Table(section.file, section.title, run.first.about, shown, raw, notes)
+    rows = shown_rows(run.table, method)
+    caption = f"{data_text(rows)} {setup_text(run.first, rows['device'])}"
+    return Table(section.file, section.title, caption, shown, raw, notes)
 
 
 def _rows(e: Evidence, method: str) -> Iterator[dict[str, object]]:
     """One raw row for each setting at one frame count."""
-    dense = e.table["kind"].eq("backbone")
-    rows = e.table[dense | (e.table["method"].eq(method) & e.table["kind"].eq("plugin"))]
+    rows = shown_rows(e.table, method)
     if rows.empty:
         return
     common = common_scenes(rows)
     for setting in settings_of(rows):
         yield _row(e, setting, rows, common)
+
+
+def shown_rows(table: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The rows of ``method`` and of unchanged backbones."""
+    own = table["method"].eq(method) & table["kind"].eq("plugin")
+    return table[own | table["kind"].eq("backbone")]
 
 
 def _row(e: Evidence, setting: Setting, rows: pd.DataFrame, common: pd.Index) -> dict[str, object]:

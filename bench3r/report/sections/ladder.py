@@ -11,6 +11,7 @@ import pandas as pd
 from bench3r.measure.pairs import Ratio, paired_ratio
 from bench3r.measure.rungs import SETUPS, Rung
 from bench3r.models.catalogue import label_of_network
+from bench3r.report.captions import cost_caption
 from bench3r.report.evidence import CostRow, RunEvidence
 from bench3r.report.section import Section
 from bench3r.report.tables import MISSING, Table, number
@@ -43,7 +44,7 @@ def ladder_tables(run: RunEvidence) -> Iterator[Table]:
     """One table for all backbones and frame counts, where the run measured a ladder."""
     measured = [cost for cost in run.first.costs if cost.ladder]
     if measured:
-        yield ladder_table(measured, run.first.about)
+        yield ladder_table(measured, cost_caption(run.first, measured))
 
 
 def ladder_table(costs: list[CostRow], about: str) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.models.catalogue import label_of_network
+from bench3r.report.captions import setup_text
 from bench3r.report.evidence import CostRow, RunEvidence
 from bench3r.report.names import label_of
 from bench3r.report.section import Section
@@ -23,7 +24,9 @@ NOTE = (
 def largest_tables(run: RunEvidence) -> Iterator[Table]:
     """The table of the run's searches."""
     if run.largest:
-        yield largest_table(run.largest, run.first.about if run.by_frames else "")
+        devices = pd.Series([search.device for search in run.largest], dtype=object)
+        caption = setup_text(run.first, devices) if run.by_frames else ""
+        yield largest_table(run.largest, caption)
 
 
 def largest_table(searches: list[CostRow], about: str) -> Table:

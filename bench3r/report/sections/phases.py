@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench3r.api.presentation import PhaseTable, Reported
 from bench3r.models.catalogue import label_of_network, reference_backbone
+from bench3r.report.captions import cost_caption
 from bench3r.report.evidence import CostRow, Evidence, Setting, declarations, settings_of
 from bench3r.report.fact_columns import fact_texts, fact_values
 from bench3r.report.names import name_of
@@ -60,9 +61,9 @@ def phase_table(e: Evidence, section: PhaseTable, users: list[str]) -> Table | N
             "ratios are of its own numbers."
         )
     table = pd.DataFrame(shown).fillna(MISSING)
-    return Table(
-        f"{section.file}{e.suffix}", section.title, e.about, table, pd.DataFrame(raw), notes
-    )
+    name = f"{section.file}{e.suffix}"
+    caption = cost_caption(e, measured)
+    return Table(name, section.title, caption, table, pd.DataFrame(raw), notes)
 
 
 def _flops_ratio(e: Evidence, cost: CostRow) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.models.catalogue import label_of_network, reference_backbone, reference_of
+from bench3r.report.captions import cost_caption
 from bench3r.report.evidence import CostRow, Evidence
 from bench3r.report.names import label_of
 from bench3r.report.section import Section
@@ -51,7 +52,8 @@ def roofline_table(e: Evidence, costs: list[CostRow]) -> Table:
         "network's, the measured time includes alignment.",
     ]
     title = "What FLOPs alone would predict"
-    return Table(f"roofline{e.suffix}", title, e.about, shown, raw, notes)
+    caption = cost_caption(e, costs)
+    return Table(f"roofline{e.suffix}", title, caption, shown, raw, notes)
 
 
 def _numbers(e: Evidence, cost: CostRow) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.models.catalogue import label_of_network, reference_backbone
+from bench3r.report.captions import caption_of
 from bench3r.report.evidence import Evidence, methods, settings_of
 from bench3r.report.names import name_of
 from bench3r.report.section import Section
@@ -52,7 +53,7 @@ def savings_table(e: Evidence) -> Iterator[Table]:
         f"depth, K: recursions of equal cost. Means over scenes. {saved_note(e)}"
     )
     title = "What adaptive depth saves"
-    yield Table(f"savings{e.suffix}", title, e.about, shown, raw, [note])
+    yield Table(f"savings{e.suffix}", title, caption_of(e, rows), shown, raw, [note])
 
 
 SECTION = Section("savings", 100, "depth", frame_tables=savings_table)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.models.catalogue import label_of_network, reference_backbone
+from bench3r.report.captions import cost_caption
 from bench3r.report.columns import by_interval
 from bench3r.report.evidence import CostRow, Evidence, RunEvidence
 from bench3r.report.figures.growth import growth
@@ -45,7 +46,7 @@ def scaling_table(run: RunEvidence) -> Iterator[Table]:
     yield Table(
         name="scaling",
         title="Cost over frames",
-        caption=run.first.about,
+        caption=cost_caption(run.first, costs),
         shown=pd.DataFrame(shown),
         raw=pd.DataFrame(raw),
         notes=_notes(frames[-1], run.first, costs),
