@@ -1,31 +1,61 @@
 "use strict";
-/* What all parts of the page use: its data, elements, colours. */
-const data = JSON.parse(document.getElementById("data").textContent);
+/* What all parts of the page use: elements, the data that stands in it, numbers as text. */
 const by = (id) => document.getElementById(id);
 const root = document.documentElement;
-if (matchMedia("(prefers-color-scheme: dark)").matches) root.classList.add("dark");
 
-function ink(name) {
-  return getComputedStyle(root).getPropertyValue(name).trim();
+/* The data of one part; parsed when it is first asked for. */
+const parsed = {};
+function data(name) {
+  return (parsed[name] ||= JSON.parse(by(name + "-data").textContent));
 }
 
-function layout(extra) {
-  const clear = "rgba(0,0,0,0)";
-  const margin = { l: 70, r: 20, t: 20, b: 60 };
-  const plain = { paper_bgcolor: clear, plot_bgcolor: clear, font: { color: ink("--ink") }, margin };
-  return Object.assign(plain, extra);
+function make(name, properties, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
 }
 
 function options(select, names) {
-  const made = names.map((name) => {
-    const option = document.createElement("option");
-    return Object.assign(option, { value: name, textContent: name });
-  });
-  select.replaceChildren(...made);
+  select.replaceChildren(
+    ...names.map((text, i) => make("option", { value: i, textContent: text })),
+  );
+}
+
+/* A number with four digits that count, thousands apart, and a real minus. */
+function digits(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const large = size >= 1e6 || size < 1e-4;
+  const text = large
+    ? value.toExponential(3)
+    : Number(value.toPrecision(4)).toLocaleString("en", {
+        maximumSignificantDigits: size >= 1e4 ? 7 : 4,
+      });
+  return text.replace("-", "\u2212");
+}
+
+/* Does something when an element comes near the window for the first time. */
+function whenSeen(element, action) {
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      watcher.disconnect();
+      action();
+    },
+    { rootMargin: "400px" },
+  );
+  watcher.observe(element);
+}
+
+/* "dark" or "light": as the reader chose, else as the system says. */
+const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+function theme() {
+  return root.dataset.theme || (darkSystem.matches ? "dark" : "light");
 }
 
 by("theme").addEventListener("click", () => {
-  root.classList.toggle("dark");
-  if (data.pareto.length) drawPareto();
-  if (Object.keys(data.scenes).length) drawCloud();
+  root.dataset.theme = theme() === "dark" ? "light" : "dark";
+});
+addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details.entry")) details.open = true;
 });

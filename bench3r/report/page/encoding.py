@@ -14,6 +14,8 @@ from numpy.typing import DTypeLike
 from PIL import Image
 
 STEPS = 65535  # of a quantised number
+INTERVAL = re.compile(r"(\[[-+\N{MINUS SIGN}\d.,e% ]+\])")
+WIDEST = 1400  # pixels of a picture
 
 
 class Quantised(TypedDict):
@@ -38,18 +40,23 @@ def quantised(values: np.ndarray) -> Quantised:
 
 
 def picture(path: Path) -> str:
-    """A figure as base64 WebP, a third of its PNG."""
+    """A figure as base64 WebP, at most :data:`WIDEST` pixels wide."""
     out = io.BytesIO()
     with Image.open(path) as image:
-        image.convert("RGB").save(out, "WEBP", quality=75, method=4)
+        plain = image.convert("RGB")
+        if plain.width > WIDEST:
+            height = round(plain.height * WIDEST / plain.width)
+            plain = plain.resize((WIDEST, height), Image.Resampling.LANCZOS)
+        plain.save(out, "WEBP", quality=72, method=2)
     return base64.b64encode(out.getvalue()).decode()
 
 
 def cell_html(text: object) -> str:
-    """Markdown's bold, emphasis and code of a cell as HTML; all else is escaped."""
+    """Markdown's bold, emphasis and code of a cell, and intervals, as HTML; all else is escaped."""
     out = html.escape(str(text))
     out = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", out)
     out = re.sub(r"`(.+?)`", r"<code>\1</code>", out)
+    out = INTERVAL.sub(r'<span class="ci">\1</span>', out)
     return re.sub(r"(?<!\w)_(\S[^_]*?)_(?!\w)", r"<em>\1</em>", out)
 
 

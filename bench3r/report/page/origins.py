@@ -1,76 +1,201 @@
-"""Where a row of a table comes from: its raw values, and the files of the records behind it."""
+"""Where a cell of a table comes from: its row's raw values, and the records behind them."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from bench3r.report.evidence import Evidence, Setting, rows_of_setting
+from bench3r.report.evidence import Evidence
+from bench3r.report.page.binding import is_reported
+from bench3r.report.page.shown import ShownTable
 from bench3r.report.tables import Table
+from bench3r.run import paths
 
-Plain = str | int | float | bool | list[object]
-Origin = dict[str, Plain]  # by name what the dialog of a cell shows
+Plain = str | int | float | bool | None
+Kind = Literal["measured", "derived", "computed", "reported"]
 PROVENANCE = ("device", "git", "weights", "time")
-OF_MAIN = ("table2", "table2_differences", "detail")  # tables of the main comparison
+OF_MAIN = ("answer", "table2", "table2_differences", "detail")  # tables of the main comparison
+COMPUTED = ("published",)  # chapters that stand on the sizes of models, where nothing runs
+OF_CELLS = ("options", "backbone", "dataset", "frames", "seed")  # what raw rows say of records
+RULE = "rule"  # the raw column of claims that names, as JSON, what decides them
+DIGITS = 7  # of raw values; the CSV has them all
 
 
-def origins(table: Table, records: pd.DataFrame, run: str) -> list[Origin]:
-    """One origin per shown row; empty for rows that a paper reports."""
-    out: list[Origin] = []
-    one_to_one = len(table.raw) <= len(table.shown)
-    for place in range(len(table.shown)):
-        if one_to_one and place < len(table.raw):
-            out.append(_origin(table.raw.iloc[place], records, run))
-        else:
-            out.append({})
-    return out
+class Source(TypedDict):
+    """The records behind some row: their files, and what they say of how they were made."""
+
+    scores: list[str]
+    costs: list[str]
+    facts: dict[str, list[str]]
 
 
-def _origin(row: pd.Series, records: pd.DataFrame, run: str) -> Origin:
-    facts: Origin = {}
-    for name, value in row.items():
-        if _is_known(value):
-            facts[str(name)] = _plain(value)
-    if {"method", "options", "backbone"} <= set(row.index):
-        setting = Setting(row["method"], "", "", row["options"], row["backbone"])
-        facts |= _provenance(rows_of_setting(records, setting), run)
-    return facts
+class TableOrigins(TypedDict):
+    """What the dialog of a table's cells shows."""
+
+    name: str
+    columns: list[str]
+    rows: list[list[Plain]]  # all raw rows
+    places: list[list[int]]  # by shown row those of the raw rows behind it
+    bound: dict[int, int]  # by shown column the raw column behind it
+    kinds: list[Kind]  # by shown row
+    sources: list[int]  # by shown row its place among the sources; -1: it has none
 
 
-def _provenance(own: pd.DataFrame, run: str) -> Origin:
-    """Devices, commits and weights of records, and the files in which they lie."""
-    facts: Origin = {}
-    for name in PROVENANCE:
-        values = sorted(map(str, own[name].dropna().unique())) if name in own else []
-        if values:
-            facts[name] = list(values)
-    files: list[object] = []
-    for cell in own["cell"].unique():
-        files += [f"results/{run}/predict/{cell}.jsonl", f"results/{run}/score/{cell}.jsonl"]
-    facts["records"] = files
-    return facts
+@dataclass
+class Origins:
+    """Origins of tables, with every source once."""
+
+    evidence: Sequence[Evidence]
+    sources: list[Source] = field(default_factory=list)
+    _known: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def of_table(self, table: Table, shown: ShownTable) -> TableOrigins:
+        """The origins of the cells of ``table``, which the page shows as ``shown``."""
+        own = self._evidence_of(table)
+        cells = cells_of(records_of(table, own))
+        kinds: list[Kind] = []
+        sources = []
+        for place, raw_places in enumerate(shown.places):
+            kind: Kind = "derived"
+            source = -1
+            if is_reported(table.shown.iloc[place]):
+                kind = "reported"
+            elif table.chapter in COMPUTED:
+                kind = "computed"
+            else:
+                source = self._source(table.raw.iloc[raw_places], cells, own)
+                kind = "measured" if source >= 0 else "derived"
+            kinds.append(kind)
+            sources.append(source)
+        return {
+            "name": table.name,
+            "columns": list(map(str, table.raw.columns)),
+            "rows": [list(map(plain, row)) for row in table.raw.itertuples(index=False)],
+            "places": shown.places,
+            "bound": shown.bound,
+            "kinds": kinds,
+            "sources": sources,
+        }
+
+    def _evidence_of(self, table: Table) -> list[Evidence]:
+        """The frame count that the name of ``table`` ends with, else all of them."""
+        own = [e for e in self.evidence if e.suffix and table.name.endswith(e.suffix)]
+        return own or list(self.evidence)
+
+    def _source(self, raw: pd.DataFrame, cells: pd.DataFrame, evidence: list[Evidence]) -> int:
+        """The place of the records behind raw rows; -1 when they have none."""
+        found = [cells_behind(row, cells) for _, row in raw.iterrows()]
+        behind = pd.concat(found) if found else cells.head(0)
+        if behind.empty:
+            return -1
+        behind = behind.drop_duplicates("cell")
+        costs = cost_files(behind, evidence)
+        key = (*behind["cell"], *costs)
+        if key not in self._known:
+            self._known[key] = len(self.sources)
+            self.sources.append(self._made(behind, costs))
+        return self._known[key]
+
+    def _made(self, behind: pd.DataFrame, costs: list[str]) -> Source:
+        run = self.evidence[0].plan.name
+        files: list[str] = []
+        for cell in behind["cell"]:
+            files += [str(paths.predicted(run, cell)), str(paths.scored(run, cell))]
+        facts = {}
+        for name in PROVENANCE:
+            values = sorted(map(str, behind[name].dropna().unique())) if name in behind else []
+            if values:
+                facts[name] = values
+        return {"scores": files, "costs": costs, "facts": facts}
 
 
-def records_of(table: Table, e: Evidence, records: pd.DataFrame) -> pd.DataFrame:
+def records_of(table: Table, evidence: Sequence[Evidence]) -> pd.DataFrame:
     """The records that ``table`` was made from, as its name says.
 
-    Those of the main comparison, of one dataset in it, or of an ablation; else all ``records``.
+    Those of the main comparison, of one dataset in it, or of an ablation; else all.
     """
-    name = table.name.removesuffix(e.suffix) if e.suffix else table.name
-    if name in OF_MAIN:
-        return e.rows_of("main")
-    if name.startswith("dataset_"):
-        rows = e.rows_of("main")
-        return rows[rows["dataset"].eq(name.removeprefix("dataset_"))]
-    ablation = name.removeprefix("ablation_")
-    return e.rows_of(ablation) if ablation in e.ablations else records
+    found = []
+    for e in evidence:
+        name = table.name.removesuffix(e.suffix) if e.suffix else table.name
+        ablation = name.removeprefix("ablation_")
+        rows = e.table
+        if name in OF_MAIN:
+            rows = e.rows_of("main")
+        elif name.startswith("dataset_"):
+            main = e.rows_of("main")
+            rows = main[main["dataset"].eq(name.removeprefix("dataset_"))]
+        elif ablation in e.ablations:
+            rows = e.rows_of(ablation)
+        found.append(rows)
+    return pd.concat(found) if found else pd.DataFrame()
 
 
-def _is_known(value: object) -> bool:
-    return isinstance(value, (list, dict)) or not pd.isna(value)
+def cells_of(records: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell of ``records``, the last one that was measured."""
+    return records.drop_duplicates("cell", keep="last") if len(records) else records
 
 
-def _plain(value: object) -> Plain:
+def cells_behind(row: pd.Series, cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``cells`` that a raw row speaks of; none where it names no method."""
+    names = {str(row[name]) for name in ("method", "label") if known(row.get(name))}
+    names |= _named(row.get(RULE))
+    if cells.empty or not names:
+        return cells.head(0)
+    found = cells[cells["method"].isin(names) | cells["label"].isin(names)]
+    for name in OF_CELLS:
+        if known(row.get(name)) and name in found:
+            found = found[found[name].astype(str).eq(str(row[name]))]
+    return found
+
+
+def _named(rule: object) -> set[str]:
+    """The texts in the rule of a claim, names of methods among them."""
+    if not isinstance(rule, str):
+        return set()
+    found: set[str] = set()
+    left = [json.loads(rule)]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, str):
+            found.add(one)
+    return found
+
+
+def cost_files(cells: pd.DataFrame, evidence: Iterable[Evidence]) -> list[str]:
+    """The cost records of the settings of ``cells`` at the frame counts of ``evidence``."""
+    names = ["method", "backbone", "options"]
+    settings = set(cells[names].itertuples(index=False, name=None))
+    files: list[str] = []
+    for e in evidence:
+        for cost in e.costs:
+            own = (cost.method, cost.backbone, cost.options) in settings
+            if own and cost.frames == e.frames and cost.cell:
+                files.append(str(e.record_of(cost)))
+    return list(dict.fromkeys(files))
+
+
+def known(value: object) -> bool:
+    """Whether a raw value is there; lists and dictionaries always are."""
+    return isinstance(value, list | dict) or not pd.isna(value)
+
+
+def plain(value: object) -> Plain:
+    """A raw value as JSON knows it."""
     if isinstance(value, np.generic):
         value = value.item()
-    return value if isinstance(value, (str, int, float, bool, list)) else str(value)
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str)
+    if not known(value):
+        return None
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return value if isinstance(value, str | int | bool) else str(value)

@@ -1,34 +1,301 @@
-/* Quality against cost: one trace per method, one point per dataset. */
-function drawPareto() {
-  const x = by("pareto-x").value;
-  const y = by("pareto-y").value;
-  const traces = {};
-  for (const point of data.pareto) {
-    if (point[x] == null || point[y] == null) continue;
-    const trace = (traces[point.method] ||= newTrace(point.method, x, y));
-    trace.x.push(point[x]);
-    trace.y.push(point[y]);
-    trace.text.push(point.dataset);
-  }
-  Object.values(traces).forEach((trace, i) => { trace.marker.symbol = i % 12; });
-  const axis = (title) => ({ title: { text: title }, gridcolor: ink("--line"), zeroline: false });
-  const axes = { xaxis: { ...axis(x), type: "log" }, yaxis: axis(y) };
-  Plotly.react("pareto-plot", Object.values(traces), layout(axes), { responsive: true });
-}
+/* Quality against cost: one marker per setting, the settings that no other one beats in both. */
+const HEIGHT = 430;
+let marks = [];
 
-function newTrace(name, x, y) {
-  const numbers = "%{text}<br>" + x + ": %{x:.4g}<br>" + y + ": %{y:.4g}";
+function chosenPlot() {
+  const plot = data("plots").plots[Number(by("pareto-frames").value)];
   return {
-    x: [], y: [], text: [], name, mode: "markers", type: "scatter", marker: { size: 10 },
-    hovertemplate: numbers + "<extra>%{fullData.name}</extra>",
+    plot,
+    quality: plot.qualities[Number(by("pareto-quality").value)],
+    cost: plot.costs[Number(by("pareto-cost").value)],
+    choice: Number(by("pareto-choice").value),
   };
 }
 
-if (data.pareto.length) {
-  options(by("pareto-x"), data.costs);
-  options(by("pareto-y"), data.qualities);
-  for (const id of ["pareto-x", "pareto-y"]) by(id).addEventListener("change", drawPareto);
-  drawPareto();
-} else {
-  by("pareto").hidden = true;
+/* What can be drawn, and what has no cost or no quality. */
+function spotsOf({ plot, quality, cost, choice }) {
+  const spots = [];
+  const missing = {};
+  plot.settings.forEach((name, i) => {
+    const x = cost.spots[choice][i];
+    const y = quality.spots[choice][i];
+    if (x && y) spots.push({ i, name, x, y, look: plot.looks[i] });
+    else (missing[x ? "no value of this metric" : cost.why[i] || "not measured"] ||= []).push(name);
+  });
+  return { spots, missing };
+}
+
+/* By ascending cost, those that no cheaper one equals in quality. */
+function front(spots, better) {
+  const sign = better === "higher" ? -1 : 1;
+  const ordered = [...spots].sort((a, b) => a.x[0] - b.x[0] || sign * (a.y[0] - b.y[0]));
+  const best = [];
+  for (const spot of ordered) {
+    const last = best[best.length - 1];
+    if (!last || sign * spot.y[0] < sign * last.y[0]) best.push(spot);
+  }
+  return best;
+}
+
+function numberText([value, low, high]) {
+  return digits(value) + (low === null ? "" : ` [${digits(low)}, ${digits(high)}]`);
+}
+
+function spotText(spot, chosen, best) {
+  const lines = [
+    spot.name,
+    chosen.quality.title + ": " + numberText(spot.y),
+    chosen.cost.title + ": " + numberText(spot.x),
+    "scenes: " + chosen.plot.choices[chosen.choice].scenes,
+  ];
+  return lines.concat(best.includes(spot) ? ["no other setting beats it in both"] : []).join("\n");
+}
+
+/* Places of the axes in a drawing of some width; the better end of quality is marked. */
+function frame(spots, chosen, width) {
+  const left = 62;
+  const bottom = HEIGHT - 46;
+  const known = (which) => spots.flatMap((s) => s[which].filter((v) => v !== null));
+  const xs = domain(chosen.cost.one ? [...known("x"), 1] : known("x"));
+  const ys = domain(known("y"));
+  return {
+    left,
+    bottom,
+    top: 10,
+    right: width - 14,
+    xs,
+    ys,
+    x: scale(xs.low, xs.high, left, width - 14, xs.logarithmic),
+    y: scale(ys.low, ys.high, bottom, 10, ys.logarithmic),
+  };
+}
+
+function drawAxes(f, chosen) {
+  const parts = [];
+  const count = Math.max(2, Math.floor((f.right - f.left) / 95));
+  for (const tick of ticksOf(f.xs, count)) {
+    const x = f.x(tick);
+    parts.push(svg("line", { class: "grid", x1: x, x2: x, y1: f.top, y2: f.bottom }));
+    parts.push(svg("text", { x, y: f.bottom + 17, "text-anchor": "middle" }, digits(tick)));
+  }
+  for (const tick of ticksOf(f.ys, 6)) {
+    const y = f.y(tick);
+    parts.push(svg("line", { class: "grid", x1: f.left, x2: f.right, y1: y, y2: y }));
+    parts.push(svg("text", { x: f.left - 7, y: y + 4, "text-anchor": "end" }, digits(tick)));
+  }
+  const middle = (f.top + f.bottom) / 2;
+  const title = { class: "axis-title", "text-anchor": "middle" };
+  const turned = { ...title, transform: `translate(13 ${middle}) rotate(-90)` };
+  const across = { ...title, x: (f.left + f.right) / 2, y: HEIGHT - 8 };
+  parts.push(svg("text", across, chosen.cost.title + " \u2193"));
+  parts.push(svg("text", turned, chosen.quality.title));
+  return parts;
+}
+
+/* The unchanged backbone's time, and controls that lie within the drawing. */
+function drawReferences(f, chosen) {
+  const parts = [];
+  if (chosen.cost.one) {
+    parts.push(
+      svg("line", { class: "reference", x1: f.x(1), x2: f.x(1), y1: f.top, y2: f.bottom }),
+    );
+  }
+  chosen.plot.controls.forEach((name, i) => {
+    const value = chosen.quality.controls[chosen.choice][i];
+    if (value === null || value < f.ys.low || value > f.ys.high) return;
+    const y = f.y(value);
+    parts.push(svg("line", { class: "reference", x1: f.left, x2: f.right, y1: y, y2: y }));
+    parts.push(
+      svg("text", { x: f.right - 3, y: y - 4, "text-anchor": "end" }, name + " (control)"),
+    );
+  });
+  return parts;
+}
+
+function controlText(f, chosen) {
+  const outside = [];
+  chosen.plot.controls.forEach((name, i) => {
+    const value = chosen.quality.controls[chosen.choice][i];
+    if (value !== null && (value < f.ys.low || value > f.ys.high))
+      outside.push(name + " " + digits(value));
+  });
+  return outside.length ? "Controls outside of the drawing: " + outside.join(", ") + ". " : "";
+}
+
+function drawLines(f, spots, best, line) {
+  const step = best.map((s, i) => {
+    const [x, y] = [f.x(s.x[0]), f.y(s.y[0])];
+    return i ? `H${x}V${y}` : `M${x} ${y}`;
+  });
+  const joined = spots.filter((s) => line.includes(s.i)).sort((a, b) => a.x[0] - b.x[0]);
+  const path = joined.map((s, i) => `${i ? "L" : "M"}${f.x(s.x[0])} ${f.y(s.y[0])}`);
+  return [
+    svg("path", { class: "depth", d: path.join("") || "M0 0" }),
+    svg("path", { class: "front", d: step.join("") + `H${f.right}` }),
+  ];
+}
+
+function bars(f, spot) {
+  const [x, y] = [f.x(spot.x[0]), f.y(spot.y[0])];
+  const style = `stroke:${colour(spot.look)}`;
+  const bar = (x1, x2, y1, y2) => svg("line", { class: "bar", x1, x2, y1, y2, style });
+  const parts = [];
+  if (spot.x[1] !== null) parts.push(bar(f.x(spot.x[1]), f.x(spot.x[2]), y, y));
+  if (spot.y[1] !== null) parts.push(bar(x, x, f.y(spot.y[1]), f.y(spot.y[2])));
+  return parts;
+}
+
+function drawMark(f, spot, text) {
+  const place = `translate(${f.x(spot.x[0])} ${f.y(spot.y[0])})`;
+  const marker = svg("g", { transform: place }, shape(spot.look));
+  const label = text.replace(/\n/g, "; ");
+  const mark = svg("g", { class: "mark", role: "img", tabindex: "-1", "aria-label": label });
+  mark.append(...bars(f, spot), marker);
+  mark.dataset.text = text;
+  mark.dataset.name = spot.name;
+  return mark;
+}
+
+const tip = make("div", { className: "tip", hidden: true });
+document.body.append(tip);
+
+/* One setting stands out, and its numbers stand beside it. */
+function light(mark) {
+  const plot = by("pareto-plot");
+  plot.classList.toggle("dimmed", Boolean(mark));
+  marks.forEach((other) => other.classList.toggle("lit", other === mark));
+  tip.hidden = !mark;
+  if (!mark) return;
+  tip.textContent = mark.dataset.text;
+  const box = mark.querySelector(".shape").getBoundingClientRect();
+  const left = Math.min(box.right + 10, innerWidth - tip.offsetWidth - 8);
+  tip.style.left = Math.max(8, left) + "px";
+  tip.style.top = Math.max(8, Math.min(box.bottom + 8, innerHeight - tip.offsetHeight - 8)) + "px";
+}
+
+function legendItem(spot, mark) {
+  const sample = svg("svg", { viewBox: "-8 -8 16 16", "aria-hidden": "true" }, shape(spot.look));
+  const item = make("li", {}, sample, spot.name);
+  item.addEventListener("pointerenter", () => light(mark));
+  item.addEventListener("pointerleave", () => light(null));
+  return item;
+}
+
+/* Settings by what they change. */
+function legend(spots, { families }) {
+  const groups = families.map((family, i) => {
+    const own = spots
+      .map((spot, place) => [spot, marks[place]])
+      .filter(([s]) => s.look.family === i);
+    if (!own.length) return "";
+    const items = own.map(([spot, mark]) => legendItem(spot, mark));
+    return make("div", {}, make("h4", { textContent: family }), make("ul", {}, ...items));
+  });
+  return make("div", { className: "legend" }, ...groups);
+}
+
+function numberTable(spots, chosen, best) {
+  const heads = ["setting", chosen.quality.title, chosen.cost.title, "on the front"];
+  const head = make(
+    "tr",
+    {},
+    ...heads.map((text) => make("th", { scope: "col", textContent: text })),
+  );
+  const rows = spots.map((spot) => {
+    const cells = [numberText(spot.y), numberText(spot.x), best.includes(spot) ? "yes" : ""];
+    const name = make("th", { scope: "row", textContent: spot.name });
+    return make("tr", {}, name, ...cells.map((text) => make("td", { textContent: text })));
+  });
+  return make("table", {}, head, ...rows);
+}
+
+function drawPareto() {
+  const chosen = chosenPlot();
+  const { spots, missing } = spotsOf(chosen);
+  const reasons = Object.entries(missing).map(([why, names]) => {
+    return names.join(", ") + ": " + (why.length > 140 ? why.slice(0, 140) + " …" : why) + ".";
+  });
+  by("pareto-missing").textContent = reasons.length ? "Not in the plot: " + reasons.join(" ") : "";
+  by("pareto-about").textContent = chosen.cost.about;
+  light(null);
+  marks = [];
+  if (!spots.length) return by("pareto-plot").replaceChildren("No setting has both numbers.");
+  const wide = matchMedia("(min-width: 60.01rem)").matches;
+  const width = Math.min(1152, Math.max(280, by("pareto-plot").clientWidth - (wide ? 240 : 0)));
+  const best = front(spots, chosen.quality.better);
+  const f = frame(spots, chosen, width);
+  marks = spots.map((spot) => drawMark(f, spot, spotText(spot, chosen, best)));
+  if (marks.length) marks[0].setAttribute("tabindex", "0");
+  const label = `${chosen.quality.title} against ${chosen.cost.title}; arrow keys move between settings`;
+  const drawing = svg("svg", {
+    viewBox: `0 0 ${width} ${HEIGHT}`,
+    role: "group",
+    "aria-label": label,
+  });
+  drawing.append(...drawAxes(f, chosen), ...drawReferences(f, chosen));
+  drawing.append(...drawLines(f, spots, best, chosen.plot.line), ...marks);
+  by("pareto-plot").replaceChildren(drawing, legend(spots, chosen.plot));
+  by("pareto-about").textContent = chosen.cost.about + " " + controlText(f, chosen);
+  by("pareto-numbers").replaceChildren(numberTable(spots, chosen, best));
+}
+
+/* Arrow keys go from one marker to the next by cost. */
+function step(event) {
+  const forward = ["ArrowRight", "ArrowDown"].includes(event.key);
+  if (!forward && !["ArrowLeft", "ArrowUp"].includes(event.key)) return;
+  const left = (mark) => mark.querySelector(".shape").getBoundingClientRect().left;
+  const ordered = [...marks].sort((a, b) => left(a) - left(b));
+  const next = ordered[ordered.indexOf(document.activeElement) + (forward ? 1 : -1)];
+  event.preventDefault();
+  if (!next) return;
+  document.activeElement.setAttribute("tabindex", "-1");
+  next.setAttribute("tabindex", "0");
+  next.focus();
+}
+
+function fillChoices() {
+  const plot = data("plots").plots[Number(by("pareto-frames").value)];
+  const many = (n) => n + (n === 1 ? " scene" : " scenes");
+  options(
+    by("pareto-cost"),
+    plot.costs.map((axis) => axis.title),
+  );
+  options(
+    by("pareto-quality"),
+    plot.qualities.map((axis) => axis.title),
+  );
+  options(
+    by("pareto-choice"),
+    plot.choices.map((c) => `${c.label} (${many(c.scenes)})`),
+  );
+}
+
+if (by("pareto")) {
+  const { plots } = data("plots");
+  options(
+    by("pareto-frames"),
+    plots.map((plot) => String(plot.frames)),
+  );
+  by("pareto-frames-label").hidden = plots.length < 2;
+  fillChoices();
+  by("pareto-frames").addEventListener("change", fillChoices);
+  by("pareto").addEventListener("change", drawPareto);
+  const plot = by("pareto-plot");
+  plot.addEventListener("keydown", step);
+  for (const name of ["pointerover", "focusin"]) {
+    plot.addEventListener(
+      name,
+      (e) => e.target.closest(".mark") && light(e.target.closest(".mark")),
+    );
+  }
+  for (const name of ["pointerout", "focusout"]) {
+    plot.addEventListener(name, (e) => e.target.closest(".mark") && light(null));
+  }
+  addEventListener("scroll", () => light(null), { passive: true });
+  let width = 0;
+  new ResizeObserver(() => {
+    if (plot.clientWidth === width) return;
+    width = plot.clientWidth;
+    drawPareto();
+  }).observe(plot);
 }

@@ -1,75 +1,137 @@
-/* Tables: sorting, filtering, and where a cell comes from. */
+/* Tables: sorting by raw values, filtering, moving from cell to cell. */
+const tables = [...document.querySelectorAll("table[data-table]")];
+const bodyRows = new Map(tables.map((table) => [table, [...table.tBodies[0].rows]]));
 
-/* By the first number of a cell, else by its text; empty cells last. */
+/* The raw value of a cell, else the number that its text begins with. */
 function key(cell) {
   const text = cell.textContent.trim();
-  const found = text.replace(/,/g, "").match(/[-+]?\d+(\.\d+)?([eE][-+]?\d+)?/);
-  const numeric = found && /^[(\s]*[-+.\d]/.test(text);
-  return { text, number: numeric ? Number(found[0]) : NaN, none: text === "" || text === "–" };
+  const plain = text.replace(/,/g, "").replace("\u2212", "-");
+  const found = plain.match(/^[(\s]*([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)/i);
+  const number = cell.dataset.raw ? Number(cell.dataset.raw) : found ? Number(found[1]) : NaN;
+  return { text, number, none: text === "" || text === "–" };
 }
 
-/* Rows that a paper reports stay at the end. */
+/* Rows that a paper reports, and cells without a value, stay at the end. */
 function compare(a, b, numeric, up) {
   if (a.reported !== b.reported) return a.reported ? 1 : -1;
-  if (a.key.none !== b.key.none) return a.key.none ? 1 : -1;
-  const difference = a.key.number - b.key.number;
-  const order = numeric ? difference : a.key.text.localeCompare(b.key.text);
+  const lost = (k) => k.none || (numeric && Number.isNaN(k.number));
+  if (lost(a.key) !== lost(b.key)) return lost(a.key) ? 1 : -1;
+  const order = numeric ? a.key.number - b.key.number : a.key.text.localeCompare(b.key.text);
   return (up ? 1 : -1) * (Number.isNaN(order) ? 0 : order);
 }
 
-function sort(table, column, header) {
-  const up = header.getAttribute("aria-sort") !== "ascending";
-  table.querySelectorAll("th").forEach((h) => h.setAttribute("aria-sort", "none"));
-  header.setAttribute("aria-sort", up ? "ascending" : "descending");
-  const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => {
-    return { row, key: key(row.cells[column]), reported: row.classList.contains("reported") };
-  });
-  const numbers = rows.filter((r) => !Number.isNaN(r.key.number)).length;
-  rows.sort((a, b) => compare(a, b, numbers > rows.length / 2, up));
-  body.append(...rows.map((r) => r.row));
+/* The better end first, then the other one, then as it was. */
+function nextOrder(header) {
+  const first = header.dataset.better === "higher" ? "descending" : "ascending";
+  const second = first === "ascending" ? "descending" : "ascending";
+  const now = header.getAttribute("aria-sort");
+  if (now === "none") return first;
+  return now === first ? second : "none";
 }
 
-document.querySelectorAll("table[data-table]").forEach((table) => {
-  table.querySelectorAll("th").forEach((header, column) => {
-    const button = header.querySelector("button");
-    button.addEventListener("click", () => sort(table, column, header));
+function sort(table, column, header) {
+  const order = nextOrder(header);
+  table.querySelectorAll("thead th").forEach((h) => h.setAttribute("aria-sort", "none"));
+  header.setAttribute("aria-sort", order);
+  const rows = bodyRows.get(table).map((row) => {
+    return { row, key: key(row.cells[column]), reported: row.classList.contains("reported") };
   });
-  table.querySelectorAll("tbody tr").forEach((row) => {
-    row.classList.toggle("reported", row.textContent.includes(", reported by"));
+  if (order !== "none") {
+    const known = rows.filter((r) => !r.key.none && !r.reported);
+    const numeric = known.filter((r) => !Number.isNaN(r.key.number)).length > known.length / 2;
+    rows.sort((a, b) => compare(a, b, numeric, order === "ascending"));
+  }
+  table.tBodies[0].append(...rows.map((r) => r.row));
+}
+
+/* Columns of sentences read from the left. */
+function markTexts(table) {
+  const rows = bodyRows.get(table).slice(0, 8);
+  const width = table.tHead.rows[0].cells.length;
+  for (let column = 1; column < width; column++) {
+    const long = rows.some((row) => row.cells[column].textContent.length > 44);
+    if (long) for (const row of bodyRows.get(table)) row.cells[column].classList.add("text");
+  }
+}
+
+for (const table of tables) {
+  table.querySelectorAll("thead th").forEach((header, column) => {
+    header.querySelector("button").addEventListener("click", () => sort(table, column, header));
   });
-});
+  markTexts(table);
+  const first = table.tBodies[0].rows[0];
+  if (first) first.cells[0].tabIndex = 0;
+}
+
+/* A filter keeps baselines, so that what is found can be compared. */
+function filter(words) {
+  let rows = 0;
+  let inTables = 0;
+  for (const table of tables) {
+    let found = 0;
+    for (const row of bodyRows.get(table)) {
+      const text = row.textContent.toLowerCase();
+      const hit = words.every((word) => text.includes(word));
+      row.hidden = !hit && !row.classList.contains("baseline");
+      found += hit;
+    }
+    rows += found;
+    inTables += found > 0;
+    const entry = table.closest(".entry");
+    entry.classList.toggle("unmatched", found === 0 && words.length > 0);
+    entry.querySelector(".no-match").hidden = found > 0 || !words.length;
+  }
+  return { rows, inTables };
+}
 
 by("filter").addEventListener("input", (event) => {
   const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
-  document.querySelectorAll("table[data-table] tbody tr").forEach((row) => {
-    const text = row.textContent.toLowerCase();
-    row.hidden = !words.every((w) => text.includes(w));
-  });
+  const { rows, inTables } = filter(words);
+  const many = (count, what) => count.toLocaleString("en") + " " + what + (count === 1 ? "" : "s");
+  const text = rows ? many(rows, "row") + " in " + many(inTables, "table") : "No match.";
+  by("matches").textContent = words.length ? text : "";
 });
 
-/* Provenance of a cell: the raw values of its row, and the records behind them. */
-function origin(cell) {
-  const table = cell.closest("table[data-table]");
-  const facts = data.tables[Number(table.dataset.table)][Number(cell.dataset.row)] || {};
-  const body = document.createElement("table");
-  for (const [name, value] of Object.entries(facts)) {
-    const row = body.insertRow();
-    row.insertCell().textContent = name;
-    row.insertCell().textContent = Array.isArray(value) ? value.join("\n") : String(value);
-    row.cells[1].style.whiteSpace = "pre-wrap";
-  }
-  if (!body.rows.length) {
-    body.insertRow().insertCell().textContent = "This row was not measured by this run.";
-  }
-  by("origin-title").textContent = "Where this comes from: " + cell.textContent.trim();
-  by("origin-body").replaceChildren(body);
-  by("origin").showModal();
+/* Arrow keys, Home and End move between cells; one cell of a table is reached by Tab. */
+function neighbour(cell, step) {
+  const row = cell.parentElement;
+  const rows = [...row.parentElement.rows].filter((r) => !r.hidden);
+  const place = rows.indexOf(row);
+  const column = cell.cellIndex;
+  const moves = {
+    ArrowRight: () => row.cells[column + 1],
+    ArrowLeft: () => row.cells[column - 1],
+    ArrowDown: () => rows[place + 1]?.cells[column],
+    ArrowUp: () => rows[place - 1]?.cells[column],
+    Home: () => row.cells[0],
+    End: () => row.cells[row.cells.length - 1],
+  };
+  return moves[step]?.();
 }
 
-document.querySelectorAll("table[data-table] td").forEach((cell) => {
-  cell.addEventListener("click", () => origin(cell));
-  cell.addEventListener("keydown", (e) => {
-    if (e.key === "Enter") origin(cell);
+function goTo(cell) {
+  const table = cell.closest("table");
+  for (const old of table.tBodies[0].querySelectorAll("[tabindex]"))
+    old.removeAttribute("tabindex");
+  cell.tabIndex = 0;
+  cell.focus();
+  cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+for (const table of tables) {
+  table.tBodies[0].addEventListener("keydown", (event) => {
+    const cell = event.target.closest("th, td");
+    if (!cell) return;
+    if (event.key === "Enter" || event.key === " ") showOrigin(cell);
+    const next = neighbour(cell, event.key);
+    if (next) goTo(next);
+    const used = ["Enter", " ", "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "Home", "End"];
+    if (used.includes(event.key)) event.preventDefault();
   });
-});
+  table.tBodies[0].addEventListener("click", (event) => {
+    const cell = event.target.closest("th, td");
+    if (!cell || getSelection().toString()) return;
+    goTo(cell);
+    showOrigin(cell);
+  });
+}

@@ -1,80 +1,135 @@
-"""The page as one file, plotly included: it opens from disk without a network."""
+"""The page as one file: it opens from disk, without a network and without a library."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple
 
 import jinja2
-import pandas as pd
-from plotly.offline import get_plotlyjs
 
 from bench3r.files import write_text
-from bench3r.report.columns import QUALITY
-from bench3r.report.evidence import Evidence
-from bench3r.report.page.clouds import Clouds, SceneCloud
+from bench3r.report.answer import Answer
+from bench3r.report.evidence import RunEvidence
+from bench3r.report.page.chapters import Chapter, chapters_of
+from bench3r.report.page.clouds import Clouds
 from bench3r.report.page.encoding import cell_html, finite, picture
-from bench3r.report.page.origins import Origin, origins, records_of
-from bench3r.report.page.points import Point, costs_of, pareto_points, scene_table
+from bench3r.report.page.origins import Origins, TableOrigins
+from bench3r.report.page.pareto import pareto_of
+from bench3r.report.page.scenes import scene_table
+from bench3r.report.page.shown import ShownTable, shown_table
+from bench3r.report.section import Figure
 from bench3r.report.tables import Table
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("base.js", "tables.js", "pareto.js", "viewer.js")
+STYLES = ("page.css", "tables.css", "plots.css", "print.css")
+SCRIPTS = ("base.js", "contents.js", "tables.js", "origin.js", "axes.js", "pareto.js", "viewer.js")
+SCENES = "scenes"  # the chapter that has the viewer
 
 
 @dataclass(frozen=True)
-class ShownTable:
-    """A table as the template writes it; texts are HTML."""
+class Content:
+    """What the page of a run shows."""
+
+    run: RunEvidence
+    answer: Answer
+    tables: list[Table]
+    appendix: list[Table]
+    figures: list[Figure]
+    clouds: Mapping[str, Clouds]  # scenes of the viewer, by name
+
+
+class ShownFigure(NamedTuple):
+    """A figure with its picture as base64 WebP; without one its caption says why there is none."""
+
+    caption: str
+    picture: str
+
+
+class ShownChapter(NamedTuple):
+    """A chapter as the template writes it; tables have their place among all."""
 
     id: str
     title: str
-    about: str
-    columns: list[str]
-    rows: list[list[str]]
-    notes: list[str]
+    has_viewer: bool
+    tables: list[tuple[int, ShownTable]]
+    figures: list[ShownFigure]
+    appendix: list[tuple[int, ShownTable]]
 
 
-class PageData(TypedDict):
-    """What the scripts read."""
-
-    tables: list[list[Origin]]  # by table and row
-    pareto: list[Point]
-    costs: list[str]  # titles of costs that some point has
-    qualities: list[str]
-    scenes: dict[str, SceneCloud]
-
-
-def write_page(
-    out: Path,
-    run: str,
-    tables: list[Table],
-    figures: list[tuple[str, Path]],
-    evidence: list[Evidence],
-    clouds: dict[str, Clouds],
-) -> None:
-    """Write the page to ``out``; ``figures`` have captions, ``clouds`` the names of scenes."""
-    first = evidence[0]
-    tables = [*tables, scene_table(first)]
-    data = _data(run, tables, evidence, clouds)
-    text = json.dumps(finite(dict(data)), allow_nan=False, default=str)
-    shown = list(map(_shown, tables))
-    sections = [("pareto", "Quality against cost"), ("viewer", "Points")]
-    sections += [(table.id, table.title) for table in shown]
-    sections.append(("figures", "Figures"))
+def write_page(out: Path, content: Content) -> None:
+    """Write the page to ``out``."""
+    run = content.run
+    clouds = _packed(content.clouds)
+    maker = _Maker(Origins(run.by_frames))
+    answer = maker.add(content.answer.table)
+    appendix = [*content.appendix, *map(scene_table, run.by_frames)]
+    chapters = chapters_of(content.tables, appendix, content.figures)
+    if clouds and all(chapter.key != SCENES for chapter in chapters):
+        chapters.append(Chapter(SCENES, "Points"))
+    plots = [plot for plot in map(pareto_of, run.by_frames) if plot is not None]
     page = _template().render(
-        run=run,
-        about=cell_html(first.about),
-        sections=sections,
-        tables=shown,
-        figures=[(caption, picture(path)) for caption, path in figures],
-        data=text.replace("<", "\\u003c"),
-        plotly=get_plotlyjs(),
-        style=_read("page.css"),
+        run=run.plan.name,
+        about=cell_html(run.first.about) if run.by_frames else "",
+        sentences=[cell_html(sentence) for sentence in content.answer.sentences],
+        answer=answer,
+        has_plots=bool(plots),
+        chapters=[maker.chapter(chapter, bool(clouds)) for chapter in chapters],
+        data={
+            "origins": _json({"tables": maker.tables, "sources": maker.origins.sources}),
+            "plots": _json({"plots": plots}),
+            "scenes": _json(clouds),
+        },
+        style="\n".join(map(_read, STYLES)),
         script="\n".join(map(_read, SCRIPTS)),
     )
     write_text(out, page)
+
+
+class _Maker:
+    """Makes what the template writes, and keeps the origins of the cells of every table."""
+
+    def __init__(self, origins: Origins) -> None:
+        self.origins = origins
+        self.tables: list[TableOrigins] = []
+
+    def add(self, table: Table) -> tuple[int, ShownTable]:
+        """``table`` as shown, with its place among all."""
+        shown = shown_table(table)
+        self.tables.append(self.origins.of_table(table, shown))
+        return len(self.tables) - 1, shown
+
+    def chapter(self, chapter: Chapter, with_viewer: bool) -> ShownChapter:
+        """``chapter`` with its tables and pictures."""
+        figures = []
+        for figure in chapter.figures:
+            source = picture(figure.path) if figure.path else ""
+            figures.append(ShownFigure(figure.caption, source))
+        return ShownChapter(
+            id=f"chapter-{chapter.key}",
+            title=chapter.title,
+            has_viewer=with_viewer and chapter.key == SCENES,
+            tables=[self.add(table) for table in chapter.tables],
+            figures=figures,
+            appendix=[self.add(table) for table in chapter.appendix],
+        )
+
+
+def _packed(clouds: Mapping[str, Clouds]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, cloud in clouds.items():
+        pack = cloud.pack()
+        if pack is not None:
+            found[name] = pack
+    return found
+
+
+def _json(data: Mapping[str, object]) -> str:
+    """JSON that may stand inside a script element."""
+    text = json.dumps(finite(dict(data)), allow_nan=False, separators=(",", ":"), default=str)
+    return text.replace("<", "\\u003c")
 
 
 def _read(name: str) -> str:
@@ -82,36 +137,12 @@ def _read(name: str) -> str:
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_read("page.html.j2"))
-
-
-def _data(
-    run: str, tables: list[Table], evidence: list[Evidence], clouds: dict[str, Clouds]
-) -> PageData:
-    first = evidence[0]
-    records = pd.concat([e.table for e in evidence])
-    points = pareto_points(first)
-    scenes: dict[str, SceneCloud] = {}
-    for name, cloud in clouds.items():
-        pack = cloud.pack()
-        if pack is not None:
-            scenes[name] = pack
-    return {
-        "tables": [origins(t, records_of(t, first, records), run) for t in tables],
-        "pareto": points,
-        "costs": costs_of(points),
-        "qualities": [column.title for column in QUALITY],
-        "scenes": scenes,
-    }
-
-
-def _shown(table: Table) -> ShownTable:
-    return ShownTable(
-        id=f"table-{table.name}",
-        title=table.title,
-        about=cell_html(table.caption),
-        columns=list(table.shown.columns),
-        rows=table.shown.map(cell_html).to_numpy().tolist(),
-        notes=list(map(cell_html, table.notes)),
+    loader = jinja2.FileSystemLoader(FOLDER)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    return environment.get_template("page.html.j2")

@@ -1,0 +1,192 @@
+/* Where a cell comes from: the clicked value first, then the records, then its row's other values. */
+const SAID = {
+  measured: "Measured by this run; the records below hold it.",
+  derived: "Computed from the values of this row; it has no records of its own.",
+  computed: "Computed from the sizes of the models. Nothing was run for it, so it has no records.",
+  reported: "Reported by a paper, not measured by this run; the row names the source.",
+};
+const PARTS = {
+  mean: "mean",
+  low: "95 % interval from",
+  high: "95 % interval to",
+  tied_with_best: "tied with the best",
+  delta: "difference",
+  delta_mean: "difference to the backbone",
+  delta_vs_backbone: "difference to the backbone",
+  delta_low: "difference from",
+  delta_high: "difference to",
+  effect_size: "effect size d",
+};
+const UNITS = [
+  [/bytes$/, 1e-6, "MB"],
+  [/(^|\/)flops(_|$)|flops_per_scene$|^flops\//, 1e-9, "GFLOPs"],
+  [/_s$|seconds/, 1, "s"],
+  [/_deg(\/|$)/, 1, "°"],
+  [/(saving|saved|share)$/, 100, "%"],
+];
+const COST = /time|second|flops|bytes|energy|memory|latency|parameters|(_s|saving)$/i;
+
+function formatted(name, value) {
+  if (value === null) return "–";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "string") return listed(value);
+  const unit = UNITS.find(([pattern]) => pattern.test(name));
+  return unit ? digits(value * unit[1]) + " " + unit[2] : digits(value);
+}
+
+/* Options and lists, which stand as JSON, in words. */
+function listed(text) {
+  if (!/^[[{]/.test(text)) return text;
+  try {
+    const found = JSON.parse(text);
+    const pairs = Object.entries(found).map(([name, value]) => {
+      const own = value !== null && typeof value === "object" ? JSON.stringify(value) : value;
+      return Array.isArray(found) ? String(own) : name + ": " + own;
+    });
+    return pairs.join("; ") || "default";
+  } catch {
+    return text;
+  }
+}
+
+function stem(name) {
+  return name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : name;
+}
+
+function spoken(name) {
+  const part = name.slice(name.lastIndexOf("/") + 1);
+  const words = (text) => text.replace(/_/g, " ").replace(/\//g, ": ");
+  return PARTS[part] ? words(stem(name)) + ", " + PARTS[part] : words(name);
+}
+
+function valueTable(columns, raw, places, clicked) {
+  const body = make("table", {});
+  for (const place of places) {
+    if (raw[place] === null) continue;
+    const row = body.insertRow();
+    row.append(make("th", { scope: "row", textContent: spoken(columns[place]) }));
+    row.insertCell().textContent = formatted(columns[place], raw[place]);
+    row.classList.toggle("clicked", place === clicked);
+  }
+  return body;
+}
+
+/* Whether the number that a text begins with is a value, in some unit, rounded as it stands. */
+function shows(text, value) {
+  const found = text
+    .replace(/,/g, "")
+    .replace("\u2212", "-")
+    .match(/^[(\s]*(-?\d*\.?\d+)/);
+  if (!found || typeof value !== "number") return false;
+  const half = 0.5 * 10 ** -(found[1].split(".")[1] || "").length;
+  const scales = [1, 100, 1e-3, 1e-6, 1e-9, 1e-12];
+  return value !== 0 && scales.some((s) => Math.abs(value * s - Number(found[1])) <= half * 1.0001);
+}
+
+/* Several raw rows behind one shown row: those that hold the clicked number come first. */
+function rowTable(facts, rows, text) {
+  const used = facts.columns.map((_, i) => i).filter((i) => rows.some((r) => r[i] !== null));
+  const holds = (row) => row.some((value) => shows(text, value));
+  const ordered = [...rows].sort((a, b) => holds(b) - holds(a)).slice(0, 40);
+  const cells = (name, texts) => texts.map((t) => make(name, { textContent: t }));
+  const body = make(
+    "table",
+    {},
+    make(
+      "tr",
+      {},
+      ...cells(
+        "th",
+        used.map((i) => spoken(facts.columns[i])),
+      ),
+    ),
+  );
+  for (const row of ordered) {
+    const shown = used.map((i) => formatted(facts.columns[i], row[i]));
+    const line = make("tr", {}, ...cells("td", shown));
+    line.classList.toggle("clicked", rows.length > 1 && holds(row));
+    body.append(line);
+  }
+  return make("div", { className: "scroll" }, body);
+}
+
+function fileList(title, files) {
+  if (!files.length) return [];
+  const items = files.map((file) => make("li", {}, make("code", { textContent: file })));
+  return [make("h3", { textContent: title }), make("ul", {}, ...items)];
+}
+
+function recordParts(source, costFirst) {
+  const scores = fileList("Records of predictions and scores", source.scores);
+  const costs = fileList("Records of cost (time, FLOPs, memory)", source.costs);
+  const facts = Object.entries(source.facts).map(([name, values]) => {
+    const row = make("tr", {}, make("th", { scope: "row", textContent: name }));
+    row.insertCell().textContent = values.join(", ");
+    return row;
+  });
+  const how = [make("h3", { textContent: "Made by" }), make("table", {}, ...facts)];
+  return [...(costFirst ? [...costs, ...scores] : [...scores, ...costs]), ...how];
+}
+
+/* The raw values of one row: the clicked column with all that belongs to it, and the others. */
+function rowParts(facts, raw, bound) {
+  const all = facts.columns.map((_, i) => i);
+  const own =
+    bound === undefined
+      ? []
+      : all.filter((i) => {
+          return (
+            i === bound ||
+            (facts.columns[i].includes("/") &&
+              stem(facts.columns[i]) === stem(facts.columns[bound]))
+          );
+        });
+  const rest = all.filter((i) => !own.includes(i));
+  const first = own.length ? [valueTable(facts.columns, raw, own, bound)] : [];
+  const others = make(
+    "details",
+    { open: !own.length },
+    make("summary", { textContent: "All values of this row" }),
+    valueTable(facts.columns, raw, rest, -1),
+  );
+  return { first, others };
+}
+
+function originParts(facts, place, column, text) {
+  const rows = (facts.places[place] || []).map((i) => facts.rows[i]);
+  const bound = facts.bound[column];
+  const said = make("p", { className: "about", textContent: SAID[facts.kinds[place]] });
+  const exact = make(
+    "p",
+    { className: "about" },
+    "All digits: ",
+    make("code", { textContent: "tables/" + facts.name + ".csv" }),
+  );
+  const source = data("origins").sources[facts.sources[place]];
+  const costFirst = COST.test(bound === undefined ? text : facts.columns[bound]);
+  const records = source ? recordParts(source, costFirst) : [];
+  if (rows.length !== 1)
+    return [said, ...(rows.length ? [rowTable(facts, rows, text)] : []), ...records, exact];
+  const { first, others } = rowParts(facts, rows[0], bound);
+  return [said, ...first, ...records, others, exact];
+}
+
+function showOrigin(cell) {
+  const table = cell.closest("table[data-table]");
+  const facts = data("origins").tables[Number(table.dataset.table)];
+  const row = cell.parentElement;
+  const heads = table.tHead.rows[0].cells;
+  const text = cell.textContent.trim();
+  const place = bodyRows.get(table).indexOf(row);
+  by("origin-title").textContent =
+    row.cells[0].textContent.trim() +
+    (cell.cellIndex ? " · " + heads[cell.cellIndex].textContent.trim() : "");
+  const value = make("p", { className: "value", textContent: cell.cellIndex ? text : "" });
+  by("origin-body").replaceChildren(value, ...originParts(facts, place, cell.cellIndex, text));
+  by("origin").showModal();
+  by("origin").scrollTop = 0;
+}
+
+by("origin").addEventListener("click", (event) => {
+  if (event.target === by("origin")) by("origin").close();
+});
