@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 
 from bench3r.api.method import METHODS, Method
@@ -31,7 +32,7 @@ from bench3r.report.settings import (
     SETTING,
     Place,
     Setting,
-    rows_of_setting,
+    rows_of_setting,  # noqa: F401
     settings_of,  # noqa: F401
     varied_options,
 )
@@ -94,21 +95,41 @@ class Evidence:
 
         Ablations also get the unchanged backbones on the same scenes.
         """
-        inside = {c.id for c in self.plan.cells if name in c.tables}
-        chosen = self.table[self.table["cell"].isin(inside)]
-        if name == "main":
-            return chosen
-        scenes = set(chosen.set_index(SCENE).index)
-        unchanged = {*chosen["backbone"], reference_backbone()}
-        dense = self.table["method"].isin(unchanged) & self.table["kind"].eq("backbone")
-        same_scenes = self.table.set_index(SCENE).index.isin(scenes)
-        return pd.concat([self.table[dense & same_scenes], chosen]).drop_duplicates()
+        return self.table.iloc[self._places_of(name)]
 
     def everywhere(self) -> pd.DataFrame:
         """Scores of the main methods, and of ablations that are declared to join them."""
         joined = [name for name, table in self.option_tables().items() if table.joins_main]
-        parts = [self.rows_of(name) for name in ("main", *joined)]
-        return pd.concat(parts).drop_duplicates()
+        places = np.concatenate([self._places_of(name) for name in ("main", *joined)])
+        return self.table.iloc[pd.unique(places)]
+
+    def _places_of(self, name: str) -> np.ndarray:
+        """The rows [N] of the table that stand in the comparison ``name``, in its order."""
+        if name not in self._places:
+            self._places[name] = self._find_places(name)
+        return self._places[name]
+
+    def _find_places(self, name: str) -> np.ndarray:
+        inside = {cell.id for cell in self.plan.cells if name in cell.tables}
+        chosen = self.table["cell"].isin(inside).to_numpy()
+        if name == "main":
+            return np.flatnonzero(chosen)
+        unchanged = {*self.table["backbone"][chosen], reference_backbone()}
+        dense = self.table["method"].isin(unchanged) & self.table["kind"].eq("backbone")
+        beside = self._scene_keys.isin(self._scene_keys[chosen].unique())
+        dense_beside = dense.to_numpy() & beside
+        only_chosen = chosen & ~dense_beside
+        return np.concatenate([np.flatnonzero(dense_beside), np.flatnonzero(only_chosen)])
+
+    @cached_property
+    def _places(self) -> dict[str, np.ndarray]:
+        """What :meth:`_places_of` has found, by name."""
+        return {}
+
+    @cached_property
+    def _scene_keys(self) -> pd.MultiIndex:
+        """The scene of every score."""
+        return pd.MultiIndex.from_frame(self.table[SCENE])
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` without those of controls."""
@@ -191,7 +212,17 @@ class Evidence:
 
     def facts_of(self, setting: Setting) -> pd.DataFrame:
         """What ``setting`` recorded: one row per scene."""
-        return rows_of_setting(self.facts, setting)
+        place = self._fact_places.get(setting.place)
+        return self.facts.iloc[[] if place is None else place]
+
+    @cached_property
+    def _fact_places(self) -> dict[Place, list[int]]:
+        """By setting the rows of the facts that are its own."""
+        found: dict[Place, list[int]] = {}
+        named = self.facts[list(Place._fields)].itertuples(index=False, name=None)
+        for row, place in enumerate(named):
+            found.setdefault(Place(*place), []).append(row)
+        return found
 
     def mean_fact(self, setting: Setting, name: str) -> float:
         """Mean over scenes of a fact that is a number; NaN where it was not recorded."""
