@@ -7,8 +7,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench3r.metrics.statistics import MARKS_FROM
-from bench3r.report.answer_facts import CD, POSE, Facts
+from bench3r.report.answer_facts import CD, NO_BETTER_WORDS, POSE, Facts
 from bench3r.report.answer_table import answer_table
+from bench3r.report.equal_cost import NO_CONTROL
 from bench3r.report.evidence import RunEvidence, methods
 from bench3r.report.growth import TIME, crossover_text, growths
 from bench3r.report.missing import missing_table
@@ -54,40 +55,53 @@ def few_scenes(scenes: int) -> str:
 
 def saving_sentence(facts: Facts) -> str:
     """Which method saves time at what loss, by paired calls and paired scenes."""
-    faster = facts.faster()
     where = f"at {facts.e.frames:,} frames" if facts.e.frames else "on the listed frames"
+    faster = facts.faster()
+    own = [setting for setting in faster if setting not in facts.controls]
     if not facts.paired():
         text = f"**Time**: no method was timed in turn with its unchanged backbone {where}"
-    elif not faster:
+    elif not own:
         text = f"**Time**: no method is faster than its unchanged backbone {where}, call by call"
     else:
-        texts = [f"{facts.name(s)} {facts.saved_time(s)}" for s in faster[:MOST]]
-        more = len(faster) - MOST
-        rest = f"; {more} more" if more > 0 else ""
-        text = f"**Time saved** {where}, call by call: {'; '.join(texts)}{rest}"
+        texts = [f"{facts.name(s)} {facts.saved_time(s)}" for s in own[:MOST]]
+        more = f"; {len(own) - MOST} more" if len(own) > MOST else ""
+        text = f"**Time saved** {where}, call by call: {'; '.join(texts)}{more}"
+    control = next((setting for setting in faster if setting in facts.controls), None)
+    if control is not None:
+        text += f". For comparison: {facts.name(control)} {facts.saved_time(control)}"
     cheapest = facts.cheapest()
     if cheapest is not None:
-        text += f". Fewest FLOPs: {facts.name(cheapest)} {facts.saved_flops(cheapest)}"
+        text += f". Most FLOPs saved: {facts.name(cheapest)} {facts.saved_flops(cheapest)}"
     few = few_scenes(facts.scenes)
     return f"{text}. {few}." if few else f"{text}."
 
 
 def shallower_sentence(facts: Facts) -> str:
     """Who is no better than a plainly shallower model of the same FLOPs."""
-    against = facts.equal_cost
-    if not facts.equal_costs.controls:
+    if not facts.controls:
         return ""
     groups: dict[str, list[str]] = {}
     for setting in facts.plugins:
-        word = facts.cost_word(setting)
-        groups.setdefault(word, []).append(facts.name(setting))
-    head = f"**Against a plainly shallower model of the same FLOPs** ({metric_words(CD)})"
-    if not against:
-        return f"{head}: no method has the cost of one of its settings."
-    order = (BETTER, WITHIN_DAMAGE, SAME, WORSE, FEW)
-    texts = [f"{word}: {listed(groups[word])}" for word in order if word in groups]
-    damage = facts.damage_text()
-    return f"{head}, {'; '.join(texts)}. {damage}".strip()
+        groups.setdefault(facts.cost_word(setting), []).append(facts.name(setting))
+    what = f"a plainly shallower model of the same FLOPs ({metric_words(CD)})"
+    if FEW in groups:
+        return f"**Against {what}**: {few_scenes(facts.scenes)}."
+    no_better = [*groups.get(SAME, []), *groups.get(WORSE, [])]
+    texts = []
+    if no_better:
+        texts.append(f"**No better than {what}**: {listed(no_better)}")
+    if BETTER in groups:
+        texts.append(f"**Better than {what}**: {listed(groups[BETTER])}")
+    if WITHIN_DAMAGE in groups:
+        texts.append(
+            f"Better, but not beyond what that model lost by its own fine-tuning"
+            f"{facts.damage_text()}: {listed(groups[WITHIN_DAMAGE])}"
+        )
+    if not texts:
+        return f"**Against {what}**: no method has the cost of one."
+    if NO_CONTROL in groups:
+        texts.append(f"There is none of the cost of {listed(groups[NO_CONTROL])}")
+    return f"{'. '.join(texts)}."
 
 
 def trivial_sentence(facts: Facts) -> str:
@@ -101,7 +115,7 @@ def trivial_sentence(facts: Facts) -> str:
         if not words:
             continue
         told.append(metric_words(column))
-        losers = [facts.name(s) for s, word in words.items() if word in (SAME, WORSE)]
+        losers = [facts.name(s) for s, word in words.items() if word == NO_BETTER_WORDS]
         if losers:
             parts.append(f"{listed(losers)} in {metric_words(column)}")
     if not told:

@@ -14,7 +14,7 @@ from bench3r.report.columns import Column, by_interval, column_of
 from bench3r.report.cost_columns import MISSING
 from bench3r.report.equal_cost import NO_CONTROL, Against, EqualCosts
 from bench3r.report.evidence import Evidence
-from bench3r.report.floor import trivial_of
+from bench3r.report.floor import NO_BETTER, is_no_better, trivial_of
 from bench3r.report.names import metric_words, name_of
 from bench3r.report.settings import Setting, settings_of
 from bench3r.report.summary import (
@@ -26,7 +26,14 @@ from bench3r.report.summary import (
     weights_of,
 )
 from bench3r.report.time_columns import SUSPECT
-from bench3r.report.words import FEW, against_in_words, in_words
+from bench3r.report.words import BETTER, FEW, against_in_words, in_words
+
+
+def trivial_word(found: Difference, column: Column) -> str:
+    """Whether a method is better than the trivial control, in words."""
+    if not found.interval.decides:
+        return FEW
+    return NO_BETTER_WORDS if is_no_better(found, column.better) else BETTER
 
 
 def percent_text(ratio: Ratio) -> str:
@@ -36,6 +43,7 @@ def percent_text(ratio: Ratio) -> str:
     return f"{text} {SUSPECT}" if ratio.suspect else text
 
 
+NO_BETTER_WORDS = f"no better {NO_BETTER}"
 CD = column_of("pi3_pointmap/chamfer_norm")
 POSE = column_of("relpose_pi3/auc30")
 
@@ -129,8 +137,9 @@ class Facts:
         return pd.Index(self.settings, tupleize_cols=False)
 
     def cheapest(self) -> Setting | None:
-        """The plug-in that saves the largest share of FLOPs, where one saves any."""
-        saving = {s: self.flop_saving(s) for s in self.plugins}
+        """The method that saves the largest share of FLOPs, where one saves any."""
+        methods = [setting for setting in self.plugins if setting not in self.controls]
+        saving = {s: self.flop_saving(s) for s in methods}
         known = {s: share for s, share in saving.items() if share > 0}
         return max(known, key=lambda s: known[s], default=None)
 
@@ -161,10 +170,15 @@ class Facts:
         """The comparisons at equal cost."""
         return EqualCosts(self.e)
 
+    @property
+    def controls(self) -> list[Setting]:
+        """The plainly shallower models."""
+        return self.equal_costs.controls
+
     @cached_property
     def equal_cost(self) -> dict[Setting, Against]:
         """Every method against the control of its cost, where there is one."""
-        return self.equal_costs.against(CD) if self.equal_costs.controls else {}
+        return self.equal_costs.against(CD) if self.controls else {}
 
     def cost_word(self, setting: Setting) -> str:
         """Whether ``setting`` is better than the control of its cost, in words."""
@@ -174,16 +188,13 @@ class Facts:
         return NO_CONTROL if found is None else against_in_words(found, CD)
 
     def damage_text(self) -> str:
-        """What fine-tuning cost the control itself."""
-        for backbone in dict.fromkeys(s.backbone for s in self.equal_costs.controls):
+        """What fine-tuning cost the control itself, in brackets."""
+        for backbone in dict.fromkeys(s.backbone for s in self.controls):
             found = self.equal_costs.damage(CD, backbone)
             if found is not None:
                 d = found.interval
                 text = by_interval(d.mean, d.low, d.high, CD.digits, signed=True)
-                return (
-                    "That model itself lost by its fine-tuning: at full depth "
-                    f"{metric_words(CD)} {text} (n = {d.n})."
-                )
+                return f" (at full depth {text}, n = {d.n})"
         return ""
 
     @cached_property
@@ -197,4 +208,4 @@ class Facts:
             return {}
         ranked = [setting for setting in self.settings if not setting.is_control]
         told = self.told(column, dict.fromkeys(ranked, self.trivial))
-        return {setting: in_words(found, column) for setting, found in told.items()}
+        return {setting: trivial_word(found, column) for setting, found in told.items()}

@@ -11,12 +11,10 @@ from bench3r.report.captions import caption_of
 from bench3r.report.columns import Column, by_interval
 from bench3r.report.cost_columns import MEMORY, memory_text
 from bench3r.report.figures.pareto import front
-from bench3r.report.floor import NO_BETTER
 from bench3r.report.settings import SETTING, Setting
 from bench3r.report.summary import interval, weights_of
 from bench3r.report.tables import MISSING, Table, number
 from bench3r.report.time_columns import RATIO, ratio_text
-from bench3r.report.words import SAME, WITHIN_DAMAGE, WORSE
 
 NAME = "answer"
 TITLE = "What each method saves and what it loses"
@@ -36,7 +34,7 @@ def answer_table(facts: Facts) -> Table:
     shown[MEMORY] = [memory_text(cost) for cost in costs]
     words = {column: facts.trivial_words(column) for column in (CD, POSE)}
     shown["against trivial"] = [_trivial_text(words, setting) for setting in chosen]
-    shown["against equal cost"] = [_cost_text(facts, setting) for setting in chosen]
+    shown["against equal cost"] = [facts.cost_word(setting) for setting in chosen]
     raw["time_ratio"] = [cost.ratio.value if cost and cost.ratio else math.nan for cost in costs]
     raw["flops_per_scene"] = [facts.flops(setting) for setting in chosen]
     raw["flop_saving"] = [facts.flop_saving(setting) for setting in chosen]
@@ -107,15 +105,8 @@ def _flops_text(facts: Facts, setting: Setting) -> str:
 
 def _trivial_text(words: dict[Column, dict[Setting, str]], setting: Setting) -> str:
     """Verdicts in CD and pose, in one word where they are the same."""
-    found = [words[column].get(setting, MISSING) for column in (CD, POSE)]
-    texts = [f"{word} {NO_BETTER}" if word in (SAME, WORSE) else word for word in found]
+    texts = [words[column].get(setting, MISSING) for column in (CD, POSE)]
     return texts[0] if texts[0] == texts[1] else f"CD {texts[0]}, AUC {texts[1]}"
-
-
-def _cost_text(facts: Facts, setting: Setting) -> str:
-    """The verdict against the control of equal cost, short."""
-    word = facts.cost_word(setting)
-    return "than the damaged one alone" if word == WITHIN_DAMAGE else word
 
 
 def _notes(facts: Facts, chosen: list[Setting]) -> list[str]:
@@ -125,8 +116,9 @@ def _notes(facts: Facts, chosen: list[Setting]) -> list[str]:
         "FLOPs of the compared scenes, in brackets against the unchanged backbone; memory: peak, "
         "in brackets what of it is above the process's own.",
         "against trivial: CD and AUC@30 against a control that knows nothing of the scene; against "
-        "equal cost: CD against a plainly shallower, fine-tuned model of the same FLOPs (of the "
-        "damaged control: better than that, not than it was before fine-tuning).",
+        "equal cost: CD against a plainly shallower, fine-tuned model of the same FLOPs (beyond "
+        "its damage: also once what that model lost by its fine-tuning is taken off, scene by "
+        "scene).",
     ]
     if left > 0:
         notes.append(

@@ -14,6 +14,7 @@ from bench3r.metrics.statistics import MARKS_FROM, Interval
 from bench3r.protocols import metric_of
 from bench3r.protocols.base import Metric
 from bench3r.report.columns import Column, digits_of, fixed
+from bench3r.report.floor import MEANING as NO_BETTER_MEANS
 from bench3r.report.floor import NO_BETTER, is_no_better, trivial_of
 from bench3r.report.settings import Setting
 from bench3r.report.summary import Difference, Pair, backbone_of, differences, interval, places
@@ -45,10 +46,10 @@ FEW = (
 )
 MARKS = (
     f"**best** and _second best_ method (controls are not ranked); {TIED}: not told apart from the "
-    f"best; {LIKE_BACKBONE}: nor from its unchanged backbone; {NO_BETTER}: no better than the "
-    "trivial control. Told apart: the paired difference exceeds rounding, its 95 % CI excludes "
-    "zero, and p < 5 % corrected for all comparisons of the column (Westfall-Young over joint "
-    "sign-flips, Holm over the studentised bootstrap)."
+    f"best; {LIKE_BACKBONE}: nor from its unchanged backbone. Told apart: the paired difference "
+    "exceeds rounding, its 95 % CI excludes zero, and p < 5 % corrected for all comparisons of the "
+    "column (Westfall-Young over joint sign-flips, Holm over the studentised bootstrap). "
+    f"{NO_BETTER_MEANS}."
 )
 
 

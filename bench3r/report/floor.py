@@ -11,9 +11,9 @@ from bench3r.report.settings import Setting
 from bench3r.report.summary import Difference, difference
 
 NO_BETTER = "‡"  # no better than the trivial control
-NOTE = (
-    f"{NO_BETTER}: no better than the trivial control: the 95 % CI of the paired difference "
-    "includes zero, or the method is worse. Not told with fewer than 6 scenes."
+MEANING = (  # of the mark
+    f"{NO_BETTER}: no better than the trivial control, for the 95 % CI of the paired difference to "
+    "it includes zero or is on the worse side (uncorrected: a correction would accuse more)"
 )
 
 
@@ -39,8 +39,11 @@ def against_trivial(
 
 
 def is_no_better(found: Difference | None, better: str) -> bool:
-    """Whether a difference to the trivial control says that it is no better, scenes enough."""
+    """Whether a difference to the trivial control says that it is no better, scenes enough.
+
+    By its own interval: corrected for all methods, a real difference would be called none.
+    """
     if found is None or not better or not found.interval.decides:
         return False
     good = (found.interval.mean < 0) == (better == "lower")
-    return not (good and found.told_apart)
+    return not (good and found.interval.excludes_zero and not found.tie)

@@ -80,7 +80,7 @@ def _claimed(name: str) -> list[Printed]:
     found = re.fullmatch(r"(.+?)(?:\[([\d,]+)\])?", name)
     assert found is not None
     value = ledger().by_id[found[1]].value
-    values = list(value) if isinstance(value, list) else [value]
+    values: list[Printed] = [*value] if isinstance(value, list) else [value]
     return [values[int(place)] for place in found[2].split(",")] if found[2] else values
 
 
@@ -122,7 +122,7 @@ def _column(
         printed = printed_numbers(row)[place]
         why = column.why or row.why or ("" if row.method else NO_METHOD)
         if not why and setting is None:
-            why = "not with these options in this run" if row.options else "not in this run"
+            why = "the method, or this option of it, is not in this run"
         if not why and e is None:
             why = f"{column.frames:,} frames are not in this run"
         if why or e is None or setting is None:
@@ -167,8 +167,9 @@ def _quality(
     own = values[setting].dropna() if setting in values.columns else pd.Series(dtype=float)
     if own.empty:
         label = PROTOCOLS.get(metric.protocol).title
-        return Cell(printed, math.nan, f"nothing is scored by {label} there")
-    return Cell(printed, float(own.mean()) * column.times, "", len(own), metric.digits)
+        return Cell(printed, math.nan, f"not scored by {label} in this run")
+    digits = metric.digits if column.times == 1 else None
+    return Cell(printed, float(own.mean()) * column.times, "", len(own), digits)
 
 
 def _cost(

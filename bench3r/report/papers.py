@@ -15,11 +15,11 @@ from bench3r.report.captions import caption_of
 from bench3r.report.evidence import Evidence, RunEvidence, rows_of_setting, settings_of
 from bench3r.report.names import listed, name_of
 from bench3r.report.paper_grid import Cell, Grid, fill, grid_frame, grid_numbers
-from bench3r.report.tables import Table
+from bench3r.report.tables import MISSING, Table
 
 PRINTED = (
-    "Ours, and in (parentheses) what the paper prints: at its scale, on its data and device, so "
-    "the two are not to be compared cell by cell; orders of rows are."
+    "Ours, and in (parentheses) what the paper prints, at its scale, on its data and device: "
+    "compare the order of rows, not the numbers."
 )
 
 
@@ -36,12 +36,11 @@ def with_papers(
     Every paper of which the run has a method gets a chapter: what its tables become here, the
     tables that this run has a cell of, and ours that answer others.
     """
-    known = all_papers() if papers is None else papers
     rest = list(tables)
     found: list[Table] = []
-    for paper in known:
-        if not run.by_frames or not run.table["method"].eq(paper.key).any():
-            continue
+    planned = list(run.table["method"].unique()) if run.by_frames else []
+    known = {paper.key: paper for paper in (all_papers() if papers is None else papers)}
+    for paper in (known[method] for method in planned if method in known):
         chapter = PaperChapter(run, paper, rest)
         rest = chapter.rest
         found += chapter.tables
@@ -71,7 +70,8 @@ class PaperChapter:
         self.rest = [table for table in self.rest if table not in found]
         titled = []
         for table in found:
-            title = f"{paper.name}, {layout.number}: {table.title}"
+            form = " in our form" if layout.rows else ""
+            title = f"{paper.name}, {layout.number}{form}: {table.title}"
             titled.append(replace(table, title=title, chapter=self.title))
         return titled
 
@@ -123,12 +123,13 @@ def grid_table(e: Evidence, paper: Paper, grid: Grid) -> Table:
 def _our_rows(grid: Grid, e: Evidence) -> list[str]:
     """Which of our settings stands for a row, where it is called otherwise."""
     texts = []
-    known = settings_of(e.table)
+    main = e.rows_of("main")
+    inside = settings_of(main)
     for row, setting in zip(grid.table.rows, grid.settings, strict=True):
-        if setting is None or setting not in known:
+        if setting is None:
             continue
-        name = name_of(setting, e.table)
-        if name != row.label:
+        name = name_of(setting, main if setting in inside else e.table)
+        if name.lower() != row.label.lower():
             texts.append(f"{row.label} = {name}")
     return texts
 
@@ -158,5 +159,5 @@ def _coverage_row(layout: PaperTable, grid: Grid | None, answers: list[Table]) -
         "table": layout.number,
         "what it shows": layout.title,
         "covered": covered,
-        "why not the rest": why or "nothing is left",
+        "why not the rest": why or MISSING,
     }

@@ -10,7 +10,7 @@ BETTER = "better"
 WORSE = "worse"
 SAME = "not told apart"
 FEW = "too few scenes to tell"
-WITHIN_DAMAGE = "better, but not beyond that model's own loss by fine-tuning"
+WITHIN_DAMAGE = "better, not beyond its damage"
 
 
 def in_words(found: Difference, column: Column) -> str:
