@@ -5,22 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 
 from bench3r.metrics.statistics import Interval
 from bench3r.models.catalogue import reference_of
 from bench3r.report.columns import QUALITY, Column
 from bench3r.report.evidence import Evidence, Setting, settings_of, varied_options
-from bench3r.report.figures.drawing import save
-from bench3r.report.names import name_of
+from bench3r.report.figures.drawing import (
+    BLACK,
+    TEXT,
+    TWO_COLUMNS,
+    in_lines,
+    panels,
+    save,
+)
+from bench3r.report.figures.looks import look_of
+from bench3r.report.names import name_of, plain
 from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 
 FEWEST = 3  # values of an option that make a curve
-BLUE = "#0072b2"
-ORANGE = "#d55e00"
+FEW = 6  # values of an option that all have a tick
 MISSING = Interval(np.nan, np.nan, np.nan)
 
 
@@ -70,7 +77,7 @@ def option_curves(e: Evidence, folder: Path) -> list[tuple[str, Path]]:
         if axis:
             title = name_of(axis.settings[0], rows).split(" (")[0]
             path = _draw(e, rows, axis, folder, f"option_{name}")
-            out.append((f"{title}: quality over {axis.option}.", path))
+            out.append((f"{title}: quality over {plain(axis.option)}.", path))
     return out
 
 
@@ -90,46 +97,49 @@ def with_default(e: Evidence, name: str) -> pd.DataFrame:
 def _draw(e: Evidence, rows: pd.DataFrame, axis: OptionValues, folder: Path, name: str) -> Path:
     """Quality in one panel per metric, FLOPs in the last; dashed: the unchanged backbone."""
     common = common_scenes(rows)
-    panels = len(QUALITY) + 1
-    drawing, axes = plt.subplots(1, panels, figsize=(3.2 * panels, 2.9), squeeze=False)
-    for panel, column in zip(axes[0], QUALITY, strict=False):
+    drawing, axes = panels(1, len(QUALITY) + 1, TWO_COLUMNS, 1.75)
+    for panel, column in zip(axes, QUALITY, strict=False):
         _quality(panel, rows, column, common, axis)
-    _flops(axes[0, -1], e, rows, common, axis)
-    for panel in axes[0]:
-        panel.set_xlabel(axis.option)
-        panel.set_xticks(axis.values if len(axis.values) <= 8 else panel.get_xticks())
-    drawing.tight_layout()
+    _flops(axes[-1], e, rows, common, axis)
+    for panel in axes:
+        panel.set_xticks(axis.values if len(axis.values) <= FEW else [])
+        panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        panel.margins(x=0.1)
+        if len(axis.values) > FEW:
+            panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.yaxis.set_major_locator(MaxNLocator(5))
+    drawing.supxlabel(f"{plain(axis.option)} (dashed: unchanged backbone)", fontsize=TEXT)
     return save(drawing, folder, name)
 
 
 def _quality(
     panel: Axes, rows: pd.DataFrame, column: Column, common: pd.Index, axis: OptionValues
 ) -> None:
+    """Means over the scenes with their intervals."""
     values = of_scenes(rows, column, common)
     weights = weights_of(rows, column)
     found: dict[Setting, Interval | None] = {}
     for setting in values.columns:
         found[setting] = interval(values[setting], weights)
-    stats = np.array([found.get(s) or MISSING for s in axis.settings])
+    colour = look_of(axis.settings[0].method).colour
+    stats = np.array([(found.get(s) or MISSING)[:3] for s in axis.settings])
     means, low, high = stats.T
-    panel.plot(axis.values, means, marker="o", color=BLUE)
-    panel.fill_between(axis.values, low, high, color=BLUE, alpha=0.2)
+    panel.plot(axis.values, means, marker="o", color=colour)
+    panel.fill_between(axis.values, low, high, color=colour, alpha=0.18, linewidth=0)
     unchanged = [stat for s, stat in found.items() if stat and s.method == axis.unchanged]
     if unchanged:
-        panel.axhline(unchanged[0].mean, color="black", linestyle="--", linewidth=0.8)
-    panel.set_ylabel(column.title)
+        panel.axhline(unchanged[0].mean, color=BLACK, linestyle="--", linewidth=0.8)
+    panel.set_title(in_lines(column.title))
 
 
 def _flops(
     panel: Axes, e: Evidence, rows: pd.DataFrame, common: pd.Index, axis: OptionValues
 ) -> None:
-    own = [e.flops_of(s, common) / 1e9 for s in axis.settings]
-    panel.plot(axis.values, own, marker="s", color=ORANGE)
+    """What the values cost on the same scenes."""
+    own = [e.flops_on_scenes(s, common) / 1e9 for s in axis.settings]
+    panel.plot(axis.values, own, marker="s", color=look_of(axis.settings[0].method).colour)
     dense = [s for s in settings_of(rows) if s.method == axis.unchanged]
-    unchanged = e.flops_of(dense[0], common) / 1e9 if dense else np.nan
+    unchanged = e.flops_on_scenes(dense[0], common) / 1e9 if dense else np.nan
     if np.isfinite(unchanged):
-        panel.axhline(
-            unchanged, color="black", linestyle="--", linewidth=0.8, label="unchanged backbone"
-        )
-        panel.legend(fontsize=7)
-    panel.set_ylabel("GFLOPs per scene, counted")
+        panel.axhline(unchanged, color=BLACK, linestyle="--", linewidth=0.8)
+    panel.set_title("FLOPs ↓\n(G per scene)")

@@ -3,53 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from bench3r.metrics.statistics import Interval
 from bench3r.report.columns import Column
 from bench3r.report.evidence import CostRow, Evidence, Setting, methods, settings_of
-from bench3r.report.figures.drawing import Colour, log_ticks, looks_of, save
-from bench3r.report.summary import common_scenes, of_scenes
+from bench3r.report.figures.drawing import (
+    BLACK,
+    GREY,
+    SMALL,
+    TWO_COLUMNS,
+    log_ticks,
+    panels,
+    save,
+    settle,
+    wrapped,
+)
+from bench3r.report.figures.labels import Label, label_points
+from bench3r.report.figures.looks import look_of
+from bench3r.report.names import listed, name_of
+from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 
+TIME = "pareto_time"
 COSTS: dict[str, str] = {  # name of the figure -> axis label
     "pareto": "GFLOPs per scene, counted",
-    "pareto_time": "time (s)",
-    "pareto_memory": "peak memory (GB)",
+    TIME: "time over the unchanged backbone's, paired",
+    "pareto_memory": "peak memory above weights and libraries (GB)",
     "pareto_energy": "energy (J)",
 }
-MEASURED: dict[str, Callable[[CostRow], float]] = {  # those that the profile stage measures
-    "pareto_time": lambda row: row.median_seconds,
-    "pareto_memory": lambda row: row.peak_bytes / 1e9,
+MEASURED: dict[str, Callable[[CostRow], float]] = {  # by the profile stage, without an interval
+    "pareto_memory": lambda row: row.above_baseline_bytes / 1e9,
     "pareto_energy": lambda row: row.energy_j,
 }
 LOG_FROM = 3  # ratio of the largest to the smallest cost from which on their axis is logarithmic
+ACROSS = 2  # panels
+PANEL = 2.6  # inches of height
 
 
-@dataclass(frozen=True)
-class Point:
-    """A setting and what one scene costs it."""
+class Point(NamedTuple):
+    """A setting with its name and what one scene costs it: value, and bounds where known."""
 
     setting: Setting
-    cost: float
+    name: str
+    cost: Interval
 
     @property
     def is_control(self) -> bool:
         """Whether it is the plainly shallower model that adaptive methods have to beat."""
-        return methods()[self.setting.method].depth_control
+        known = methods().get(self.setting.method)
+        return known is not None and known.depth_control
 
 
-def cost_of(e: Evidence, setting: Setting, scenes: pd.Index, figure: str) -> float:
+def cost_of(e: Evidence, setting: Setting, scenes: pd.Index, figure: str) -> Interval:
     """What one of ``scenes`` costs, in the unit of :data:`COSTS`; NaN when it was not measured."""
+    if figure == TIME:
+        ratio = e.time_ratio(setting)
+        return _exactly(np.nan) if ratio is None else Interval(ratio.value, ratio.low, ratio.high)
     if figure not in MEASURED:
-        return e.flops_of(setting, scenes) / 1e9
+        return _exactly(e.flops_on_scenes(setting, scenes) / 1e9)
     row = e.profile_of(setting)
-    return float("nan") if row is None else MEASURED[figure](row)
+    return _exactly(np.nan if row is None else MEASURED[figure](row))
+
+
+def _exactly(value: float) -> Interval:
+    return Interval(value, np.nan, np.nan)
 
 
 def front(points: list[tuple[float, float]], better: str) -> list[tuple[float, float]]:
@@ -63,7 +85,7 @@ def front(points: list[tuple[float, float]], better: str) -> list[tuple[float, f
 
 
 def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) -> Path | None:
-    """One panel per metric: the front as steps, the depth control's settings joined by a line.
+    """One panel per metric: the front as steps, settings of one method joined by a line.
 
     None when the cost of fewer than two settings is known.
     """
@@ -72,70 +94,98 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
     points = _points(e, table, common, figure)
     if len(points) < 2:
         return None
-    looks = looks_of(list(dict.fromkeys(p.setting.label for p in points)))
-    costs = [p.cost for p in points]
-    logarithmic = max(costs) / min(costs) > LOG_FROM
-    size = (3.6 * len(columns), 3.4)
-    drawing, axes = plt.subplots(1, len(columns), figsize=size, squeeze=False)
-    for axis, column in zip(axes[0], columns, strict=True):
-        means = _means(of_scenes(table, column, common), points)
-        _draw(axis, means, looks, column.better)
+    rows = -(-len(columns) // ACROSS)
+    drawing, axes = panels(rows, ACROSS, TWO_COLUMNS, PANEL * rows)
+    means = []
+    for axis, column in zip(axes, columns, strict=False):
+        weights = weights_of(table, column)
+        own = _means(of_scenes(table, column, common), points, weights)
+        means.append(own)
+        _draw(axis, own, column.better)
         axis.set(xlabel=COSTS[figure], ylabel=column.title)
-        if means and logarithmic:
-            axis.set_xscale("log")
-            log_ticks(axis.xaxis)
-    _legend(list(axes[0]))
-    drawing.tight_layout()
+        _scale(axis, points, figure)
+    for axis in axes[len(columns) :]:
+        axis.remove()
+    missing = [
+        name_of(s, table) for s in settings_of(table) if s not in {p.setting for p in points}
+    ]
+    if missing:
+        text = f"Not measured this way, so not shown: {listed(missing)}."
+        drawing.supxlabel(text, fontsize=SMALL, color=GREY, x=0.01, ha="left")
+    settle(drawing)
+    for axis, own in zip(axes, means, strict=False):
+        label_points(axis, _labels(own))
     return save(drawing, folder, figure)
+
+
+def _labels(means: dict[Point, Interval]) -> list[Label]:
+    """The dearest setting of a method has its name, others what tells them from it alone."""
+    found = []
+    named = set()
+    for point in sorted(means, key=lambda p: -p.cost.mean):
+        name, _, options = point.name.partition(" (")
+        text = options.removesuffix(")") if name in named else point.name
+        named.add(name)
+        colour = look_of(point.setting.method).colour
+        found.append(Label(point.cost.mean, means[point].mean, wrapped(text), colour))
+    return found
+
+
+def _scale(axis: Axes, points: list[Point], figure: str) -> None:
+    costs = [p.cost.mean for p in points]
+    axis.margins(x=0.2, y=0.15)
+    if figure == TIME or max(costs) / min(costs) > LOG_FROM:
+        axis.set_xscale("log")
+        log_ticks(axis.xaxis)
 
 
 def _points(e: Evidence, table: pd.DataFrame, common: pd.Index, figure: str) -> list[Point]:
     points = []
     for setting in settings_of(table):
         cost = cost_of(e, setting, common, figure)
-        if np.isfinite(cost):
-            points.append(Point(setting, cost))
+        if np.isfinite(cost.mean) and cost.mean > 0:
+            points.append(Point(setting, name_of(setting, table), cost))
     return points
 
 
-def _means(values: pd.DataFrame, points: list[Point]) -> dict[Point, float]:
+def _means(
+    values: pd.DataFrame, points: list[Point], weights: pd.Series | None
+) -> dict[Point, Interval]:
     """Mean quality of the points that have one; ``values``: a column per setting."""
-    out: dict[Point, float] = {}
+    out: dict[Point, Interval] = {}
     for point in points:
-        mean = values[point.setting].mean() if point.setting in values.columns else np.nan
-        if np.isfinite(mean):
-            out[point] = float(mean)
+        if point.setting in values.columns:
+            found = interval(values[point.setting], weights)
+            if found is not None:
+                out[point] = found
     return out
 
 
-def _draw(
-    axis: Axes, means: dict[Point, float], looks: dict[str, tuple[Colour, str]], better: str
-) -> None:
-    controls = [p for p in means if p.is_control]
-    colour = looks[controls[0].setting.label][0] if controls else "gray"
-    line = sorted((p.cost, means[p]) for p in controls)
-    costs, values = _columns(line)
-    axis.plot(costs, values, color=colour, alpha=0.6)
-    best = front([(p.cost, value) for p, value in means.items()], better)
-    costs, values = _columns(best)
-    axis.step(costs, values, where="post", color="black", linewidth=0.8, linestyle=":")
-    for point, quality in means.items():
-        label = point.setting.label
-        colour, marker = looks[label]
-        axis.scatter(point.cost, quality, color=colour, marker=marker, label=label, zorder=3)
+def _draw(axis: Axes, means: dict[Point, Interval], better: str) -> None:
+    best = front([(p.cost.mean, quality.mean) for p, quality in means.items()], better)
+    axis.step(*_columns(best), where="post", color=BLACK, linewidth=0.7, linestyle=":", zorder=1)
+    by_method: dict[tuple[str, str], list[Point]] = {}
+    for point in means:
+        by_method.setdefault((point.setting.method, point.setting.backbone), []).append(point)
+    for (method, _), own in by_method.items():
+        look = look_of(method)
+        line = sorted((p.cost.mean, means[p].mean) for p in own)
+        axis.plot(*_columns(line), color=look.colour, linewidth=0.8, alpha=0.6, zorder=2)
+        for point in own:
+            _dot(axis, point, means[point])
+
+
+def _dot(axis: Axes, point: Point, quality: Interval) -> None:
+    """A marker, with the interval of the cost where there is one."""
+    look = look_of(point.setting.method)
+    cost = point.cost
+    if np.isfinite(cost.low):
+        axis.plot([cost.low, cost.high], [quality.mean] * 2, color=look.colour, linewidth=0.6)
+    axis.scatter(
+        cost.mean, quality.mean, color=look.colour, marker=look.marker, s=14, zorder=3, linewidths=0
+    )
 
 
 def _columns(pairs: list[tuple[float, float]]) -> np.ndarray:
     """Pairs [N, 2], perhaps none, as two rows [2, N]."""
     return np.reshape(pairs, (-1, 2)).T
-
-
-def _legend(axes: list[Axes]) -> None:
-    """One legend for all panels, each label once."""
-    handles: dict[str, Artist] = {}
-    for axis in axes:
-        found, labels = axis.get_legend_handles_labels()
-        handles.update(zip(labels, found, strict=True))
-    labels = list(handles)
-    shown = list(handles.values())
-    axes[-1].legend(shown, labels, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)

@@ -9,13 +9,37 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm
+from matplotlib.ticker import NullLocator
 
 from bench3r.api.scene import SceneData
 from bench3r.metrics.patches import plane_residual, spread_patches
-from bench3r.report.figures.drawing import save
+from bench3r.report.figures.drawing import (
+    BLACK,
+    ONE_COLUMN,
+    SMALL,
+    TWO_COLUMNS,
+    add_axes,
+    panels,
+    save,
+    wrapped,
+)
+from bench3r.report.figures.mosaic import beside, colour_bar, coloured, show
 
 DEPTH_COLOURS = "cividis"  # ordered, and readable in print and for colour-blind readers
+COMPLEXITY = "magma"
+COMPLEX = (1e-3, 1.0)  # bounds of its colour scale
 VIEWS = 4  # of a scene that are drawn
+GAP = 2  # pixels between views
+NAME = 0.85  # inches left of the views
+SCALE = 0.8  # inches right of them
+THIN = 0.1  # inches of a colour bar
+BETWEEN = 0.08  # inches between rows
+TINT = 0.65  # of the depth's colour over the image
+BAR = 0.17  # inches of height
+KINDS = ("#0072b2", "#d55e00", "#009e73")  # of complexity
+MARKERS = "os^"
+SPREAD = 0.36  # of a row, between kinds of complexity
 
 
 def depth_shares(facts: pd.DataFrame) -> np.ndarray:
@@ -33,29 +57,23 @@ def depth_distribution(bars: list[tuple[str, np.ndarray]], folder: Path) -> Path
     table = np.zeros((deepest, len(bars)))
     for place, (_, shares) in enumerate(bars):
         table[: len(shares), place] = shares
-    figure, axis = plt.subplots(figsize=(7, 0.42 * len(bars) + 1.2))
+    figure, (axis,) = panels(1, 1, TWO_COLUMNS, BAR * len(bars) + 0.75)
     left = np.zeros(len(bars))
     for depth, share in enumerate(table):
-        axis.barh(
-            range(len(bars)),
-            share,
-            left=left,
-            color=colours[depth],
-            label=f"depth {depth + 1}",
-            height=0.8,
-        )
+        label = f"recursion depth {depth + 1}" if depth == 0 else f"{depth + 1}"
+        axis.barh(range(len(bars)), share, left=left, color=colours[depth], label=label, height=0.8)
         left += share
-    axis.set_yticks(range(len(bars)), [label for label, _ in bars], fontsize=7)
-    axis.invert_yaxis()
-    axis.set(xlim=(0, 1), xlabel="share of patches")
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axis.set_yticks(range(len(bars)), [label.replace("\n", ", ") for label, _ in bars])
+    axis.set(xlim=(0, 1), ylim=(len(bars) - 0.4, -0.6), xlabel="share of patches")
+    axis.grid(visible=False)
+    figure.legend(loc="outside upper center", ncols=deepest)
     return save(figure, folder, "depth_distribution")
 
 
 def depth_maps(
     scene: SceneData, depths: dict[str, np.ndarray], patch: int, folder: Path, name: str
 ) -> Path:
-    """Recursion depth over the images, beside the patches' geometric complexity.
+    """Recursion depth over the images, below the patches' geometric complexity.
 
     ``depths``: recursion depth of every patch [S, h, w] by label; ``patch``: its side in pixels.
     Raises ValueError for a scene without ground-truth depth.
@@ -63,55 +81,74 @@ def depth_maps(
     if scene.depth is None:
         raise ValueError("the complexity needs ground-truth depth")
     views = min(VIEWS, len(scene.images))
-    complexity = plane_residual(scene.depth.astype(np.float64), patch)
-    logarithms = np.log10(np.clip(complexity[:views], 1e-3, None))
+    images = scene.images[:views] / 255
+    residual = plane_residual(scene.depth[:views].astype(np.float64), patch)
     size = scene.depth.shape[1:]
-    labels = ["image", "complexity", *depths]
-    figure, axes = plt.subplots(
-        len(labels), views, figsize=(2 * views + 2, 1.5 * len(labels)), squeeze=False
-    )
-    for view in range(views):
-        axes[0, view].imshow(scene.images[view])
-        spread = spread_patches(logarithms[view : view + 1], patch, size)[0]
-        axes[1, view].imshow(spread, cmap="magma", vmin=-3, vmax=0)
+    scale = LogNorm(*COMPLEX, clip=True)
+    spread = spread_patches(np.clip(residual, *COMPLEX), patch, size)
     deepest = max(2, *(int(d.max()) for d in depths.values()))
-    for row, depth in zip(axes[2:], depths.values(), strict=True):
-        spread = spread_patches(depth[:views].astype(float), patch, size)
-        shown = _over_images(list(row), scene.images, spread, deepest)
-    for row, label in zip(axes, labels, strict=True):
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    ticks = range(1, deepest + 1)
-    figure.colorbar(shown, ax=axes[2:], ticks=ticks, label="recursion depth", fraction=0.03)
-    meaning = "complexity is the log distance of the ground-truth surface from a plane"
-    figure.suptitle(f"{scene.name}: {meaning}", y=0.98, fontsize=9)
+    colours = ListedColormap(sns.color_palette(DEPTH_COLOURS, deepest))
+    steps = BoundaryNorm(np.arange(deepest + 1) + 0.5, deepest)
+    strips = {"image": images, "complexity": coloured(spread, COMPLEXITY, scale)}
+    grey = images.mean(-1, keepdims=True)
+    for label, depth in depths.items():
+        own = spread_patches(depth[:views].astype(float), patch, size)
+        strips[label] = TINT * coloured(own, colours, steps) + (1 - TINT) * grey
+    figure, bars = _strips(strips)
+    marks = {"ticks": [0.001, 0.01, 0.1, 1], "format": "%g"}
+    first = colour_bar(bars[0], COMPLEXITY, scale, "distance from plane", **marks)
+    first.ax.yaxis.label.set_fontsize(SMALL)
+    first.ax.yaxis.set_minor_locator(NullLocator())
+    colour_bar(bars[1], colours, steps, "recursion depth", ticks=range(1, deepest + 1))
     return save(figure, folder, name)
 
 
-def _over_images(
-    axes: list[Axes], images: np.ndarray, depths: np.ndarray, deepest: int
-) -> plt.cm.ScalarMappable:
-    """Depths [S, H, W] over grey images [S, H, W, 3], one axis per view."""
-    for view, axis in enumerate(axes):
-        axis.imshow(images[view].mean(-1), cmap="gray")
-        shown = axis.imshow(depths[view], cmap=DEPTH_COLOURS, vmin=1, vmax=deepest, alpha=0.6)
-    return shown
+def _strips(strips: dict[str, np.ndarray]) -> tuple[plt.Figure, list[Axes]]:
+    """Views [V, H, W, 3] by label, a row of them each, and axes for the colour bars beside them.
+
+    The first bar stands beside the second row, the other beside those below.
+    """
+    rows = {label: beside(views, GAP) for label, views in strips.items()}
+    tall, wide, _ = next(iter(rows.values())).shape
+    width = TWO_COLUMNS - NAME - SCALE
+    each = width * tall / wide
+    height = (each + BETWEEN) * len(rows)
+    figure = plt.figure(figsize=(TWO_COLUMNS, height))
+    for place, (label, row) in enumerate(rows.items(), 1):
+        low = height - place * (each + BETWEEN) + BETWEEN / 2
+        axis = add_axes(figure, NAME, low, width, each)
+        show(axis, row)
+        name = axis.text(-0.01, 0.5, wrapped(label, 14), ha="right", va="center")
+        name.set_transform(axis.transAxes)
+    left = NAME + width + 0.1
+    second = height - 2 * (each + BETWEEN) + BETWEEN / 2
+    rest = (len(rows) - 2) * (each + BETWEEN) - BETWEEN
+    bars = [add_axes(figure, left, second, THIN, each)]
+    bars.append(add_axes(figure, left, BETWEEN / 2, THIN, rest))
+    return figure, bars
 
 
 def correlation(rows: pd.DataFrame, folder: Path) -> Path | None:
-    """Rank correlation of recursion depth with complexity: every scene a dot.
+    """Rank correlation of recursion depth with complexity: every scene a dot, and their median.
 
     ``rows``: its ``value``, the ``setting`` and what it is measured ``against``.
     """
     if rows.empty:
         return None
-    figure, axis = plt.subplots(figsize=(7, 0.45 * rows["setting"].nunique() + 1.2))
-    sns.stripplot(
-        rows, x="value", y="setting", hue="against", dodge=True, size=4, alpha=0.8, ax=axis
-    )
-    axis.axvline(0, color="black", linewidth=0.8)
-    label = "rank correlation of recursion depth with the patch's ground-truth complexity"
-    axis.set(xlim=(-1, 1), xlabel=label, ylabel="")
-    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1))
+    names = list(rows["setting"].unique())
+    kinds = list(rows["against"].unique())
+    figure, (axis,) = panels(1, 1, ONE_COLUMN, 0.2 * len(names) * len(kinds) + 0.8)
+    for place, (kind, colour) in enumerate(zip(kinds, KINDS, strict=False)):
+        own = rows[rows["against"].eq(kind)]
+        height = own["setting"].map(names.index) + SPREAD * (place - (len(kinds) - 1) / 2)
+        marker = MARKERS[place]
+        axis.scatter(own["value"], height, s=10, color=colour, marker=marker, label=kind, alpha=0.8)
+        middle = own.assign(height=height).groupby("height")["value"].median()
+        axis.scatter(middle, middle.index, s=70, color=BLACK, marker="|", linewidths=1.1, zorder=4)
+    axis.axvline(0, color=BLACK, linewidth=0.6)
+    axis.set_yticks(range(len(names)), [wrapped(name) for name in names])
+    axis.set(xlim=(-1, 1), xticks=[-1, -0.5, 0, 0.5, 1], ylim=(len(names) - 0.5, -0.5))
+    axis.set_xlabel("rank correlation of recursion depth with complexity")
+    axis.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper center", ncols=len(kinds))
     return save(figure, folder, "depth_complexity")

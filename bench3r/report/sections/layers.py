@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
+from bench3r.api.method import METHODS
 from bench3r.api.presentation import LayerValues
 from bench3r.models.catalogue import label_of_network
+from bench3r.report.captions import setup_text
 from bench3r.report.evidence import Evidence, Setting, declarations
-from bench3r.report.figures.drawing import save
+from bench3r.report.figures.layers import layer_bars
+from bench3r.report.names import plain
 from bench3r.report.section import Canvas, Figure, Section
 from bench3r.report.tables import Table, number
-
-OVER = "#d55e00"  # colour of bars above the threshold
-UNDER = "#0072b2"
 
 
 def layer_tables(e: Evidence) -> Iterator[Table]:
@@ -45,10 +43,18 @@ def layer_table(e: Evidence, section: LayerValues, raw: pd.DataFrame) -> Table:
     """Layers against methods, from the rows ``raw`` of all of them."""
     columns = ["method", "backbone", "variant"]
     grid = raw.pivot_table(index="layer", columns=columns, values="value", sort=False)
-    grid.columns = [" ".join(filter(None, names)) for names in grid.columns]
+    grid.columns = [_head(*names) for names in grid.columns]
     shown = grid.map(lambda value: number(value, ".3g")).reset_index()
     name = f"{section.file}{e.suffix}"
-    return Table(name, section.title, e.about, shown, raw, list(section.notes))
+    devices = e.trainings[e.trainings["layers"].notna()]["device"]
+    caption = setup_text(e, devices)
+    return Table(name, section.title, caption, shown, raw, list(section.notes))
+
+
+def _head(method: str, backbone: str, variant: str) -> str:
+    """A method's variant on a backbone, as printed."""
+    label = f"{METHODS.get(method).label} on {label_of_network(backbone)}"
+    return f"{label}, {plain(variant)}" if variant else label
 
 
 def layer_figures(canvas: Canvas) -> Iterator[Figure]:
@@ -56,23 +62,8 @@ def layer_figures(canvas: Canvas) -> Iterator[Figure]:
     for method, section in declarations(LayerValues):
         rows = canvas.run.first.layers_of(method).drop_duplicates(["backbone", "layer"])
         if section.threshold is not None and not rows.empty:
-            drawn = layer_figure(section, section.threshold, rows, canvas.folder)
+            drawn = layer_bars(rows, section.threshold, section.label, canvas.folder, section.file)
             yield Figure(section.title, drawn)
-
-
-def layer_figure(section: LayerValues, threshold: float, rows: pd.DataFrame, folder: Path) -> Path:
-    """Bars of the layers, one panel per backbone; those above ``threshold`` stand out."""
-    backbones = list(rows["backbone"].unique())
-    size = (3.2 * len(backbones) + 0.6, 2.8)
-    figure, axes = plt.subplots(1, len(backbones), figsize=size, sharey=True, squeeze=False)
-    for axis, backbone in zip(axes[0], backbones, strict=True):
-        own = rows[rows["backbone"].eq(backbone)]
-        colours = [OVER if value > threshold else UNDER for value in own["value"]]
-        axis.bar(own["order"], own["value"], color=colours)
-        axis.axhline(threshold, color="black", linewidth=0.8, linestyle="--")
-        axis.set(title=label_of_network(backbone), xlabel="global layer", xticks=list(own["order"]))
-    axes[0][0].set(ylabel=section.label)
-    return save(figure, folder, section.file)
 
 
 SECTION = Section("layers", 130, "training", frame_tables=layer_tables, figures=layer_figures)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 
 from bench3r.api.presentation import OptionMap
 from bench3r.report.columns import QUALITY
 from bench3r.report.evidence import Evidence, declarations
-from bench3r.report.figures.drawing import save
+from bench3r.report.figures.maps import heat_map
 from bench3r.report.section import Canvas, Figure, Section
 from bench3r.report.summary import common_scenes, wide
 
@@ -44,12 +42,7 @@ def option_map(
     names = [section.row_title, section.column_title]
     cells = pd.DataFrame(listed, columns=[*names, "value"])
     grid = cells.pivot_table(index=names[0], columns=names[1], values="value")
-    height, width = grid.shape
-    figure, axis = plt.subplots(figsize=(1.1 * width + 2, 0.8 * height + 1.2))
-    bar = {"label": column.title}
-    sns.heatmap(grid, annot=True, fmt=".3f", cmap="cividis_r", ax=axis, cbar_kws=bar)
-    axis.invert_yaxis()
-    return save(figure, folder, section.file)
+    return heat_map(grid, column.title, column.digits, folder, section.file)
 
 
 SECTION = Section("option_maps", 65, "options", figures=option_maps)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 
 from bench3r.report.captions import caption_of
 from bench3r.report.columns import column_of
-from bench3r.report.evidence import Evidence
+from bench3r.report.evidence import Evidence, settings_of
 from bench3r.report.families import Measured, measured
-from bench3r.report.figures.drawing import Colour, looks_of, save
-from bench3r.report.names import dataset_label
+from bench3r.report.figures.protocols import rankings
+from bench3r.report.names import dataset_label, name_of
 from bench3r.report.section import Canvas, Figure, Section
 from bench3r.report.tables import Table
 
@@ -101,47 +98,17 @@ def family_table(e: Evidence, m: Measured) -> Table:
 
 
 def protocol_figures(canvas: Canvas) -> Iterator[Figure]:
-    """One panel per quantity, on the dataset that most rules apply to."""
+    """Ranks under every rule of a quantity, on the dataset that most rules apply to."""
     chosen: dict[str, Measured] = {}
     for m in measured(canvas.run.first):
         known = chosen.get(m.family.name)
         if known is None or m.means.shape[1] > known.means.shape[1]:
             chosen[m.family.name] = m
     if chosen:
-        drawn = draw_families(list(chosen.values()), canvas.folder)
+        rows = canvas.run.first.ranked(canvas.run.first.rows_of("main"))
+        methods = {name_of(s, rows): s.method for s in settings_of(rows)}
+        drawn = rankings(list(chosen.values()), methods, canvas.folder)
         yield Figure("What the protocol alone changes.", drawn)
-
-
-def draw_families(found: list[Measured], folder: Path) -> Path:
-    """Every method a line over the rules of each quantity."""
-    size = (3.8 * len(found), 3.6)
-    drawing, axes = plt.subplots(1, len(found), figsize=size, squeeze=False)
-    names = dict.fromkeys(str(name) for m in found for name in m.means.index)
-    looks = looks_of(list(names))
-    for axis, m in zip(axes[0], found, strict=True):
-        _panel(axis, m, looks)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, -1].legend(handles, labels, loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
-    drawing.tight_layout()
-    return save(drawing, folder, "protocol_sensitivity")
-
-
-def _panel(axis: Axes, m: Measured, looks: dict[str, tuple[Colour, str]]) -> None:
-    places = range(m.means.shape[1])
-    for name, values in m.means.iterrows():
-        colour, marker = looks[str(name)]
-        axis.plot(
-            places,
-            values,
-            label=name,
-            color=colour,
-            marker=marker,
-            markersize=4,
-            linewidth=1,
-        )
-    axis.set_xticks(places, m.means.columns, rotation=30, ha="right", fontsize=7)
-    title = f"{m.family.title}\n{dataset_label(m.dataset)}, {m.family.better} is better"
-    axis.set(title=title, ylabel=m.family.unit)
 
 
 SECTION = Section(

@@ -24,7 +24,7 @@ def training_figures(canvas: Canvas) -> Iterator[Figure]:
     curves = training_curves(plan)
     yield Figure("Fine-tuning of the variants.", finetuning(curves, canvas.folder))
     for name, curve in reversed(curves.items()):
-        path = finetuning_shares(curve, name, canvas.folder)
+        path = finetuning_shares(curve, canvas.folder)
         if path is not None:
             yield Figure(f"Fine-tuning of {name}: losses and depth.", path)
             break
