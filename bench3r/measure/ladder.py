@@ -57,8 +57,7 @@ def _why_not_compiled(device: str) -> str:
 def put_on(model: Backbone, rung: Rung) -> None:
     """Change ``model`` to what ``rung`` says, but for TF32, which :func:`on_rung` sets."""
     setup = SETUPS[rung]
-    if setup.low is not None:
-        model.trunk_dtype = DTYPES[setup.low]
+    model.trunk_dtype = None if setup.low is None else DTYPES[setup.low]
     if setup.weights != "fp32":
         _lower(model, DTYPES[setup.weights])
         # The trunk computes in what it is stored in: nothing is left to cast.

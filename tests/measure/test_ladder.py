@@ -14,10 +14,11 @@ BACKBONES = ("vggt", "pi3", "depth_anything_3")
 LOW = (Rung.AUTOCAST_BF16, Rung.BF16_WEIGHTS, Rung.AUTOCAST_FP16, Rung.FP16_WEIGHTS)
 
 
-def ran(backbone: str, rung: Rung) -> torch.Tensor:
-    """The depth that ``backbone`` gives on ``rung`` for two views."""
+def ran(backbone: str, rung: Rung, of_run: torch.dtype | None = None) -> torch.Tensor:
+    """The depth that ``backbone`` gives on ``rung`` for two views, in a run of precision."""
     torch.manual_seed(0)
     model = build_backbone(backbone, "tiny").eval()
+    model.trunk_dtype = of_run
     side = 4 * model.trunk.patch_size
     images = torch.rand(1, 2, 3, side, side)
     put_on(model, rung)
@@ -34,6 +35,12 @@ def test_every_backbone_stands_on_every_rung(backbone):
         assert depth.dtype == torch.float32, rung
         assert torch.allclose(depth, plain, rtol=0.05, atol=0.05), rung
         assert not torch.equal(depth, plain), rung
+
+
+def test_a_rung_is_the_same_whatever_the_precision_of_the_run():
+    """In a bf16 run the rung fp32 ran in bf16."""
+    for rung in (Rung.FP32, *LOW):
+        assert torch.equal(ran("vggt", rung, torch.bfloat16), ran("vggt", rung)), rung
 
 
 @pytest.mark.slow
