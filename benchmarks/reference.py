@@ -2,6 +2,10 @@
 
     python benchmarks/reference.py                       a GPU: full scale, bf16, 1 to 2,000 frames
     python benchmarks/reference.py --device cpu --scale tiny --frames 1 2 4
+    python benchmarks/reference.py --methods vggt --ladder fp32 bf16_weights
+
+Unchanged backbones are measured on every rung of the ladder too (`--ladder`: fp32, TF32, autocast,
+weights in bf16 or fp16, torch.compile).
 
 Every case runs in a process of its own and appends a record, with its provenance, to
 results/reference/DEVICE/records.jsonl; cases that stand there already are not measured again, and
@@ -16,8 +20,9 @@ import argparse
 import re
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,6 +32,7 @@ from bench3r.files import append_jsonl, read_json, read_jsonl
 from bench3r.jobs.reference_worker import case_key
 from bench3r.jobs.tasks import ReferenceCase, ReferenceTask, write_task
 from bench3r.jobs.watch import START_LIMIT, Work, ended, run_worker
+from bench3r.measure.rungs import SETUPS, Rung, rung_of_run
 from bench3r.models.catalogue import backbones, input_size
 from bench3r.run.provenance import device_name
 from bench3r.run.records import Options
@@ -34,6 +40,17 @@ from bench3r.run.records import Options
 FRAMES = (1, 2, 10, 50, 100, 200, 500, 1000, 2000)
 # Image height and width at which the official figures of VGGT were measured.
 OFFICIAL_SIZE = {("vggt", "full"): (336, 518)}
+# Plain ways to run an unchanged backbone, beside which a method's gain has to be seen.
+LADDER = (
+    Rung.FP32,
+    Rung.FP32_TF32,
+    Rung.AUTOCAST_BF16,
+    Rung.BF16_WEIGHTS,
+    Rung.AUTOCAST_FP16,
+    Rung.FP16_WEIGHTS,
+    Rung.AUTOCAST_BF16_COMPILED,
+    Rung.BF16_WEIGHTS_COMPILED,
+)
 # Options of the methods that are measured in several settings.
 ROWS: dict[str, list[Options]] = {
     "lite3r": [
@@ -51,9 +68,33 @@ def typical_size(backbone: str, scale: str) -> tuple[int, int]:
     return OFFICIAL_SIZE.get((backbone, scale), (height, width))
 
 
-def cases(args: argparse.Namespace) -> list[list[ReferenceCase]]:
-    """One list per setting, with growing frame counts."""
-    out = []
+class Setting(NamedTuple):
+    """What is measured over frame counts."""
+
+    method: str
+    backbone: str
+    options: Options
+    rung: Rung | None = None  # None: the precision that was asked for
+
+    @property
+    def id(self) -> str:
+        """Its name in the names of cases."""
+        text = "-".join(
+            [self.method, self.backbone, *(f"{k}={v}" for k, v in self.options.items())]
+        )
+        return text if self.rung is None else f"{text}-{self.rung}"
+
+    @property
+    def label(self) -> str:
+        """How tables call it."""
+        label: str = METHODS.get(self.method).label
+        return label if self.rung is None else f"{label} ({SETUPS[self.rung].label})"
+
+
+def settings(args: argparse.Namespace) -> Iterator[Setting]:
+    """All methods that were asked for, each unchanged backbone on the rungs of the ladder too."""
+    own = rung_of_run(args.precision)
+    rungs = [rung for rung in args.ladder if rung != own]
     for name, cls in METHODS.all().items():
         if cls.kind == "control" or (args.methods and name not in args.methods):
             continue
@@ -61,27 +102,32 @@ def cases(args: argparse.Namespace) -> list[list[ReferenceCase]]:
             if cls.kind == "plugin" and backbone not in args.backbones:
                 continue
             for options in ROWS.get(name, [{}]):
-                out.append([case(args, name, backbone, options, n) for n in sorted(args.frames)])
-    return out
+                yield Setting(name, backbone, options)
+            if cls.kind == "backbone":
+                yield from (Setting(name, backbone, {}, rung) for rung in rungs)
 
 
-def case(
-    args: argparse.Namespace, method: str, backbone: str, options: Options, frames: int
-) -> ReferenceCase:
+def cases(args: argparse.Namespace) -> list[list[ReferenceCase]]:
+    """One list per setting, with growing frame counts."""
+    frames = sorted(args.frames)
+    return [[case(args, setting, count) for count in frames] for setting in settings(args)]
+
+
+def case(args: argparse.Namespace, setting: Setting, frames: int) -> ReferenceCase:
     """One measurement."""
-    text = "-".join([method, backbone, *(f"{k}={v}" for k, v in options.items())])
     return ReferenceCase(
-        id=f"{text}-f{frames}",
-        method=method,
-        label=METHODS.get(method).label,
-        options=options,
-        backbone=backbone,
+        id=f"{setting.id}-f{frames}",
+        method=setting.method,
+        label=setting.label,
+        options=setting.options,
+        backbone=setting.backbone,
         scale=args.scale,
         frames=frames,
-        size=args.size or typical_size(backbone, args.scale),
+        size=args.size or typical_size(setting.backbone, args.scale),
         device=args.device,
         precision=args.precision,
-        warmup=2,
+        rung=setting.rung,
+        warmup=args.warmup,
         repeats=10,
         seconds=args.seconds,
         threads=args.threads,
@@ -110,8 +156,8 @@ def measure(case: ReferenceCase, args: argparse.Namespace) -> dict[str, Any]:
         }
 
 
-def arguments_given() -> argparse.Namespace:
-    """What the command line asks."""
+def arguments_given(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks, or ``given`` in its place."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -137,12 +183,21 @@ def arguments_given() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "reference")
-    return parser.parse_args()
+    parser.add_argument(
+        "--ladder",
+        nargs="*",
+        type=Rung,
+        default=list(LADDER),
+        metavar="RUNG",
+        help="what unchanged backbones run on besides: " + ", ".join(Rung) + "; without any: none",
+    )
+    parser.add_argument("--warmup", type=int, default=2, help="calls before those that are timed")
+    return parser.parse_args(given)
 
 
-def main() -> None:
-    """Measure what is not there yet."""
-    args = arguments_given()
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure what is not there yet; ``given``: arguments in place of the command line's."""
+    args = arguments_given(given)
     name = re.sub(r"[^A-Za-z0-9]+", "-", device_name(args.device)).strip("-")
     records = args.out / name / "records.jsonl"
     done = {r["key"]: r for r in read_jsonl(records)}

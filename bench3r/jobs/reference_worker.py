@@ -15,14 +15,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench3r.api.errors import Bench3RError
+from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.method import BuildContext, CountedPredictor, Method, Predictor, cost_of
 from bench3r.files import digest, write_json
 from bench3r.jobs.failures import failure
 from bench3r.jobs.profile_worker import Call, first_call, measure_energy, suspect_reasons
 from bench3r.jobs.tasks import ReferenceCase, ReferenceTask, read_task
 from bench3r.measure.allocator import keep_freed_memory
+from bench3r.measure.kernels import attention_kernels
+from bench3r.measure.ladder import inputs_on, on_rung, put_on, why_unsupported
 from bench3r.measure.roofline import measured_ceiling
+from bench3r.measure.rungs import Rung, rung_of_run
 from bench3r.measure.trackers import time_calls
 from bench3r.models.backbones import BackbonePredictor, build_predictor
 from bench3r.models.catalogue import unchanged_cost
@@ -89,17 +92,29 @@ def reference_record(case: ReferenceCase) -> ProfileRecord:
 
 def case_key(case: ReferenceCase) -> str:
     """The hash of a case."""
-    return digest(case.model_dump(mode="json"))
+    named = case.model_dump(mode="json")
+    if case.rung is None:
+        del named["rung"]  # as before there was a ladder
+    return digest(named)
 
 
 def _measure(record: ProfileRecord, case: ReferenceCase, method: Method) -> None:
-    """Time, memory, energy and FLOPs of ``case``, into ``record``."""
+    """Time, memory, energy and FLOPs of ``case``, into ``record``.
+
+    Raises Unsupported for a rung of the ladder that the device lacks.
+    """
     device = case.device
+    record.rung = case.rung or rung_of_run(case.precision)
+    reason = why_unsupported(record.rung, device)
+    if reason:
+        raise Unsupported(reason)
     context = BuildContext(case.backbone, case.scale, device, case.precision)
     predictor = build_predictor(method, context)
     images = torch.rand(1, case.frames, 3, *case.size, device=device)
     record.assumed = _assumptions(predictor)
     calls = _calls(predictor, images)
+    if case.rung is not None:
+        calls = _calls_on_rung(predictor, case.rung, images)
     with torch.inference_mode():
         first_call(record, calls.whole, device)
         record.seconds = time_calls(calls.whole, device, case.warmup, case.repeats, case.seconds)
@@ -107,6 +122,7 @@ def _measure(record: ProfileRecord, case: ReferenceCase, method: Method) -> None
             record.trunk_seconds = time_calls(calls.trunk, device, 1, case.repeats, case.seconds)
         if device == "cuda":
             measure_energy(record, calls.whole)
+        record.attention = attention_kernels(calls.trunk or calls.whole)
     _sizes(record, predictor, images)
     _flops(record, method, case)
     record.ceiling = measured_ceiling(device, case.precision)
@@ -132,6 +148,19 @@ def _calls(predictor: Predictor, images: Tensor) -> Calls:
         network = predictor.counted(images)
         return Calls(lambda: network(images), None)
     return Calls(lambda: predictor(images), None)
+
+
+def _calls_on_rung(predictor: Predictor, rung: Rung, images: Tensor) -> Calls:
+    """As :func:`_calls` of an unchanged backbone on a ``rung`` of the ladder.
+
+    Raises ValueError for what is none.
+    """
+    if not isinstance(predictor, BackbonePredictor):
+        raise ValueError(f"{rung}: rungs of the ladder are of unchanged backbones")
+    put_on(predictor.model, rung)
+    calls = _calls(predictor, inputs_on(rung, [images])[0])
+    assert calls.trunk is not None
+    return Calls(on_rung(rung, calls.whole), on_rung(rung, calls.trunk))
 
 
 def _sizes(record: ProfileRecord, predictor: Predictor, images: Tensor) -> None:

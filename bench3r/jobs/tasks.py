@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench3r.data.prepared import SceneItem
 from bench3r.files import read_json, write_json
+from bench3r.measure.rungs import Rung
 from bench3r.run.records import Options
 
 
@@ -60,6 +61,7 @@ class ReferenceCase(Task):
     size: tuple[int, int]  # image height and width
     device: str
     precision: Literal["fp32", "bf16"]
+    rung: Rung | None = None  # of the ladder, for an unchanged backbone; None: by ``precision``
     warmup: int
     repeats: int
     seconds: int | float  # timed work after which no more calls follow, once there are 3

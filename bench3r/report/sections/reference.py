@@ -38,6 +38,7 @@ class Case(BaseModel):
     scale: str
     frames: int
     precision: str
+    rung: str | None = None  # of the ladder, for an unchanged backbone; None: by ``precision``
     options: Options
     size: tuple[int, int]  # height and width of an image
 
@@ -128,6 +129,7 @@ def _raw(record: CaseRecord) -> dict[str, object]:
         "scale": case.scale,
         "frames": case.frames,
         "precision": case.precision,
+        "rung": case.rung,
         "options": json.dumps(case.options),
         "image_size": case.pixels,
         "status": record.status,
