@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench3r.report.answer_facts import CD, POSE, Facts
 from bench3r.report.captions import caption_of
-from bench3r.report.columns import Column, by_interval
+from bench3r.report.columns import Column, by_interval, without_signed_zero
 from bench3r.report.cost_columns import MEMORY, memory_text
 from bench3r.report.figures.pareto import front
 from bench3r.report.settings import SETTING, Setting
@@ -100,7 +100,7 @@ def _flops_text(facts: Facts, setting: Setting) -> str:
     flops = facts.flops(setting)
     text = number(flops / 1e9, ".2f")
     saving = facts.flop_saving(setting)
-    return f"{text} ({-saving:+.1%})" if math.isfinite(saving) else text
+    return f"{text} ({without_signed_zero(f'{-saving:+.1%}')})" if math.isfinite(saving) else text
 
 
 def _trivial_text(words: dict[Column, dict[Setting, str]], setting: Setting) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 RESULTS = Path("results")
+REPORTS = Path("reports")
 
 
 def prepared(dataset: str) -> Path:
@@ -40,6 +41,16 @@ def profiled(run: str, profile: str) -> Path:
 def collected(run: str) -> Path:
     """The tidy table of a run."""
     return RESULTS / run / "records.parquet"
+
+
+def report(run: str) -> Path:
+    """The report of a run; its tables, figures and page lie beside it."""
+    return REPORTS / run / "index.md"
+
+
+def answer(run: str) -> Path:
+    """The answer of a run as a terminal shows it at the end."""
+    return report(run).with_name("answer.txt")
 
 
 def trained_or_none(run: str, training: str | None) -> Path | None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-import pandas as pd
+from tabulate import tabulate
 
 from bench3r.api.errors import Bench3RError
 from bench3r.files import write_text
+from bench3r.report.answer import Answer, answer_of
 from bench3r.report.evidence import RunEvidence, gather
 from bench3r.report.examples import Example
+from bench3r.report.markdown import index_text
+from bench3r.report.missing import missing_table
+from bench3r.report.page.chapters import chapters_of
 from bench3r.report.page.clouds import Clouds
-from bench3r.report.page.write import write_page
+from bench3r.report.page.write import Content, write_page
+from bench3r.report.papers import with_papers
 from bench3r.report.section import Canvas, Figure, all_sections
-from bench3r.report.summary import missing_costs, missing_results
 from bench3r.report.tables import Table
 from bench3r.run.plan import Plan
 
-ABOUT = (
-    "`index.html` beside this file is the same as one page that sorts, filters and shows points in "
-    "3D. Tables as CSV and LaTeX lie in `tables/`, figures as PDF in `figures/`.\n"
-)
+LAST_LINES = "answer.txt"  # what a terminal shows at the end
 PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>Bench3R reports</title>'
     '<body style="font:16px system-ui;margin:2rem"><h1>Bench3R reports</h1><ul>{}</ul></body>'
@@ -28,10 +30,10 @@ PAGE = (
 )
 
 
-def report(plan: Plan, collected: Path, out: Path) -> None:
+def report(plan: Plan, collected: Path, out: Path) -> str:
     """Write ``out`` (index.md) with its tables and figures beside it, and the page.
 
-    Raises Bench3RError when the run was not collected.
+    Returns the answer as a terminal shows it. Raises Bench3RError when the run was not collected.
     """
     if not collected.is_file():
         raise Bench3RError(
@@ -40,6 +42,20 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
         )
     run = gather(plan, collected)
     canvas = Canvas(run, out.parent / "figures")
+    content = content_of(run, canvas)
+    for table in (content.answer.table, *content.tables, *content.appendix):
+        table.write(out.parent / "tables")
+    chapters = chapters_of(content.tables, content.appendix, content.figures)
+    write_text(out, index_text(plan.name, content.answer, chapters, out.parent))
+    text = last_lines(content.answer, out)
+    write_text(out.with_name(LAST_LINES), text)
+    write_page(out.with_name("index.html"), content)
+    write_text(out.parent.parent / "index.html", run_list(out.parent.parent))
+    return text
+
+
+def content_of(run: RunEvidence, canvas: Canvas) -> Content:
+    """All that a report shows, figures drawn."""
     tables: list[Table] = []
     appendix: list[Table] = []
     figures: list[Figure] = []
@@ -47,51 +63,29 @@ def report(plan: Plan, collected: Path, out: Path) -> None:
         found = section.tables(run)
         (appendix if section.appendix else tables).extend(found)
         figures += section.draw(canvas)
-    for table in (*tables, *appendix):
-        table.write(out.parent / "tables")
-    write_text(out, index_text(run, tables, appendix, figures, out.parent))
-    write_page(
-        out.with_name("index.html"),
-        plan.name,
-        tables=[*tables, *appendix],
-        figures=[(figure.caption, figure.path) for figure in figures if figure.path],
-        evidence=run.by_frames,
+    tables.append(missing_table(run))
+    return Content(
+        run=run,
+        answer=answer_of(run),
+        tables=with_papers(run, tables),
+        appendix=appendix,
+        figures=figures,
         clouds=clouds_of(canvas),
     )
-    write_text(out.parent.parent / "index.html", run_list(out.parent.parent))
 
 
-def index_text(
-    run: RunEvidence,
-    tables: list[Table],
-    appendix: list[Table],
-    figures: list[Figure],
-    folder: Path,
-) -> str:
-    """The report as Markdown; figures are linked as seen from ``folder``."""
-    parts = [f"# Bench3R report: {run.plan.name}\n\n{ABOUT}"]
-    parts += [table.markdown() for table in tables]
-    parts += [missing_text(run), "## Figures\n"]
-    for figure in figures:
-        if figure.path is None:
-            parts.append(f"{figure.caption}\n")
-        else:
-            link = f"![{figure.caption}]({figure.path.relative_to(folder)})"
-            parts.append(f"### {figure.caption}\n\n{link}\n")
-    parts += [table.markdown() for table in appendix]
-    return "\n".join(parts)
+def last_lines(answer: Answer, out: Path) -> str:
+    """The answer for a terminal: what a finished run prints last; intervals stay in the files."""
+    sentences = [f"- {plain_text(sentence)}" for sentence in answer.sentences]
+    rows = answer.table.shown.map(lambda cell: re.sub(r" \[.*?\]", "", str(cell)))
+    table = tabulate(rows, headers="keys", showindex=False, maxheadercolwidths=12, maxcolwidths=26)
+    files = f"Read {out}, or {out.with_name('index.html')} in a browser"
+    return "\n".join([*sentences, "", plain_text(table), "", files, ""])
 
 
-def missing_text(run: RunEvidence) -> str:
-    """The list of everything that is missing."""
-    costs = missing_costs(run.by_frames[0].costs) if run.by_frames else missing_costs([])
-    missing = pd.concat([missing_results(run.table).astype(object), costs.astype(object)])
-    head = "## Missing results\n\n"
-    if missing.empty:
-        return (
-            f"{head}None: every planned scene has every metric, every planned cost is measured.\n"
-        )
-    return f"{head}What has no value, and why.\n\n{missing.to_markdown(index=False)}\n"
+def plain_text(text: str) -> str:
+    """Markdown without its marks."""
+    return re.sub(r"[*`]", "", text)
 
 
 def clouds_of(canvas: Canvas) -> dict[str, Clouds]:
