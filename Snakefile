@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(workflow.basedir))
 from bench3r.jobs.onstart import begin
 from bench3r.run import paths
-from bench3r.run.workflow import load_plan
+from bench3r.run.workflow import last_lines, load_plan
 
 PLAN_FILE, PLAN = load_plan(config)
 RUN = PLAN.name
@@ -48,13 +48,11 @@ onstart:
 
 
 onsuccess:
-    print(f"\nDone. Read reports/{RUN}/index.md")
+    print(f"\n{last_lines(RUN)}")
 
 
 onerror:
     shell(
         "python -m bench3r collect --plan {PLAN_FILE:q} && python -m bench3r report --plan {PLAN_FILE:q} || true"
     )
-    print(
-        f"\nJobs were lost; reports/{RUN}/index.md names all missing results. Run again for them."
-    )
+    print(f"\n{last_lines(RUN)}\nJobs were lost: the report names them. Run again for them.")

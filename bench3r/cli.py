@@ -282,9 +282,9 @@ def report(plan: PlanFile, out: Out = None) -> None:
     from bench3r.stages.report import report as run
 
     made = _plan(plan)
-    target = out or Path("reports") / made.name / "index.md"
-    run(made, paths.collected(made.name), target)
-    console.print(f"report: {target}")
+    target = out or paths.report(made.name)
+    text = run(made, paths.collected(made.name), target)
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command("compare", epilog="Example: bench3r compare results/default results/other")

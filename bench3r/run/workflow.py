@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from bench3r.files import digest, tree_digest, write_text
+from bench3r.run import paths
 
 CACHE = Path(".bench3r")
 LIBRARY = Path(__file__).resolve().parent.parent
@@ -138,6 +139,12 @@ def _plan(source: Path, out: Path) -> None:
     if done.returncode:
         sys.exit(f"planning failed\n{done.stderr.strip() or done.stdout.strip()}")
     print(done.stderr, end="", file=sys.stderr)  # plug-ins that were left out
+
+
+def last_lines(run: str) -> str:
+    """What a finished run prints last: the answer of its report, or where to look without one."""
+    path = paths.answer(run)
+    return path.read_text() if path.is_file() else f"Read {path.with_name('index.md')}\n"
 
 
 def _file_name(run: str) -> str:
