@@ -40,10 +40,11 @@ MANY = (
     "[low, high]: 95 % CI over scenes, {}: all means that neither the exact sign-flip nor the "
     "studentised bootstrap refuses."
 )
-FEW = (
-    "[low, high]: 95 % CI over scenes, {}: Student's t, widened for skewed values. Fewer than "
-    f"{MARKS_FROM} scenes tell no difference (2 of 2^n signs are more than 5 %): nothing is marked."
+TOO_FEW = (
+    f"Fewer than {MARKS_FROM} scenes tell no difference (2 of 2^n signs are more than 5 %): "
+    "nothing is marked."
 )
+FEW = "[low, high]: 95 % CI over scenes, {}: Student's t, widened for skewed values. " + TOO_FEW
 MARKS = (
     f"**best** and _second best_ method (controls are not ranked); {TIED}: not told apart from the "
     f"best; {LIKE_BACKBONE}: nor from its unchanged backbone. Told apart: the paired difference "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -11,10 +11,11 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from bench3r.protocols import metric_of
-from bench3r.report.columns import Column, column_of
-from bench3r.report.evidence import Evidence, Setting, settings_of
+from bench3r.report.cells import TIED, Scores
+from bench3r.report.columns import column_of
+from bench3r.report.evidence import Evidence, settings_of
 from bench3r.report.names import name_of
-from bench3r.report.summary import common_scenes, interval, of_scenes, ranks, weights_of, wide
+from bench3r.report.summary import common_scenes, of_scenes, weights_of, wide
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Measured:
     dataset: str
     means: pd.DataFrame
     scenes: int
+    # by rule the best method, then those that are not told apart from it; too few scenes: none
+    groups: dict[str, list[str]] = field(default_factory=dict)
 
     def moved(self) -> pd.Series:
         """Largest over smallest value of every method under all rules."""
@@ -125,15 +128,22 @@ class Measured:
         return float(np.min(found)) if np.isfinite(found).all() else float("nan")
 
     def best_under(self, rule: str) -> str | None:
-        """The best method under one rule."""
-        order = ranks(self.means[rule].to_dict(), self.family.better)
-        return order[0] if order else None
+        """The best method under one rule; None with too few scenes to tell."""
+        return next(iter(self.groups.get(rule, [])), None)
+
+    def tied_under(self, rule: str) -> list[str]:
+        """The tie group of the best method under one rule, where it is tied with another."""
+        group = self.groups.get(rule, [])
+        return group if len(group) > 1 else []
 
     def best(self) -> dict[str, list[str]]:
-        """Best method -> rules under which it is the best."""
+        """Best method, marked where it is tied -> rules under which it is the best."""
         out: dict[str, list[str]] = {}
-        for rule in self.means:
-            out.setdefault(self.best_under(rule) or "none", []).append(str(rule))
+        for rule in map(str, self.means):
+            best = self.best_under(rule)
+            if best is not None:
+                mark = TIED if self.tied_under(rule) else ""
+                out.setdefault(f"{best}{mark}", []).append(rule)
         return out
 
 
@@ -146,23 +156,33 @@ def measured(e: Evidence) -> Iterator[Measured]:
     labels = {setting: name_of(setting, rows) for setting in settings_of(rows)}
     for dataset, own in rows.groupby("dataset", sort=False):
         common = common_scenes(own)
+        order = [labels[setting] for setting in settings_of(own)]
         for family in FAMILIES:
-            found = {}
-            for protocol, metric, called in family.variants:
-                means = _means(own, column_of(f"{protocol}/{metric}"), common)
-                if means:
-                    found[called] = {labels[setting]: mean for setting, mean in means.items()}
-            table = pd.DataFrame(found).dropna()
+            found = _scores(own, family, common)
+            means = {}
+            groups = {}
+            for called, scores in found.items():
+                means[called] = {labels[s]: mean.mean for s, mean in scores.means.items()}
+                groups[called] = [labels[s] for s in scores.places if s in scores.tied]
+            table = pd.DataFrame(means).dropna()
             if table.shape[1] > 1 and len(table) > 1:
-                order = [labels[s] for s in settings_of(own) if labels[s] in table.index]
-                yield Measured(family, str(dataset), table.loc[order], len(common))
+                table = table.loc[[label for label in order if label in table.index]]
+                yield Measured(family, str(dataset), table, _most(found), groups)
 
 
-def _means(rows: pd.DataFrame, column: Column, common: pd.Index) -> dict[Setting, float]:
-    """Means over the common scenes, by setting; those without a value are left out."""
-    if wide(rows, column).empty:
-        return {}
-    values = of_scenes(rows, column, common)
-    weights = weights_of(rows, column)
-    stats = {setting: interval(values[setting], weights) for setting in values.columns}
-    return {setting: found.mean for setting, found in stats.items() if found}
+def _scores(rows: pd.DataFrame, family: Family, common: pd.Index) -> dict[str, Scores]:
+    """The common scenes under every rule that has values, by how the rule is called here."""
+    found = {}
+    for protocol, metric, called in family.variants:
+        column = column_of(f"{protocol}/{metric}")
+        if wide(rows, column).empty:
+            continue
+        values = of_scenes(rows, column, common)
+        scores = Scores(values, column, weights_of(rows, column))
+        if scores.means:
+            found[called] = scores
+    return found
+
+
+def _most(found: dict[str, Scores]) -> int:
+    return max((scores.scenes for scores in found.values()), default=0)

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from bench3r.metrics.statistics import MARKS_FROM
 from bench3r.report.captions import caption_of
+from bench3r.report.cells import MARKS, TIED, TOO_FEW
 from bench3r.report.columns import column_of
 from bench3r.report.evidence import Evidence, settings_of
 from bench3r.report.families import Measured, measured
 from bench3r.report.figures.protocols import rankings
 from bench3r.report.names import dataset_label, name_of
 from bench3r.report.section import Canvas, Figure, Section
-from bench3r.report.tables import Table
+from bench3r.report.tables import MISSING, Table
 
 NAME = "protocols"
 NOTES = [
@@ -22,6 +24,7 @@ NOTES = [
     "rules, 1 = the same order; the lowest of any.",
     "A number without its protocol can be off by these factors; compare only what was scored by "
     "one rule.",
+    f"Best method: from {MARKS_FROM} scenes on; {TIED}: not told apart from another.",
 ]
 
 
@@ -71,7 +74,7 @@ def _texts(m: Measured) -> dict[str, object]:
         "scenes": m.scenes,
         "moves by (median; most)": f"{moved.median():.2f} x; {moved.max():.2f} x",
         "least agreement (τ)": f"{m.agreement():.2f}",
-        "best method": "; ".join(named),
+        "best method": "; ".join(named) or MISSING,
     }
 
 
@@ -82,14 +85,19 @@ def family_table(e: Evidence, m: Measured) -> Table:
         best = m.best_under(rule)
         texts = []
         for method, mean in m.means[rule].items():
-            texts.append(f"**{mean:.4g}**" if method == best else f"{mean:.4g}")
+            text = f"**{mean:.4g}**" if method == best else f"{mean:.4g}"
+            texts.append(f"{text}{TIED}" if method in m.tied_under(rule) else text)
         shown[rule] = texts
     raw = m.means.rename_axis("method").reset_index()
     title = (
         f"{m.family.title} on {dataset_label(m.dataset)} under {m.means.shape[1]} protocols "
         f"({m.family.unit}, {m.family.better} is better)"
     )
-    notes = [f"Means over {m.scenes} scenes that every method finished.", m.family.differ]
+    notes = [
+        f"Means over {m.scenes} scenes that every method finished.",
+        m.family.differ,
+        MARKS if m.scenes >= MARKS_FROM else TOO_FEW,
+    ]
     name = f"{NAME}_{m.family.name}_{m.dataset}{e.suffix}"
     rows = e.ranked(e.rows_of("main"))
     columns = [column_of(f"{protocol}/{metric}") for protocol, metric, _ in m.family.variants]
