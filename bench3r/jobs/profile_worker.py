@@ -265,11 +265,15 @@ def measure_ladder(
     found = []
     for rung in config.profile.ladder:
         record = RungRecord(rung=rung)
+        found.append(record)
+        left_out = config.profile.why_left_out(rung, int(inputs[0].shape[1]))
+        if left_out:
+            record.status, record.reason = "unsupported", left_out
+            continue
         try:
             _measure_rung(record, config, inputs, predictor, make)
         except Exception as error:
             record.status, record.reason = rung_failure(error)
-        found.append(record)
         gc.collect()  # an exception's frames hold tensors, and modules cycles
         if SETUPS[rung].compiled:
             torch._dynamo.reset()

@@ -78,8 +78,22 @@ class ProfileConfig(Strict):
     # Ways to run the unchanged backbone, each timed in turn with the run's own: what a plain cast
     # or torch.compile gives (bench3r/measure/rungs.py says what each means).
     ladder: list[Rung] = []
+    # Most frames at which a rung is measured, where it takes too long beyond.
+    ladder_most: dict[Rung, int] = {}
     # Also search the maximum frame count, up to this one.
     largest: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _limits_are_of_rungs(self) -> ProfileConfig:
+        strange = sorted(self.ladder_most.keys() - set(self.ladder))
+        if strange:
+            raise ValueError(f"ladder_most: {', '.join(strange)} not in the ladder")
+        return self
+
+    def why_left_out(self, rung: Rung, frames: int) -> str:
+        """Why ``rung`` is not measured at ``frames``; "" when it is."""
+        most = self.ladder_most.get(rung, frames)
+        return "" if frames <= most else f"not asked for above {most:,} frames (ladder_most)"
 
 
 class Limits(Strict):

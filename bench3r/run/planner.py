@@ -25,6 +25,7 @@ from bench3r.run.records import Json
 from bench3r.run.variants import Trainings, Variant, Wanted, variants
 
 COMPARES = "fidelity"  # the protocol that compares with the unchanged backbone
+LADDER = ("ladder", "ladder_most")  # of interest to unchanged backbones alone
 
 
 def cell_of(
@@ -68,10 +69,11 @@ def profile_of(
     spec |= {
         "frames": frames,
         "code": stage_hash("profile"),
-        "how": config.profile.model_dump(exclude={"frames", "largest", "ladder"}),
+        "how": config.profile.model_dump(exclude={"frames", "largest", *LADDER}),
     }
     if variant.method.name == variant.backbone and not largest:
-        spec["ladder"] = [*config.profile.ladder]
+        how = config.profile
+        spec["ladder"] = [(rung, how.why_left_out(rung, frames)) for rung in how.ladder]
     if largest:
         spec |= {"largest": largest, "limits": config.limits.model_dump()}
     method = variant.method

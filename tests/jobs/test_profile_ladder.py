@@ -120,3 +120,27 @@ def test_a_ladder_that_ends_the_process_costs_no_measurement(edge, timed, tmp_pa
 def test_an_unknown_rung_is_refused():
     with pytest.raises(ValidationError, match="ladder"):
         ProfileConfig(ladder=["int4"])
+    with pytest.raises(ValidationError, match="ladder_most: bf16_weights not in the ladder"):
+        ProfileConfig(ladder=["fp32"], ladder_most={"bf16_weights": 100})
+
+
+def test_a_rung_that_takes_too_long_is_left_out_of_long_scenes_and_says_so(edge, timed):
+    most = {Rung.FP32: timed.frames - 1, Rung.BF16_WEIGHTS: timed.frames}
+    rungs = [Rung.FP32, Rung.BF16_WEIGHTS]
+    plan = changed(edge, "profile", ladder=rungs, ladder_most=most, repeats=1)
+    record = profile_worker.profile(timed, plan.config, paths.prepared(timed.dataset), Trained())
+    found = [(one.rung, one.status, bool(one.seconds)) for one in record.ladder]
+    assert found == [(Rung.FP32, "unsupported", False), (Rung.BF16_WEIGHTS, "ok", True)]
+    assert "not asked for above 1 frames (ladder_most)" in record.ladder[0].reason
+
+
+def test_leaving_out_a_rung_makes_stale_the_long_scenes_of_backbones_alone():
+    ladder = {"ladder": ["fp32"], "frames": [2, 4]}
+    raw = {**RAW, "methods": {"vggt": {}, "spark3r": {}}}
+    keys = []
+    for most in ({}, {"fp32": 2}):
+        how = {**RAW["profile"], **ladder, "ladder_most": most}
+        plan = make_plan(parse_config({**raw, "profile": how}, "x"))
+        keys.append({entry.id: entry.key for entry in plan.profiles})
+    (differs,) = (name for name in keys[0] if keys[0][name] != keys[1][name])
+    assert differs.startswith("vggt.vggt.tiny.f4")
