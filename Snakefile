@@ -9,7 +9,7 @@ from bench3r.jobs.onstart import begin
 from bench3r.run import paths
 from bench3r.run.workflow import last_lines, load_plan
 
-PLAN_FILE, PLAN = load_plan(config)
+PLAN_FILE, PLAN = load_plan(config, workflow.configfiles)
 RUN = PLAN.name
 GPU = int(PLAN.device == "cuda")
 

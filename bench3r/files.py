@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import yaml
 from pydantic import JsonValue
 
 from bench3r.api.errors import Bench3RError
 
+MERGED = "tag:yaml.org,2002:merge"  # the key <<, which may stand beside what it merges
 Row = dict[str, JsonValue]  # a line of a JSON-lines file
 SOURCES = (".py", ".yaml", ".json", ".j2", ".css", ".js")  # suffixes of what the library is made of
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -76,6 +78,53 @@ def read_json(path: Path) -> Any:
         raise Bench3RError(f"{path}: no such file") from error
     except (ValueError, OSError) as error:
         raise Bench3RError(f"{path}: not valid JSON ({error})") from error
+
+
+class _UniqueKeys(yaml.constructor.SafeConstructor):
+    """Refuses a key that stands twice in one mapping: only the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.tag == MERGED or not isinstance(key, yaml.ScalarNode):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                twice = (
+                    f"the key {key.value!r} stands twice, in lines {lines[key.value]} and {line}"
+                )
+                raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
+            lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+class _Exact(_UniqueKeys, yaml.SafeLoader):
+    """The reader that names the right line of a mistake."""
+
+
+class _Fast(_UniqueKeys, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The reader in C, where PyYAML has it."""
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parsed YAML. Raises Bench3RError with ``where`` and line of a mistake or a repeated key."""
+    with contextlib.suppress(yaml.YAMLError):
+        return yaml.load(text, _Fast)
+    try:
+        return yaml.load(text, _Exact)
+    except yaml.YAMLError as error:
+        raise Bench3RError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Parsed YAML. Raises Bench3RError for no file, and as :func:`parse_yaml`."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise Bench3RError(f"{path}: no such file") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise Bench3RError(f"{path}: not valid YAML: {error}") from error
+    return parse_yaml(text, str(path))
 
 
 def append_jsonl(path: Path, row: Row) -> None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 
 from bench3r.api.errors import Bench3RError, describe
 from bench3r.api.registry import ROOT
+from bench3r.files import read_yaml
 
 FOLDER = ROOT / "methods" / "papers"
 CostName = Literal["time", "flops", "memory"]
@@ -83,10 +83,10 @@ class Paper(Layout):
 def read_paper(path: Path) -> Paper:
     """The layouts in ``path``. Raises Bench3RError that names the file and what is wrong in it."""
     try:
-        return Paper.model_validate({**yaml.safe_load(path.read_text()), "key": path.stem})
+        return Paper.model_validate({**read_yaml(path), "key": path.stem})
     except ValidationError as error:
         raise describe(error, str(path)) from None
-    except (yaml.YAMLError, TypeError) as error:
+    except TypeError as error:
         raise Bench3RError(f"{path}: no layout of a paper's tables: {error}") from None
 
 

@@ -144,22 +144,25 @@ class Registry(Generic[T]):
     def usable(self) -> tuple[dict[str, T], dict[str, Bench3RError]]:
         """Entries by name, and by file name the errors of those that cannot be used.
 
-        Raises nothing: what to do about a broken file is for the caller to say.
+        What to do about a broken file is for the caller to say. Raises Bench3RError naming both
+        files when two entries have one name: neither is more right than the other.
         """
         good: dict[str, T] = {}
         broken: dict[str, Bench3RError] = {}
         origin: dict[str, Path] = {}
         for stem, path in self.files().items():
             try:
-                for entry in self.entries(path):
-                    name = _name(entry)
-                    if name in good:
-                        taken = f"the name {name!r} is already taken by {origin[name]}"
-                        raise Bench3RError(f"{path}: {taken}")
-                    good[name] = entry
-                    origin[name] = path
+                entries = self.entries(path)
             except Bench3RError as error:
                 broken[stem] = error
+                continue
+            for entry in entries:
+                name = _name(entry)
+                if name in good:
+                    taken = f"the name {name!r} is already taken by {origin[name]}"
+                    raise Bench3RError(f"{path}: {taken}")
+                good[name] = entry
+                origin[name] = path
         return good, broken
 
     def all(self) -> dict[str, T]:

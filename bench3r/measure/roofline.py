@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench3r.api.cost import BackboneCost, Cost
 from bench3r.api.errors import Bench3RError, describe, unknown
+from bench3r.files import read_yaml
 
 FILE = Path(__file__).with_name("devices.yaml")
 BYTES = {"fp32": 4, "bf16": 2, "fp8": 1}
@@ -52,10 +52,9 @@ class Device(BaseModel):
 @cache
 def devices(file: Path = FILE) -> dict[str, Device]:
     """Devices by name. Raises Bench3RError naming file, device and key."""
-    try:
-        raw = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise Bench3RError(f"{file}: no device file ({' '.join(str(error).split())})") from error
+    if not file.is_file():
+        raise Bench3RError(f"{file}: no device file")
+    raw = read_yaml(file)
     found = {}
     for name, entry in raw.items():
         try:

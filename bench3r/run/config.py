@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
 
 from bench3r.api.errors import Bench3RError, describe, unknown
+from bench3r.files import read_yaml
 from bench3r.measure.rungs import Rung
 from bench3r.models.catalogue import NO_BACKBONE, reference_backbone
 from bench3r.training.config import FinetuneConfig, TrainConfig, TrainData
 
 PUBLISHED_SCALE = "full"  # the scale at which weights are published
 OWN_WEIGHTS = ("shipped", "train")  # bases that are not published ones
+MAIN = "main"  # the table of the methods; an ablation cannot be called so
+T = TypeVar("T")
+
+
+def _each_once(values: list[T]) -> list[T]:
+    """``values``, if none stands twice: the second would add nothing, unseen."""
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value!r} stands twice")
+    return values
+
+
+Several = Annotated[list[T], Field(min_length=1), AfterValidator(_each_once)]
+Each = Annotated[list[T], AfterValidator(_each_once)]
 
 
 class Strict(BaseModel):
@@ -28,7 +50,7 @@ class DatasetConfig(Strict):
 
     root: str  # folder, or "procedural"
     # The first n, or names; with a frame list "all" unless given.
-    scenes: int | Literal["all"] | list[str] = 10
+    scenes: Annotated[int, Field(ge=1)] | Literal["all"] | Several[str] = 10
     # A published list (bench3r list --frame-lists); one that fixes frames needs `frames: [0]`.
     frame_list: str | None = None
     views: int = Field(8, gt=1)  # frames rendered per procedural scene
@@ -69,7 +91,7 @@ class DatasetConfig(Strict):
 class ProfileConfig(Strict):
     """How cost is measured (DESIGN: measurement rules)."""
 
-    frames: list[int] = [4]
+    frames: Several[int] = [4]
     warmup: int = Field(2, ge=1)
     repeats: int = Field(10, ge=1)
     # Timed work of a setting after which no more calls follow, once there are 3.
@@ -77,7 +99,7 @@ class ProfileConfig(Strict):
     scenes: int = Field(3, ge=1)  # inputs: the first scenes of the first dataset, in turn
     # Ways to run the unchanged backbone, each timed in turn with the run's own: what a plain cast
     # or torch.compile gives (bench3r/measure/rungs.py says what each means).
-    ladder: list[Rung] = []
+    ladder: Each[Rung] = []
     # Most frames at which a rung is measured, where it takes too long beyond.
     ladder_most: dict[Rung, int] = {}
     # Also search the maximum frame count, up to this one.
@@ -120,9 +142,9 @@ class Ablation(Strict):
     method: str | None = None
     options: Grids = None  # of ``method``
     methods: dict[str, Grids] = {}  # several methods, in place of ``method`` and ``options``
-    datasets: list[str] | None = None  # some of the run's datasets; None: all
-    backbones: list[str] | None = None  # None: the run's
-    frames: list[int] | None = None  # some of the run's frame counts; None: all
+    datasets: Several[str] | None = None  # some of the run's datasets; None: all
+    backbones: Several[str] | None = None  # None: the run's
+    frames: Several[int] | None = None  # some of the run's frame counts; None: all
     profile: bool = True  # whether its settings are timed
 
     @model_validator(mode="after")
@@ -145,12 +167,12 @@ class RunConfig(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     scale: Literal["tiny", "paper", "full"] = "tiny"
-    backbones: list[str] = Field(default_factory=lambda: [reference_backbone()])
+    backbones: Several[str] = Field(default_factory=lambda: [reference_backbone()])
     methods: dict[str, Grids]
     ablations: dict[str, Ablation] = {}
     datasets: dict[str, DatasetConfig]
-    frames: list[int] = Field([4], min_length=1)
-    seeds: list[int] = Field([0], min_length=1)
+    frames: Several[int] = [4]
+    seeds: Several[int] = [0]
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
     # Keep what heads read in pinned memory of the host: less memory of a GPU, more time.
@@ -158,7 +180,7 @@ class RunConfig(Strict):
     # shipped | train | a file | hub:REPOSITORY@REVISION; or one by backbone.
     base: str | dict[str, str] = "shipped"
     points: Literal["depth_camera", "point_head"] = "depth_camera"
-    protocols: list[str] = [
+    protocols: Several[str] = [
         "pi3_pointmap",
         "depth_median",
         "relpose_pi3",
@@ -167,7 +189,9 @@ class RunConfig(Strict):
         "regions",
         "recursion",
     ]
-    only: dict[str, list[str]] = {}  # protocols that score some datasets only, and those datasets
+    only: dict[
+        str, Several[str]
+    ] = {}  # protocols that score some datasets only, and those datasets
     train: TrainConfig = TrainConfig()  # of the base, when the run trains it
     finetune: FinetuneConfig = FinetuneConfig()  # of the methods that need it
     # by method: what its own recipe changes of `finetune`
@@ -298,11 +322,23 @@ def parse_config(raw: object, where: str) -> RunConfig:
         raise describe(error, where, known) from error
     if not config.methods:
         raise Bench3RError(f"{where}: methods: at least one method is needed")
+    _check_datasets(config, where)
     _check_frames(config, where)
     _check_protocols(config, where)
     for name, ablation in config.ablations.items():
+        if name == MAIN:
+            raise Bench3RError(f"{where}: ablations.{name}: this is the table of `methods`")
         _check_ablation(config, ablation, f"{where}: ablations.{name}")
     return config
+
+
+def _check_datasets(config: RunConfig, where: str) -> None:
+    """There is a dataset, and one that the main methods run on."""
+    if not config.datasets:
+        raise Bench3RError(f"{where}: datasets: at least one dataset is needed")
+    if not any(dataset.main for dataset in config.datasets.values()):
+        problem = "main is false for all, so that the methods run on none"
+        raise Bench3RError(f"{where}: datasets: {problem}")
 
 
 def _check_frames(config: RunConfig, where: str) -> None:
@@ -340,13 +376,10 @@ def _check_ablation(config: RunConfig, ablation: Ablation, where: str) -> None:
 
 
 def read_config(path: Path) -> object:
-    """Parsed YAML. Raises Bench3RError with file and line of a syntax error."""
-    try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
-        raise Bench3RError(f"{path}: no such configuration file") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise Bench3RError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    """Parsed YAML. Raises Bench3RError with file and line of a mistake or a repeated key."""
+    if not path.exists():
+        raise Bench3RError(f"{path}: no such configuration file")
+    return read_yaml(path)
 
 
 def load_config(path: Path) -> RunConfig:

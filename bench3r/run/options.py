@@ -8,7 +8,7 @@ import typing
 
 from pydantic import JsonValue, ValidationError
 
-from bench3r.api.errors import describe, unknown
+from bench3r.api.errors import Bench3RError, describe, unknown
 from bench3r.api.method import MethodOptions
 from bench3r.files import digest
 from bench3r.run.config import Grid, Grids
@@ -43,25 +43,41 @@ def expand_options(
 ) -> list[MethodOptions]:
     """Every combination of the axes in ``raw``.
 
-    Raises Bench3RError for unknown options and values out of range.
+    Raises Bench3RError for unknown options, values out of range, axes without a value, and where
+    two combinations are the same options.
     """
     fields = options.model_fields
     axes: list[list[tuple[str, JsonValue]]] = []
     for key, value in (raw or {}).items():
         if key not in fields:
             raise unknown("option", key, fields, where)
-        axes.append([(key, v) for v in axis(value, fields[key].annotation)])
+        values = axis(value, fields[key].annotation)
+        if not values:
+            raise Bench3RError(f"{where}.{key}: the list is empty, so that no value is compared")
+        axes.append([(key, v) for v in values])
     try:
-        return [options.model_validate(dict(chosen)) for chosen in itertools.product(*axes)]
+        found = [options.model_validate(dict(chosen)) for chosen in itertools.product(*axes)]
     except ValidationError as error:
         raise describe(error, where, fields) from error
+    _check_each_once(found, where)
+    return found
+
+
+def _check_each_once(found: list[MethodOptions], where: str) -> None:
+    """Raise Bench3RError for options that a grid gives twice, of which one row would be left."""
+    for place, chosen in enumerate(found):
+        if chosen in found[:place]:
+            raise Bench3RError(f"{where}: the options {set_text(chosen)} stand in it twice")
 
 
 def expand_grids(raw: Grids, options: type[MethodOptions], where: str) -> list[MethodOptions]:
-    """Every combination of one grid of options, or of each of a list of grids, each once.
+    """Every combination of one grid of options, or of each of a list of grids.
 
-    Raises Bench3RError as :func:`expand_options` does.
+    Grids may overlap; what two of them share is compared once. Raises Bench3RError as
+    :func:`expand_options` does, for an empty list of grids, and for a grid that adds nothing.
     """
+    if raw == []:
+        raise Bench3RError(f"{where}: the list is empty, so that nothing is compared")
     grids: dict[str, Grid | None] = {}
     if isinstance(raw, list):
         grids.update((f"{where}[{index}]", grid) for index, grid in enumerate(raw))
@@ -69,8 +85,11 @@ def expand_grids(raw: Grids, options: type[MethodOptions], where: str) -> list[M
         grids[where] = raw
     found: dict[str, MethodOptions] = {}
     for place, grid in grids.items():
+        before = len(found)
         for expanded in expand_options(grid, options, place):
             found.setdefault(digest(expanded.model_dump(mode="json")), expanded)
+        if len(found) == before:
+            raise Bench3RError(f"{place}: all its options stand in the grids before it")
     return list(found.values())
 
 

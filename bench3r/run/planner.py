@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 
 from bench3r.api.dataset import DATASETS
-from bench3r.api.errors import unknown
+from bench3r.api.errors import Bench3RError, unknown
 from bench3r.api.method import METHODS, Method
 from bench3r.files import digest
 from bench3r.models.catalogue import backbones
@@ -129,6 +129,7 @@ class Planner:
             warnings.warn(f"left out, nothing in this run may need it: {error}", stacklevel=2)
         self.trainings = Trainings(config)
         self.profiles: dict[str, ProfileEntry] = {}
+        self.first: DatasetEntry  # what costs are measured on, set when datasets are planned
         self.inputs: dict[str, DatasetEntry] = {}  # rendered for cost measurements alone
 
     def check_names(self) -> None:
@@ -147,6 +148,15 @@ class Planner:
             if name not in PROTOCOLS.files():
                 raise unknown("protocol", name, PROTOCOLS.files(), "config: protocols")
 
+    def _check_backbones(self, cells: list[Cell]) -> None:
+        """Raise Bench3RError for a backbone that the run lists and that no method runs on."""
+        if "backbones" not in self.config.model_fields_set:
+            return
+        used = {self.config.sees(cell.backbone) for cell in cells}
+        for name in self.config.backbones:
+            if name not in used:
+                raise Bench3RError(f"config: backbones: no method of the run runs on {name}")
+
     def _check_methods(self, names: Iterable[str], where: str) -> None:
         for name in names:
             if name not in self.methods:
@@ -162,23 +172,26 @@ class Planner:
             for dataset, frames in itertools.product(datasets, counts):
                 cells.append(cell_of(self.config, variant, dataset, frames, wanted.table))
             if wanted.timed() and self._can_be_timed(variant):
-                self._add_profiles(variant, datasets[0])
+                self._add_profiles(variant)
         return cells
 
     def _can_be_timed(self, variant: Variant) -> bool:
         first = variant.seed == self.config.seeds[0]
         return first and variant.method.kind != "control" and not variant.unsupported
 
-    def _add_profiles(self, variant: Variant, dataset: DatasetEntry) -> None:
-        """Cost measurements at every frame count, and the search for the maximum one."""
+    def _add_profiles(self, variant: Variant) -> None:
+        """Cost measurements at every frame count, and the search for the maximum one.
+
+        All on the first dataset, so that no table compares costs of different inputs.
+        """
         how = self.config.profile
         counts: list[tuple[int, int | None]] = [(frames, None) for frames in how.frames]
         if how.largest:
             counts.append((1, how.largest))
         for frames, largest in counts:
-            inputs = self._inputs(dataset, largest or frames)
+            inputs = self._inputs(self.first, largest or frames)
             entry = profile_of(self.config, variant, inputs, frames, largest)
-            self.profiles[entry.id] = entry
+            _check_same(self.profiles.setdefault(entry.id, entry), entry)
 
     def _inputs(self, dataset: DatasetEntry, frames: int) -> DatasetEntry:
         """What costs are measured on: ``dataset``, or longer scenes where it is rendered too short.
@@ -199,10 +212,9 @@ class Planner:
         """Cells of the methods, then of the ablations; one that several tables show stands once."""
         found: dict[str, Cell] = {}
         for cell in self._planned(datasets):
-            if cell.id in found:
-                found[cell.id].tables = sorted({*found[cell.id].tables, *cell.tables})
-            else:
-                found[cell.id] = cell
+            known = found.setdefault(cell.id, cell)
+            _check_same(known, cell)
+            known.tables = sorted({*known.tables, *cell.tables})
         self._add_references(found)
         return list(found.values())
 
@@ -232,7 +244,9 @@ class Planner:
         self.check_names()
         config = self.config
         datasets = plan_datasets(config, self.datasets)
+        self.first = next(d for d in datasets if d.main)
         cells = self._all_cells(datasets)
+        self._check_backbones(cells)
         trainings = list(self.trainings.entries.values())
         profiles = list(self.profiles.values())
         datasets += self.inputs.values()
@@ -250,6 +264,12 @@ class Planner:
             report_key=digest([presentation_hash("report"), listed, shown]),
             prediction_bytes=sum(prediction_bytes(config, c.dataset_name, c.frames) for c in cells),
         )
+
+
+def _check_same(known: Entry, entry: Entry) -> None:
+    """Raise Bench3RError where two results would go to one file, and one of them be lost."""
+    if known.key != entry.key:
+        raise Bench3RError(f"config: two settings have the same short name {entry.id}")
 
 
 def _place(cell: Cell) -> tuple[str, str, int, int]:

@@ -57,19 +57,25 @@ class Wanted:
         return self.ablation is None or self.ablation.profile
 
 
-def backbones_of(cls: type[Method], among: list[str]) -> list[str]:
+def backbones_of(cls: type[Method], among: list[str], where: str) -> list[str]:
     """Those ``among`` the backbones that ``cls`` runs on; of a whole model its own network, if any.
 
-    Raises Bench3RError for a backbone that lacks a hook which the method needs.
+    Raises Bench3RError where there is none, which would leave the method ``where`` it stands
+    without a row, and for a backbone that lacks a hook which the method needs.
     """
     if cls.kind in ("control", "model"):
         return list(cls.backbones or [NO_BACKBONE])
     chosen = [b for b in among if cls.backbones is None or b in cls.backbones]
+    if not chosen:
+        runs_on = " or ".join(cls.backbones or ())
+        raise Bench3RError(
+            f"{where}: it runs on {runs_on}, and the backbones are {', '.join(among)}"
+        )
     for backbone in chosen:
         lacking = [hook for hook in cls.hooks if hook not in NETWORKS.get(backbone).hooks]
         if lacking:
             problem = f"backbone {backbone} has no {' or '.join(lacking)} hook"
-            raise Bench3RError(f"config: methods.{cls.name}: {problem}")
+            raise Bench3RError(f"{where}: {problem}")
     return chosen
 
 
@@ -161,7 +167,7 @@ def variants(
     Raises Bench3RError for options that make no sense.
     """
     options = expand_grids(wanted.grids, cls.Options, wanted.where)
-    backbones = backbones_of(cls, wanted.backbones(config))
+    backbones = backbones_of(cls, wanted.backbones(config), wanted.where)
     for option, backbone, seed in itertools.product(options, backbones, config.seeds):
         method = cls(option)
         unsupported = _unsupported(method, backbone, config.scale)

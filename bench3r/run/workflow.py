@@ -10,13 +10,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench3r.files import digest, tree_digest, write_text
+from bench3r.api.errors import Bench3RError
+from bench3r.files import digest, read_yaml, tree_digest, write_text
 from bench3r.run import paths
 
 CACHE = Path(".bench3r")
@@ -107,16 +108,19 @@ def resolve(config: Mapping[str, Any]) -> Raw:
     """
     if "methods" in config:
         return dict(config)
-    return {**yaml.safe_load(DEFAULT.read_text()), **config}
+    return {**read_yaml(DEFAULT), **config}
 
 
-def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
+def load_plan(config: Mapping[str, Any], files: Iterable[str] = ()) -> tuple[str, WorkflowPlan]:
     """The plan file of ``config`` and what the rules read of it.
 
     The file is named after the run, and made again when what it was made from (``.made_from``)
-    changed. Exits with the planner's message when it refuses.
+    changed. ``files``: those that Snakemake read ``config`` from. Exits with the planner's message
+    when it refuses, and for a key that stands twice in one of ``files``, of which Snakemake keeps
+    the last.
     """
     use_this_python()
+    _read_again(files)
     resolved = resolve(config)
     name = _file_name(str(resolved.get("name", "unnamed")))
     path = CACHE / f"{name}.json"
@@ -129,6 +133,18 @@ def load_plan(config: Mapping[str, Any]) -> tuple[str, WorkflowPlan]:
         _plan(source, path)
         write_text(stamp, made_from)
     return str(path), WorkflowPlan(json.loads(path.read_text()))
+
+
+def _read_again(files: Iterable[str]) -> None:
+    """Read configuration files as Bench3R reads them, to see what Snakemake's reader passes over.
+
+    Exits with the mistake's file and line.
+    """
+    try:
+        for file in files:
+            read_yaml(Path(file))
+    except Bench3RError as error:
+        sys.exit(f"planning failed\n{error}")
 
 
 def _plan(source: Path, out: Path) -> None:

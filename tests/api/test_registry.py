@@ -87,7 +87,6 @@ def test_the_own_init_of_a_folder_is_no_entry(things, folder):
             HEAD + "X = Thing(name='x')\nY = Thing(name='y')\n",
             "expected exactly one thing, found SimpleNamespace, SimpleNamespace",
         ),
-        (HEAD + "X = Thing(name='a')\n", r"c\.py: the name 'a' is already taken by .*a\.py"),
         (
             HEAD + "X = Thing(name='../x')\n",
             r"SimpleNamespace\.name is '\.\./x'; expected letters, digits and _",
@@ -103,6 +102,14 @@ def test_a_file_that_cannot_be_used_is_named_with_line_and_cause(things, folder,
     assert list(broken) == ["c"]
     with pytest.raises(Bench3RError, match=says):
         things.get("c")
+
+
+def test_two_files_with_one_name_are_an_error_for_everyone(things, folder):
+    (folder / "0.py").write_text(HEAD + "X = Thing(name='a')\n")  # found before a.py
+    says = r"a\.py: the name 'a' is already taken by .*0\.py"
+    for ask in (things.all, things.usable, lambda: things.get("of another file")):
+        with pytest.raises(Bench3RError, match=says):
+            ask()
 
 
 def test_a_stopped_import_is_not_found_half_done(things, folder, monkeypatch):

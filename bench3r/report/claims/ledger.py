@@ -6,9 +6,9 @@ import re
 from functools import cache, cached_property
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict
 
+from bench3r.files import read_yaml
 from bench3r.report.claims.rules import (
     ClaimRule,
     ContradictionRule,
@@ -109,4 +109,4 @@ class Ledger(BaseModel):
 @cache
 def ledger() -> Ledger:
     """The ledger that ships with Bench3R."""
-    return Ledger.model_validate(yaml.safe_load(FILE.read_text()))
+    return Ledger.model_validate(read_yaml(FILE))
