@@ -7,7 +7,7 @@ import numpy as np
 from bench3r.api.dataset import Dataset
 from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame, SceneData
-from bench3r.data import reprojection
+from bench3r.data.frames import check_frames, read_frame
 from bench3r.data.prepared import Prepared, SceneItem, open_prepared
 from bench3r.data.resize import resize_frame, target_size
 
@@ -53,9 +53,9 @@ def load_scene(
     Raises Bench3RError when sizes differ, a frame is broken, or depth and poses disagree.
     """
     where = f"{dataset.name} {scene}"
-    raw = [dataset.read(scene, frame) for frame in frames]
-    if check and dataset.has_pose:
-        reprojection.check(raw, where)
+    raw = [read_frame(dataset, scene, frame) for frame in frames]
+    if check:
+        check_frames(dataset, scene, frames, raw)
     views = []
     for frame in raw:
         height, width = frame.image.shape[:2]

@@ -17,7 +17,8 @@ from bench3r.api.scene import Frame
 from bench3r.data.poses import opengl_to_opencv
 
 MAX_ERROR = 0.03  # median relative depth error
-MIN_OVERLAP = 0.3  # share of a frame's valid pixels that fall on valid depth of the other
+MIN_OVERLAP = 0.3  # share of a frame's valid pixels that fall into the other
+MIN_COMPARED = 100  # pixels of known z-depth in both; fewer are enough in tiny images
 PIXELS = 4000  # pixels tested per frame
 NEIGHBOURS = 3  # each frame is tested against this many following frames
 
@@ -34,7 +35,8 @@ class Agreement:
 def pair_error(source: Frame, target: Frame) -> tuple[float, float]:
     """Median relative error and overlap of ``source``'s z-depth moved into ``target``.
 
-    The error is nan without overlap.
+    The error is nan with too few pixels to compare. The overlap is the share of the pixels that
+    fall into the image, with or without z-depth there: that of a laser scanner is sparse.
     """
     assert source.depth is not None
     assert target.depth is not None
@@ -50,21 +52,24 @@ def pair_error(source: Frame, target: Frame) -> tuple[float, float]:
     relative = np.linalg.inv(target.c2w) @ source.c2w
     moved = relative[:3, :3] @ camera + relative[:3, 3:]
     front = moved[2] > 1e-6
-    pixel = (target.intrinsics @ moved[:, front])[:2] / moved[2, front]
-    measured = sample_depth(target.depth, *pixel)
+    u, v = (target.intrinsics @ moved[:, front])[:2] / moved[2, front]
+    height, width = target.depth.shape
+    inside = (u >= 0) & (u <= width - 1) & (v >= 0) & (v <= height - 1)
+    measured = sample_depth(target.depth, u, v)
     known = measured > 0
-    overlap = known.sum() / len(rows)
-    if not known.any():
-        return float("nan"), 0.0
+    overlap = float(inside.sum() / len(rows))
+    if known.sum() < min(MIN_COMPARED, MIN_OVERLAP * len(rows)):
+        return float("nan"), overlap
     error = np.abs(moved[2, front][known] - measured[known]) / measured[known]
-    return float(np.median(error)), float(overlap)
+    return float(np.median(error)), overlap
 
 
 def sample_depth(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """z-depth [N] of a map [H, W] at the real-valued pixels ``u`` [N] and ``v`` [N].
 
-    0 outside and where one of the four neighbours is unknown. Inverse depth is interpolated, which
-    is exact on planes, so slanted floors do not look like disagreement.
+    Inverse depth is interpolated, which is exact on planes, so slanted floors do not look like
+    disagreement. Where one of the four neighbours is unknown it is the nearest one's; 0 where that
+    is unknown, and outside.
     """
     h, w = depth.shape
     inside = (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
@@ -78,29 +83,35 @@ def sample_depth(depth: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     weights = np.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])
     good = (corners > 0).all(0)
     inverse = (weights / np.where(corners > 0, corners, 1)).sum(0)
+    nearest = depth[row + (b > 0.5), column + (a > 0.5)]
     out = np.zeros(len(u))
-    out[inside] = np.where(good, 1 / inverse, 0)
+    out[inside] = np.where(good, 1 / inverse, nearest)
     return out
 
 
-def measure(frames: list[Frame]) -> Agreement:
-    """Median error over all neighbouring pairs that overlap enough.
+def measure(groups: list[list[Frame]]) -> Agreement:
+    """Median error over all neighbouring pairs, within each of the ``groups``, that overlap enough.
 
     Of the two directions of a pair the better counts: a near object in one view hides what the
     other sees, but not the other way round, while a wrong convention is wrong both ways.
     """
     errors = []
-    for i, frame in enumerate(frames):
-        for other in frames[i + 1 : i + 1 + NEIGHBOURS]:
-            both = (pair_error(frame, other), pair_error(other, frame))
-            overlapping = [error for error, overlap in both if overlap > MIN_OVERLAP]
-            if overlapping:
-                errors.append(min(overlapping))
+    for frames in groups:
+        for i, frame in enumerate(frames):
+            for other in frames[i + 1 : i + 1 + NEIGHBOURS]:
+                errors += _better_error(frame, other)
     if not errors:
         share = f"{MIN_OVERLAP * 100:.0f} %"
-        note = f"not checked: no two neighbouring frames overlap by more than {share}"
+        note = f"no two neighbouring frames overlap by more than {share}"
         return Agreement(None, 0, note)
     return Agreement(float(np.median(errors)), len(errors))
+
+
+def _better_error(frame: Frame, other: Frame) -> list[float]:
+    """The smaller error of both directions of a pair; none where it cannot be compared."""
+    both = (pair_error(frame, other), pair_error(other, frame))
+    compared = [e for e, overlap in both if overlap > MIN_OVERLAP and np.isfinite(e)]
+    return [min(compared)] if compared else []
 
 
 def _inverted(frame: Frame) -> Frame:
@@ -139,13 +150,13 @@ MISTAKES: dict[str, Callable[[Frame], Frame]] = {
 }
 
 
-def likely_mistake(frames: list[Frame]) -> str | None:
+def likely_mistake(groups: list[list[Frame]]) -> str | None:
     """The convention mistake whose correction makes the frames agree best, if any does."""
     best = MAX_ERROR
     name = None
     for text, correct in MISTAKES.items():
         try:
-            result = measure([correct(f) for f in frames])
+            result = measure([[correct(f) for f in frames] for frames in groups])
         except np.linalg.LinAlgError:
             continue
         if result.median is not None and result.median < best:
@@ -154,25 +165,34 @@ def likely_mistake(frames: list[Frame]) -> str | None:
     return name
 
 
-def check(frames: list[Frame], where: str) -> Agreement:
-    """How well depth and poses of ``frames`` agree.
+def check(
+    frames: list[Frame], where: str, nearby: Callable[[], list[list[Frame]]] = list
+) -> Agreement:
+    """How well z-depth and poses of ``frames`` agree.
 
-    Raises Bench3RError, naming ``where`` and the likely convention mistake, when they do not.
+    ``nearby``: groups of frames that are close to each other, read where no two of ``frames``
+    overlap. Raises Bench3RError, naming ``where`` and the likely convention mistake, when they do
+    not agree, and when there is z-depth but nothing to compare it with.
     """
     if any(f.depth is None for f in frames):
         return Agreement(None, 0, "not checked: the dataset has no depth")
-    if len(frames) < 2:
-        return Agreement(None, 0, "not checked: a single frame")
-    result = measure(frames)
+    groups = [frames]
+    result = measure(groups)
+    if result.median is None and likely_mistake(groups) is None:
+        groups = nearby() or groups
+        result = measure(groups)
     if result.median is not None and result.median < MAX_ERROR:
         return result
-    mistake = likely_mistake(frames)
-    if result.median is None and mistake is None:
-        return result
-    found = "no overlap"
-    if result.median is not None:
-        found = f"median relative error {result.median:.1%} over {result.pairs} pairs"
-    hint = mistake or "no common convention mistake explains it: check depth, poses and intrinsics"
+    if max(map(len, groups)) < 2:
+        return Agreement(None, 0, "not checked: the scene is a single frame")
+    hint = likely_mistake(groups) or (
+        "no common convention mistake explains it: check depth, poses and intrinsics"
+    )
+    if result.median is None:
+        raise Bench3RError(
+            f"{where}: nothing shows that depth and poses agree: {result.note}; {hint}"
+        )
+    found = f"median relative error {result.median:.1%} over {result.pairs} pairs"
     raise Bench3RError(
         f"{where}: depth reprojected between frames disagrees ({found}, "
         f"allowed {MAX_ERROR:.0%}): {hint}"

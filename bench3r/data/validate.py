@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError
-from bench3r.data import reprojection
+from bench3r.data.frames import check_frames, read_frame
 from bench3r.files import write_json
 
 GROUPS = 5  # groups of frames that go through the reprojection check
@@ -94,7 +94,7 @@ def _read_frames(dataset: Dataset, frames: list[str], report: SceneReport) -> No
     covered = []
     for frame in frames:
         try:
-            read = dataset.read(report.scene, frame)
+            read = read_frame(dataset, report.scene, frame)
         except Bench3RError as error:
             report.unreadable += 1
             if len(report.problems) < SHOWN:
@@ -122,8 +122,9 @@ def _check_reprojection(dataset: Dataset, frames: list[str], report: SceneReport
     errors = []
     for places in groups(len(frames)):
         try:
-            group = [dataset.read(report.scene, frames[i]) for i in places]
-            result = reprojection.check(group, f"{dataset.name} {report.scene}")
+            names = [frames[i] for i in places]
+            group = [read_frame(dataset, report.scene, name) for name in names]
+            result = check_frames(dataset, report.scene, names, group)
         except Bench3RError as error:
             report.problems.append(str(error))
             continue

@@ -14,9 +14,9 @@ from rich.progress import track
 
 from bench3r.api.dataset import DATASETS, Dataset
 from bench3r.api.errors import Bench3RError
-from bench3r.data import reprojection
-from bench3r.data.frame_lists import chosen_frames, load_list, scene_names
-from bench3r.data.picked import pick_scenes
+from bench3r.data.frame_lists import FrameList, chosen_frames, load_list
+from bench3r.data.frames import check_frames, read_frame
+from bench3r.data.picked import pick_listed, pick_scenes
 from bench3r.data.prepared import Prepared, SceneCheck, SceneItem, lists_digest, write_prepared
 from bench3r.data.procedural import layout
 from bench3r.data.procedural.seeds import TEST_SEEDS
@@ -59,15 +59,30 @@ def choose(frames: list[str], count: int, step: int | None, window: tuple[int, i
     return [stretch[i] for i in np.linspace(0, len(stretch) - 1, count).round().astype(int)]
 
 
-def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> Lists:
+def frame_lists(dataset: Dataset, entry: DatasetEntry) -> Lists:
     """For every frame count the items, each a scene with its frames.
 
-    Raises Bench3RError naming a scene that is too short.
+    Raises Bench3RError naming a scene that is missing or too short, and two that would share a name
+    in the records.
     """
     if entry.frame_list:
-        return _published_lists(dataset, scenes, entry, entry.frame_list)
+        found = _published_lists(dataset, entry, load_list(entry.frame_list))
+    else:
+        found = _own_lists(dataset, entry)
+    for items in found.values():
+        names: dict[str, str] = {}
+        for item in items:
+            other = names.setdefault(item.id, item.scene)
+            if other != item.scene:
+                both = f"scenes {other} and {item.scene}"
+                raise Bench3RError(f"{dataset.name}: {both} have the same name {item.id} in files")
+    return found
+
+
+def _own_lists(dataset: Dataset, entry: DatasetEntry) -> Lists:
+    """The items of the configured scenes, their frames spread or in steps."""
     lists: Lists = {str(count): [] for count in entry.frames}
-    for scene in scenes:
+    for scene in pick_scenes(dataset, entry.scenes):
         frames = dataset.frames(scene)
         for count in entry.frames:
             for number in range(entry.windows):
@@ -80,11 +95,10 @@ def frame_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry) -> Lis
     return lists
 
 
-def _published_lists(dataset: Dataset, scenes: list[str], entry: DatasetEntry, name: str) -> Lists:
-    """The items of the published frame list ``name``."""
+def _published_lists(dataset: Dataset, entry: DatasetEntry, wanted: FrameList) -> Lists:
+    """The items of a published frame list."""
     lists: Lists = {str(count): [] for count in entry.frames}
-    wanted = load_list(name)
-    for listed, scene in scene_names(wanted, scenes).items():
+    for listed, scene in pick_listed(dataset, entry.scenes, wanted).items():
         frames = dataset.frames(scene)
         for count in entry.frames:
             if wanted.frames_by == "run":
@@ -102,10 +116,8 @@ def _item(scene: str, frames: list[str], suffix: str = "") -> SceneItem:
 def check_scene(dataset: Dataset, item: SceneItem) -> SceneCheck:
     """Read the frames of ``item`` and compare their depth and poses; a failure is a check, too."""
     try:
-        frames = [dataset.read(item.scene, f) for f in item.frames]
-        if not dataset.has_pose:
-            return SceneCheck(ok=True, median_error=None, pairs=0, note="not checked: no poses")
-        result = reprojection.check(frames, f"{dataset.name} {item.scene}")
+        frames = [read_frame(dataset, item.scene, f) for f in item.frames]
+        result = check_frames(dataset, item.scene, item.frames, frames)
     except Bench3RError as error:
         return SceneCheck(ok=False, note=str(error))
     return SceneCheck(ok=True, median_error=result.median, pairs=result.pairs, note=result.note)
@@ -147,7 +159,7 @@ def prepare(entry: DatasetEntry, out: Path, data_folder: Path) -> Prepared:
     if procedural:
         render(entry, root)
     dataset = DATASETS.get(entry.name)(root, entry.intrinsics)
-    lists = frame_lists(dataset, pick_scenes(dataset, entry.scenes), entry)
+    lists = frame_lists(dataset, entry)
     result = Prepared(
         id=entry.id,
         name=entry.name,

@@ -16,6 +16,7 @@ from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
 from bench3r.data import reprojection
 from bench3r.data.frame_lists import load_list, scene_names
+from bench3r.data.frames import read_frame
 from bench3r.data.procedural.render import Views, make_scene
 from bench3r.data.procedural.seeds import TRAIN_SEEDS
 from bench3r.data.procedural.styles import STYLES
@@ -111,7 +112,8 @@ class DatasetSource:
         count = min(self.views, len(frames))
         step = int(rng.integers(1, max(2, len(frames) // count + 1)))
         start = int(rng.integers(len(frames) - (count - 1) * step))
-        raw = [dataset.read(scene, f) for f in frames[start : start + count * step : step]]
+        names = frames[start : start + count * step : step]
+        raw = [read_frame(dataset, scene, name) for name in names]
         if any(f.depth is None for f in raw):
             raise Bench3RError(f"train.data.{dataset.name}: {scene} has no depth to train on")
         reprojection.check(raw, f"{dataset.name} {scene}")

@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_a_scene_is_checked_once(tmp_path, monkeypatch, check, frames, predicted, checked):
     write_root("scannet", tmp_path)
     seen = []
-    monkeypatch.setattr(load.reprojection, "check", lambda raw, where: seen.append(where))
+    monkeypatch.setattr(load, "check_frames", lambda *arguments: seen.append(arguments))
     made = prepared(tmp_path, check)
     loader = SceneLoader(made, 96, 8, predicted=predicted)
     (item,) = made.items(frames)
