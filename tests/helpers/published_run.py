@@ -13,7 +13,7 @@ from bench3r.report.evidence import CostRow, Evidence, RunEvidence
 from bench3r.run.config import RunConfig
 from bench3r.stages.collect import COLUMNS
 
-Values = dict[str, float]  # by "protocol/metric"
+Values = dict[str, float | list[float]]  # by "protocol/metric", of all scenes or scene by scene
 
 
 def options_of(method: str, **changed: object) -> str:
@@ -54,7 +54,10 @@ class PublishedRun:
         trained: str | None = None,
         **options: object,
     ) -> PublishedRun:
-        """Plant the same ``values`` in every scene, or spread evenly around them."""
+        """Plant the same ``values`` in every scene, or spread evenly around them.
+
+        A list of values has those of the scenes.
+        """
         own = {
             "cell": f"{method}.{backbone}.{dataset}.{frames}.{options}.{trained}",
             "method": method,
@@ -73,13 +76,41 @@ class PublishedRun:
         }
         for key, value in values.items():
             protocol, metric = key.split("/")
-            for i in range(scenes):
+            each = value if isinstance(value, list) else [value] * scenes
+            for i, middle in enumerate(each):
                 shift = spread * (i - (scenes - 1) / 2) / max(1, scenes - 1)
                 one = {"protocol": protocol, "metric": metric, "scene": f"s{i}"}
-                self.rows.append({**own, **one, "value": value + shift})
+                self.rows.append({**own, **one, "value": middle + shift})
         parsed = json.loads(own["options"])
         cell = {"id": own["cell"], "method": method, "backbone": backbone, "options": parsed}
         self.cells.append(SimpleNamespace(**cell, trained=trained))
+        return self
+
+    def recorded(
+        self,
+        method: str,
+        backbone: str,
+        dataset: str,
+        frames: int,
+        facts: list[dict[str, object]],
+        scene_type: str = "",
+        **options: object,
+    ) -> PublishedRun:
+        """Plant what the method recorded in each scene, FLOPs among it."""
+        own = {
+            "cell": f"{method}.{backbone}.{dataset}.{frames}.{options}",
+            "method": method,
+            "label": METHODS.get(method).label,
+            "kind": METHODS.get(method).kind,
+            "options": options_of(method, **options),
+            "backbone": backbone,
+            "dataset": dataset,
+            "frames": frames,
+            "seed": 0,
+            "scene_type": scene_type,
+        }
+        for i, fact in enumerate(facts):
+            self.facts.append({**own, "scene": f"s{i}", **fact})
         return self
 
     def cost(
@@ -91,7 +122,9 @@ class PublishedRun:
         self.costs.append(
             CostRow.model_validate(
                 {
+                    "cell": f"{method}.{backbone}.{frames}",
                     "method": method,
+                    "label": METHODS.get(method).label,
                     "backbone": backbone,
                     "options": options_of(method, **given),
                     "frames": frames,

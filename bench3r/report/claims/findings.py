@@ -11,84 +11,130 @@ import math
 import pandas as pd
 
 from bench3r.api.method import METHODS
-from bench3r.metrics.statistics import paired_interval
+from bench3r.metrics.statistics import MARKS_FROM, Interval
 from bench3r.report.claims import rules
+from bench3r.report.claims.conditions import SCALE, Missing, name_of
+from bench3r.report.claims.decide import EXCLUDES, Bounds, difference, mean_within, sign
+from bench3r.report.claims.directions import noise_of
+from bench3r.report.claims.here import has_defaults
 from bench3r.report.claims.ledger import Claim, Ledger
-from bench3r.report.claims.lookup import (
-    SCALE,
-    Found,
-    Missing,
-    find,
-    has_defaults,
-    name_of,
-    scores_of,
+from bench3r.report.claims.lookup import find, scores_of
+from bench3r.report.claims.reproduction import Answer, verdict_of
+from bench3r.report.claims.verdict import (
+    CONTRADICTED,
+    ELSEWHERE,
+    REPRODUCED,
+    UNDECIDED,
+    Verdict,
+    elsewhere,
 )
-from bench3r.report.claims.reproduction import Answer, summary
-from bench3r.report.claims.verdict import ELSEWHERE, UNDECIDED, Verdict, reproduced_if
-from bench3r.report.columns import column_of
-from bench3r.report.evidence import RunEvidence
+from bench3r.report.columns import by_interval, column_of
+from bench3r.report.costs import CostRow
+from bench3r.report.evidence import Evidence, RunEvidence
+from bench3r.run import paths
+
+ORDERINGS = "orderings under the papers' conditions"
 
 
 def ordering(rule: rules.Ordering, claim: Claim, ledger: Ledger, run: RunEvidence) -> Verdict:
     """Whether one setting is better than another over the scenes that both have."""
     case = rule.case
     number = rules.Measurement(place=case.place, quantity=case.quantity)
+    records: list[str] = []
     for subject in (case.of, case.over):
         found = find(number, subject, ledger, run)
         if isinstance(found, Missing):
-            return Verdict(ELSEWHERE, str(found))
+            return elsewhere(str(found))
+        records += found.records
+    column = column_of(case.quantity)
     first = scores_of(number, case.of, ledger, run)
     second = scores_of(number, case.over, ledger, run)
-    return _better(case.quantity, first, second)
+    delta = difference(first, second)
+    if delta is None:
+        return elsewhere("two scenes with both")
+    word = UNDECIDED
+    noise = noise_of(column, second)
+    direction = sign(delta, noise)
+    if direction:
+        better = (direction < 0) == (column.better == "lower")
+        word = REPRODUCED if better else CONTRADICTED
+    names = f"{name_of(case.of, ledger)} minus {name_of(case.over, ledger)}"
+    return Verdict(
+        word,
+        found=f"{column.title}, {names}: {_text(delta)}",
+        test=f"paired difference over scenes ({delta.method})",
+        threshold=f"{EXCLUDES}, beyond the noise of {noise:.2g}",
+        n=delta.n,
+        records=tuple(dict.fromkeys(records)),
+        family=ORDERINGS,
+        comparison=f"{case.place}: {case.quantity}: {names}",
+        p=delta.p,
+    )
 
 
-def _better(quantity: str, first: pd.Series, second: pd.Series) -> Verdict:
-    """Whether ``first`` is better than ``second`` over common scenes."""
-    column = column_of(quantity)
-    scenes = first.index.intersection(second.index)
-    if len(scenes) < 2:
-        return Verdict(ELSEWHERE, f"needs two scenes with both; this run has {len(scenes)}")
-    delta = paired_interval(first[scenes].to_numpy(), second[scenes].to_numpy())
-    interval = f"{delta.mean:+.4f} [{delta.low:+.4f}, {delta.high:+.4f}]"
-    why = f"{column.title}: difference {interval} over {len(scenes)} scenes"
-    if not delta.excludes_zero:
-        return Verdict(UNDECIDED, why)
-    return reproduced_if((delta.mean < 0) == (column.better == "lower"), why)
+def _text(found: Interval) -> str:
+    return by_interval(found.mean, found.low, found.high, 4, signed=True)
 
 
 def knee(rule: rules.Knee, claim: Claim, ledger: Ledger, run: RunEvidence) -> Verdict:
-    """Whether the error grows sharply beyond a value of an option."""
+    """Whether the error grows sharply beyond a value of an option.
+
+    By scenes: what the first value beyond loses, minus ``times`` what the last up to it loses.
+    """
     number = rules.Measurement(place=rule.place, quantity=rule.quantity)
     dense = find(number, rule.over, ledger, run)
     if isinstance(dense, Missing):
-        return Verdict(ELSEWHERE, str(dense))
-    found: dict[float, float] = {}
+        return elsewhere(str(dense))
+    found: dict[float, pd.Series] = {}
+    records = list(dense.records)
     for value in _values_of(rule, run):
-        options = {**rule.of.options, rule.option: value}
-        one = find(number, rule.of.model_copy(update={"options": options}), ledger, run)
-        if isinstance(one, Found):
-            found[value] = one.value - dense.value
+        subject = _with(rule, value)
+        one = find(number, subject, ledger, run)
+        if not isinstance(one, Missing):
+            found[value] = scores_of(number, subject, ledger, run)
+            records += one.records
     below = [value for value in found if value <= rule.at]
     above = [value for value in found if value > rule.at]
     if not below or not above:
-        subject = name_of(rule.of, ledger)
-        asked = f"{subject} with {rule.option} on both sides of {rule.at:g}"
+        asked = f"{name_of(rule.of, ledger)} with {rule.option} on both sides of {rule.at:g}"
         has = ", ".join(f"{value:g}" for value in sorted(found)) or "no value"
-        return Verdict(ELSEWHERE, str(Missing(asked, has)))
-    near = found[max(below)]
-    far = found[min(above)]
-    why = (
-        f"{rule.quantity} loses {near:.3g} at {max(below):g} and {far:.3g} at {min(above):g}; "
-        f"sharply: {rule.times:g} times as much"
+        return elsewhere(str(Missing(asked, (has,))))
+    plain = scores_of(number, rule.over, ledger, run)
+    lost = {value: found[value] - plain for value in (max(below), min(above))}
+    return _sharply(rule, lost, tuple(records))
+
+
+def _sharply(rule: rules.Knee, lost: dict[float, pd.Series], records: tuple[str, ...]) -> Verdict:
+    """The verdict on what the last value up to the knee and the first beyond it lose by scene."""
+    (near, at_near), (far, at_far) = lost.items()
+    least = at_near.clip(lower=0)
+    excess = difference(at_far.dropna(), rule.times * least.dropna())
+    if excess is None:
+        return elsewhere("two scenes with all values")
+    direction = sign(excess)
+    word = UNDECIDED
+    if direction:
+        word = REPRODUCED if direction > 0 else CONTRADICTED
+    return Verdict(
+        word,
+        found=f"{rule.quantity} loses {at_near.mean():.3g} at {near:g} and {at_far.mean():.3g} at "
+        f"{far:g}; the second minus {rule.times:g} times the first: {_text(excess)}",
+        test=f"paired difference over scenes ({excess.method})",
+        threshold=f"sharply: {rule.times:g} times as much (ours); {EXCLUDES}",
+        n=excess.n,
+        records=tuple(dict.fromkeys(records)),
     )
-    return reproduced_if(far > 0 and far >= rule.times * near, why)
+
+
+def _with(rule: rules.Knee, value: float) -> rules.Subject:
+    """The rule's subject at one value of its option."""
+    return rule.of.model_copy(update={"options": {**rule.of.options, rule.option: value}})
 
 
 def _values_of(rule: rules.Knee, run: RunEvidence) -> list[float]:
     """The values of the rule's option in the run's settings of its subject."""
-    cells = run.plan.cells
     found = set()
-    for cell in cells:
+    for cell in run.plan.cells:
         value = cell.options.get(rule.option)
         if cell.method == rule.of.method and isinstance(value, int | float):
             found.add(value)
@@ -102,32 +148,32 @@ def layer_range(rule: rules.LayerRange, claim: Claim, ledger: Ledger, run: RunEv
     answers = []
     missing = []
     for subject in rule.of:
-        layers = _layers(subject, run)
+        name = name_of(subject, ledger)
+        layers = _layers(subject, run.first)
         if layers is None or run.plan.config.scale != SCALE:
-            needs = f"scale {SCALE}, the layers of {name_of(subject, ledger)} probed"
+            needs = f"scale {SCALE}, the layers of {name} probed"
             scale = run.plan.config.scale
-            missing.append(
-                str(Missing(needs, "none of them" if scale == SCALE else f"scale {scale}"))
-            )
+            has = "none of them" if scale == SCALE else f"scale {scale}"
+            missing.append(("layers", Missing(needs, (has,))))
             continue
-        own = [order for order, value in layers if value > rule.threshold]
+        training, values = layers
+        own = [order for order, value in enumerate(values) if value > rule.threshold]
         good = bool(own) and _near_range(own, first, last, rule.within)
-        answers.append(Answer(good, f"{name_of(subject, ledger)}: layers {own}"))
+        file = str(paths.trained(run.plan.name, training).with_suffix(".json"))
+        answers.append(Answer(good, f"{name}: layers {own}", (file,)))
     if not answers:
-        return Verdict(ELSEWHERE, "; ".join(missing))
-    reasons = [answer.why for answer in answers]
-    reasons.append(f"{first} to {last} claimed (± {rule.within})")
-    return Verdict(summary(answers), "; ".join([*reasons, *missing]))
+        return elsewhere("; ".join(str(one) for _, one in missing))
+    threshold = f"above {rule.threshold:g} in layers {first} to {last} alone (± {rule.within})"
+    return verdict_of(answers, missing, "probe of every layer, one for each backbone", threshold)
 
 
-def _layers(subject: rules.Subject, run: RunEvidence) -> list[tuple[int, float]] | None:
-    """Order and value of every layer, as a training with the subject's options found them."""
-    rows = run.first.layers_of(subject.method)
-    rows = rows[rows["backbone"].eq(subject.backbone)]
-    for text in rows["options"].unique():
-        if subject.options.items() <= dict(json.loads(text)).items():
-            own = rows[rows["options"].eq(text)]
-            return list(zip(own["order"], own["value"], strict=True))
+def _layers(subject: rules.Subject, e: Evidence) -> tuple[str, list[float]] | None:
+    """A training with the subject's options, and the value of every layer that it found."""
+    rows = e.trainings[e.trainings["layers"].notna()]
+    same = rows["method"].eq(subject.method) & rows["backbone"].eq(subject.backbone)
+    for _, row in rows[same].iterrows():
+        if subject.options.items() <= dict(json.loads(row["options"])).items():
+            return str(row["training"]), [float(value) for value in row["layers"].values()]
     return None
 
 
@@ -145,27 +191,34 @@ def recorded(rule: rules.Recorded, claim: Claim, ledger: Ledger, run: RunEvidenc
     )
     config = run.plan.config
     if config.scale != SCALE:
-        return Verdict(ELSEWHERE, str(Missing(needs, f"scale {config.scale}")))
-    values = _facts(rule, place.frames, run)
-    if values is None or values.empty:
+        return elsewhere(str(Missing(needs, (f"scale {config.scale}",))))
+    rows = _rows_with(rule, place.frames, run)
+    if rows is None or rows.empty:
         declared = [fact.name for fact in METHODS.get(rule.of.method).facts]
         has = "no such record" if rule.fact in declared else "a method that does not record it"
-        return Verdict(ELSEWHERE, str(Missing(needs, has)))
-    mean = float(values.mean())
-    low = -math.inf if rule.at_least is None else rule.at_least
-    high = math.inf if rule.at_most is None else rule.at_most
+        return elsewhere(str(Missing(needs, (has,))))
+    low = -math.inf if rule.at_least is None else float(rule.at_least)
+    high = math.inf if rule.at_most is None else float(rule.at_most)
+    found, good = mean_within(pd.to_numeric(rows[rule.fact]), Bounds(low, high))
     bound = f"at least {low:g}" if rule.at_most is None else f"at most {high:g}"
-    why = f"{rule.fact} {mean:.4g} over {len(values)} scenes, {bound} claimed"
-    return reproduced_if(low <= mean <= high, why)
+    files = [str(paths.predicted(run.plan.name, cell)) for cell in rows["cell"].dropna().unique()]
+    return Verdict(
+        {True: REPRODUCED, False: CONTRADICTED, None: UNDECIDED}[good],
+        found=f"{rule.fact} {by_interval(found.mean, found.low, found.high)}",
+        test=f"mean over scenes ({found.method or 'no interval'})",
+        threshold=f"95 % interval {bound}, n ≥ {MARKS_FROM}",
+        n=found.n,
+        records=tuple(files),
+    )
 
 
-def _facts(rule: rules.Recorded, frames: int, run: RunEvidence) -> pd.Series | None:
-    """The fact by scene of the subject's own setting, at this frame count."""
+def _rows_with(rule: rules.Recorded, frames: int, run: RunEvidence) -> pd.DataFrame | None:
+    """Facts of the subject's own setting at this frame count, where the fact was recorded."""
     for e in run.by_frames:
         if e.frames != frames or rule.fact not in e.facts:
             continue
         same = e.facts["method"].eq(rule.of.method) & e.facts["backbone"].eq(rule.of.backbone)
-        return pd.to_numeric(e.facts[same][rule.fact]).dropna()
+        return e.facts[same & e.facts[rule.fact].notna()]
     return None
 
 
@@ -183,22 +236,25 @@ def added_parameters(
         if own is None or base is None:
             needs = f"scale {SCALE}, the parameters of {name_of(case.of, ledger)} and its backbone"
             scale = run.plan.config.scale
-            missing.append(str(Missing(needs, f"scale {scale}" if scale != SCALE else "not both")))
+            has = f"scale {scale}" if scale != SCALE else "not both"
+            missing.append(("parameters", Missing(needs, (has,))))
             continue
-        found = 100 * (own / base - 1)
+        found = 100 * (own.parameters / base.parameters - 1)
         near = ledger.tolerances.ratio * share
         why = f"{name_of(case.of, ledger)}: {found:.3g} % here, {share:g} % reported (± {near:.2g})"
-        answers.append(Answer(abs(found - share) <= near, why))
+        files = [str(paths.profiled(run.plan.name, row.cell)) for row in (own, base) if row.cell]
+        answers.append(Answer(abs(found - share) <= near, why, tuple(files)))
     if not answers:
-        return Verdict(ELSEWHERE, "; ".join(missing))
-    return Verdict(summary(answers), "; ".join([*(a.why for a in answers), *missing]))
+        return Verdict(ELSEWHERE, missing="; ".join(str(one) for _, one in missing))
+    threshold = f"the reported share ± {ledger.tolerances.ratio:.0%}"
+    return verdict_of(answers, missing, "parameters counted", threshold)
 
 
-def _parameters(subject: rules.Subject, run: RunEvidence) -> float | None:
+def _parameters(subject: rules.Subject, run: RunEvidence) -> CostRow | None:
     if run.plan.config.scale != SCALE:
         return None
     for row in run.first.costs:
         same = (row.method, row.backbone) == (subject.method, subject.backbone)
         if same and has_defaults(row.setting, subject.options) and math.isfinite(row.parameters):
-            return row.parameters
+            return row
     return None

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
 
-from bench3r.files import read_yaml
 from bench3r.report.claims.rules import (
-    ClaimRule,
-    ContradictionRule,
+    Arithmetic,
+    Elsewhere,
     Measurement,
     Number,
     Place,
+    PublishedRule,
+    Text,
 )
+from bench3r.report.claims.rules_here import HereRule
 
+ClaimRule = Annotated[
+    Arithmetic | HereRule | PublishedRule | Elsewhere, Field(discriminator="kind")
+]
+ContradictionRule = Annotated[Arithmetic | Text, Field(discriminator="kind")]
 FILE = Path(__file__).with_name("claims.yaml")
 
 
@@ -42,7 +51,14 @@ class Claim(BaseModel):
         """The number as a reader sees it."""
         several = self.value if isinstance(self.value, list) else [self.value]
         text = ", ".join(map(str, several))
+        if "unstated" in self.unit:
+            return f"{text} ({self.unit.replace('unstated', 'unit not stated')})"
         return text if self.unit in ("-", "1") else f"{text} {self.unit}"
+
+    @property
+    def place(self) -> str:
+        """The paper, and the table, figure or section of it."""
+        return f"{self.paper}, {self.source_table}"
 
 
 class Contradiction(BaseModel):
@@ -95,18 +111,29 @@ class Ledger(BaseModel):
 
     def number(self, term: Number | str) -> float:
         """A number, or that of a claim: "ID" or "ID[place]". Raises KeyError for an unknown one."""
-        if not isinstance(term, str):
-            return float(term)
-        match = re.fullmatch(r"(.+?)(?:\[(\d+)\])?", term)
-        if match is None:
-            raise KeyError(term)
-        value = self.by_id[match[1]].value
-        found = value[int(match[2])] if isinstance(value, list) else value
-        assert found is not None
-        return float(found)
+        return self.printed(term)[0]
+
+    def printed(self, term: Number | str) -> tuple[float, float]:
+        """A number as :meth:`number`, and half a unit of its last printed digit."""
+        if isinstance(term, str):
+            match = re.fullmatch(r"(.+?)(?:\[(\d+)\])?", term)
+            if match is None:
+                raise KeyError(term)
+            value = self.by_id[match[1]].value
+            found = value[int(match[2])] if isinstance(value, list) else value
+            assert isinstance(found, int | float)
+            term = found
+        return float(term), half_digit(term)
+
+
+def half_digit(value: Number) -> float:
+    """Half a unit of the last digit of ``value`` as it is written: 0.5 of 54, 0.05 of 11.6."""
+    exponent = Decimal(repr(value)).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return 0.5 * 10.0 ** min(0, exponent)
 
 
 @cache
 def ledger() -> Ledger:
     """The ledger that ships with Bench3R."""
-    return Ledger.model_validate(read_yaml(FILE))
+    return Ledger.model_validate(yaml.safe_load(FILE.read_text()))

@@ -1,24 +1,28 @@
 """How a verdict on a claim is computed: one class for each kind of rule in claims.yaml.
 
-Methods, options and claims are named in that file alone.
+Here are those about papers' own numbers and about records under a paper's own conditions;
+``rules_here.py`` has those about what happened in a run. Methods, options and claims are named in
+claims.yaml alone.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 Number = int | float
 OptionValue = int | float | str | bool | None
 Options = dict[str, OptionValue | list[Number]]
 
 
-class _Rule(BaseModel):
+class Rule(BaseModel):
+    """Base of all rules and their parts."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Subject(_Rule):
+class Subject(Rule):
     """What a paper measured: a method with its options on a backbone.
 
     ``steps``: of the training that the paper gave it, at least; ``pairs``: global layers of its
@@ -33,7 +37,7 @@ class Subject(_Rule):
     lacks: str = ""
 
 
-class Place(_Rule):
+class Place(Rule):
     """The conditions under which a paper measured.
 
     Quality needs the dataset, frames and points; costs need the frames, the image size and the
@@ -53,7 +57,7 @@ class Place(_Rule):
     lacks: str = ""  # why no run can be like this
 
 
-class Measurement(_Rule):
+class Measurement(Rule):
     """One number that a paper measured.
 
     ``quantity``: "time" in seconds, "memory" in bytes, "largest" (the maximum frame count), or
@@ -68,80 +72,34 @@ class Measurement(_Rule):
     at_least: bool = False  # a bound, not a value
 
 
-class Arithmetic(_Rule):
+class Rounded(Rule):
+    """A number that is rounded otherwise than its digits say: 11 minutes as 660 ± 30 seconds."""
+
+    value: Number
+    rounding: Number
+
+
+class Arithmetic(Rule):
     """An operation or relation ``op`` of numbers or claims gives ``expect``.
 
-    Claims are named as "ID" or "ID[place]". ``within``: how far it may be off; ``expect`` of two
-    numbers: a range; ``op`` all: every one of several rules holds.
+    Claims are named as "ID" or "ID[place]"; a term may be an operation itself. The rounding of all
+    numbers is taken into account, ``within`` is what may be off beyond it. ``expect`` of two
+    numbers: a range; ``op`` all: every one of several rules holds; ``op`` range: all numbers lie in
+    the range and reach its ends. ``unchecked``: what else is claimed, that no number tells.
     """
 
     kind: Literal["arithmetic"] = "arithmetic"
     op: str
-    of: list[Number | str] | list[Arithmetic]
-    expect: bool | Number | str | list[Number]
-    within: Number
+    of: list[Term]
+    expect: bool | Number | str | list[Number] = True
+    within: Number = 0
+    unchecked: str = ""
 
 
-class Direction(_Rule):
-    """The method is better (or worse) than the reference here, as it is in the paper.
-
-    ``against``: the claim that holds the reference's number.
-    """
-
-    kind: Literal["direction"]
-    metric: str
-    method: str
-    options: Options = {}
-    against: str
+Term = Number | str | Rounded | Arithmetic
 
 
-class DirectionOptions(_Rule):
-    """The method's ``first`` options are better than its ``second``."""
-
-    kind: Literal["direction_options"]
-    metric: str
-    method: str
-    first: Options
-    second: Options
-    better: Literal["first"] = "first"
-
-
-class BestOption(_Rule):
-    """The value ``expect`` of an option has the best mean."""
-
-    kind: Literal["best_option"]
-    metric: str
-    method: str
-    option: str
-    expect: Number
-
-
-class DepthShare(_Rule):
-    """The share of patches at a recursion depth is near the claimed value, in per cent."""
-
-    kind: Literal["depth_share"]
-    method: str
-    scene_type: str
-    depth: int
-
-
-class DeeperOn(_Rule):
-    """The share of patches at ``depths`` grows over scene types in the given order."""
-
-    kind: Literal["deeper_on"]
-    method: str
-    order: list[str]
-    depths: list[int]
-
-
-class NoSteps(_Rule):
-    """Recursion depths of neighbouring patches never differ by more than one."""
-
-    kind: Literal["no_steps"]
-    method: str
-
-
-class PublishedExponent(_Rule):
+class PublishedExponent(Rule):
     """FLOPs at published size grow with frames by this exponent."""
 
     kind: Literal["published_exponent"]
@@ -150,7 +108,7 @@ class PublishedExponent(_Rule):
     within: Number
 
 
-class Measured(_Rule):
+class Measured(Rule):
     """The claim's numbers, each against the records of its conditions.
 
     ``table``: what the numbers are, in the order of the claim; ``otherwise``: what can be said
@@ -163,7 +121,7 @@ class Measured(_Rule):
     otherwise: Arithmetic | PublishedExponent | None = None
 
 
-class Case(_Rule):
+class Case(Rule):
     """Two settings that are measured under the same conditions, and the number that differs."""
 
     place: str
@@ -172,7 +130,7 @@ class Case(_Rule):
     over: Subject
 
 
-class Ratio(_Rule):
+class Ratio(Rule):
     """Of all cases the ratio of ``of`` to ``over`` is ``expect``, or in that range.
 
     ``at_most``: a bound in its place.
@@ -185,14 +143,14 @@ class Ratio(_Rule):
     otherwise: Arithmetic | PublishedExponent | None = None
 
 
-class Ordering(_Rule):
-    """Under the paper's conditions ``of`` is better than ``over``."""
+class Ordering(Rule):
+    """Under the paper's conditions ``of`` is better than ``over``, scene by scene."""
 
     kind: Literal["ordering"]
     case: Case
 
 
-class Knee(_Rule):
+class Knee(Rule):
     """Beyond the value ``at`` of an option the error grows sharply.
 
     That is: the first value above loses at least ``times`` as much over dense attention as the last
@@ -209,14 +167,14 @@ class Knee(_Rule):
     over: Subject
 
 
-class Trend(_Rule):
-    """The ratio of ``of`` to ``over`` falls from one case to the next."""
+class Trend(Rule):
+    """The ratio of ``of`` to ``over`` falls with the frames from case to case."""
 
     kind: Literal["trend"]
     cases: list[Case]
 
 
-class Growth(_Rule):
+class Growth(Rule):
     """Measured time at published size grows with frames by this exponent."""
 
     kind: Literal["growth"]
@@ -227,7 +185,7 @@ class Growth(_Rule):
     otherwise: PublishedExponent
 
 
-class LayerRange(_Rule):
+class LayerRange(Rule):
     """What a method learned of each layer exceeds ``threshold`` in this range of layers alone.
 
     ``within``: layers by which each end may be off.
@@ -239,7 +197,7 @@ class LayerRange(_Rule):
     within: int
 
 
-class RunsOn(_Rule):
+class RunsOn(Rule):
     """The method finishes on all of these backbones, its error at most ``at_most`` of theirs."""
 
     kind: Literal["runs_on"]
@@ -247,7 +205,7 @@ class RunsOn(_Rule):
     at_most: Number
 
 
-class Recorded(_Rule):
+class Recorded(Rule):
     """A fact that the method records of every scene: its mean is at least, or at most, so much."""
 
     kind: Literal["recorded"]
@@ -258,29 +216,27 @@ class Recorded(_Rule):
     at_most: Number | None = None
 
 
-class AddedParameters(_Rule):
+class AddedParameters(Rule):
     """Parameters that the method adds to the backbone, in per cent of the backbone's."""
 
     kind: Literal["added_parameters"]
     cases: list[Case]
 
 
-class Elsewhere(_Rule):
-    """Nothing here can judge it; ``command`` would."""
+class Elsewhere(Rule):
+    """Nothing here can judge it: ``why``. ``command``: what measures the same quantity."""
 
     kind: Literal["elsewhere"]
-    command: str
+    why: str
+    command: str = ""
 
 
-class Text(_Rule):
+class Text(Rule):
     """A contradiction of words."""
 
     kind: Literal["text"]
 
 
-DirectionRule = (
-    Direction | DirectionOptions | BestOption | DepthShare | DeeperOn | NoSteps | PublishedExponent
-)
 PublishedRule = (
     Measured
     | Ratio
@@ -293,7 +249,3 @@ PublishedRule = (
     | Recorded
     | AddedParameters
 )
-ClaimRule = Annotated[
-    Arithmetic | DirectionRule | PublishedRule | Elsewhere, Field(discriminator="kind")
-]
-ContradictionRule = Annotated[Arithmetic | Text, Field(discriminator="kind")]
