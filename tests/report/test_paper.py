@@ -8,6 +8,7 @@ import pytest
 from bench3r.files import read_json
 from bench3r.run import paths
 from tests.helpers.in_process import SPOILT, report_of_spoilt, run_all, smoke_plan
+from tests.helpers.latex import compiled, needs_latex, too_wide
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,16 @@ def test_all_tables_and_figures_are_there(finished):
         "finetuning",
         "pareto",
     } <= figures
+
+
+@needs_latex
+@pytest.mark.parametrize("columns", [1, 2])
+def test_all_tables_compile(finished, tmp_path, columns):
+    plan, folder = finished
+    files = sorted((folder / "reports" / plan.name / "tables").glob("*_compact.tex"))
+    assert len(files) > 10
+    log = compiled([file.read_text() for file in files], columns, tmp_path)
+    assert not too_wide(log), too_wide(log)
 
 
 def test_ablations_compare_what_they_say(finished):

@@ -1,27 +1,12 @@
-"""Tables as text: LaTeX, heads of columns, numbers."""
+"""Tables as text: heads of columns, numbers."""
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 
 from bench3r.api.errors import Bench3RError
 from bench3r.report.columns import QUALITY, column_of
-from bench3r.report.tables import Table, latex_text, number
-
-
-def test_latex_is_escaped():
-    assert latex_text("**0.1** [0.0, 50 %]") == r"\textbf{0.1} [0.0, 50 \%]"
-    assert latex_text("_0.123_ [0.1, 0.2] ≈") == r"\underline{0.123} [0.1, 0.2] $\approx$"
-    assert latex_text("relpose_pi3 & a_b_c") == r"relpose\_pi3 \& a\_b\_c"
-    assert latex_text("CD ↓ (median depths²)") == r"CD $\downarrow$ (median depths$^2$)"
-
-
-def test_long_tables_break_over_pages():
-    short = pd.DataFrame({"method": ["a"], "value": ["1"]})
-    long = pd.DataFrame({"method": ["a sentence " * 8], "value": ["1"]})
-    assert r"\begin{table}" in Table("t", "t", "c", short, short).latex()
-    assert r"\begin{longtable}" in Table("t", "t", "c", long, long, ["note"]).latex()
+from bench3r.report.tables import number
 
 
 def test_heads_come_from_the_protocol():
