@@ -30,6 +30,11 @@ def run_caption(e: Evidence) -> str:
     return f"{data_text(e.table)} {setup_text(e, e.table['device'])}"
 
 
+def figure_data(e: Evidence, rows: pd.DataFrame) -> str:
+    """What a figure of the settings of ``rows`` stands on."""
+    return f"{data_text(rows)} {compared_text(rows)} {setup_text(e, rows['device'])}"
+
+
 def cost_caption(e: Evidence, costs: Sequence[CostRow]) -> str:
     """What a table stands on that shows the measured ``costs``."""
     devices = pd.Series([cost.device for cost in costs], dtype=object)

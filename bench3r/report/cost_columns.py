@@ -11,7 +11,7 @@ from bench3r.models.catalogue import label_of_network, reference_of
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import Evidence
 from bench3r.report.names import label_of
-from bench3r.report.settings import Setting
+from bench3r.report.settings import Setting, settings_of
 from bench3r.report.tables import MISSING, Table, number
 from bench3r.report.time_columns import RATIO, SECONDS, ratio_note, ratio_text, time_cell
 
@@ -23,10 +23,7 @@ def add_costs(e: Evidence, table: Table, settings: list[Setting], scenes: pd.Ind
     """Time, FLOPs on ``scenes`` and memory of ``settings``, as columns of ``table`` and notes."""
     costs = [e.cost_of(s) for s in settings]
     spent = {s: e.flops_on_scenes(s, scenes) for s in settings}
-    unchanged = {s.method: flops for s, flops in spent.items() if s.kind == "backbone"}
-    saved = []
-    for setting, flops in spent.items():
-        saved.append(1 - flops / unchanged.get(reference_of(setting.backbone), math.nan))
+    saved = [1 - flops / unchanged_flops(e, setting, scenes) for setting, flops in spent.items()]
     times = [time_cell(cost) for cost in costs]
     table.shown[RATIO] = [time.ratio for time in times]
     table.shown[SECONDS] = [time.seconds for time in times]
@@ -39,6 +36,17 @@ def add_costs(e: Evidence, table: Table, settings: list[Setting], scenes: pd.Ind
     for name in dict.fromkeys(name for row in numbers for name in row):
         table.raw[name] = [row.get(name) for row in numbers]
     table.notes += cost_notes(e)
+
+
+def unchanged_flops(e: Evidence, setting: Setting, scenes: pd.Index) -> float:
+    """FLOPs of the unchanged backbone of ``setting`` on ``scenes``, in the table or not.
+
+    NaN when they were not counted.
+    """
+    wanted = reference_of(setting.backbone)
+    rows = e.table[e.table["method"].eq(wanted) & e.table["kind"].eq("backbone")]
+    found = next(iter(settings_of(rows)), None)
+    return math.nan if found is None else e.flops_on_scenes(found, scenes)
 
 
 def _numbers(cost: CostRow | None) -> dict[str, float | str]:

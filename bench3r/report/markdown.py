@@ -86,4 +86,5 @@ def figure_text(figure: Figure, folder: Path) -> str:
     """A figure with its caption; without a file the reason alone."""
     if figure.path is None:
         return f"{figure.caption}\n"
-    return f"![{figure.caption}]({figure.path.relative_to(folder)})\n\n{figure.caption}\n"
+    short = figure.caption.split(". ")[0]
+    return f"![{short}]({figure.path.relative_to(folder)})\n\n{figure.caption}\n"

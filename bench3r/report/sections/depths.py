@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bench3r.report.captions import caption_of
+from bench3r.report.captions import caption_of, figure_data
 from bench3r.report.evidence import Evidence
 from bench3r.report.figures.recursion import depth_distribution, depth_shares
 from bench3r.report.names import name_of
@@ -89,7 +89,8 @@ def depth_figure(canvas: Canvas) -> Iterator[Figure]:
     for setting in settings_of(everyone):
         for kind, rows in rows_of_setting(known, setting).groupby("scene_type", sort=False):
             bars.append((f"{name_of(setting, everyone)}\n{kind}", depth_shares(rows)))
-    yield Figure("Where depth was spent.", depth_distribution(bars, canvas.folder))
+    about = figure_data(e, everyone[everyone["cell"].isin(known["cell"])])
+    yield Figure(f"Where depth was spent. {about}", depth_distribution(bars, canvas.folder))
 
 
 SECTION = Section("depths", 70, "depth", frame_tables=depth_table, figures=depth_figure)

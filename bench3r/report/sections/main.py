@@ -8,6 +8,7 @@ import numpy as np
 
 from bench3r.api.presentation import Reported
 from bench3r.models.catalogue import label_of_network, reference_backbone
+from bench3r.report.captions import figure_data
 from bench3r.report.columns import QUALITY
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence
@@ -76,9 +77,11 @@ def main_figures(canvas: Canvas) -> Iterator[Figure]:
     rows = e.rows_of("main")
     if not rows["value"].notna().any():
         return
-    yield Figure("Quality of every scene.", quality(rows, QUALITY, canvas.folder))
+    about = figure_data(e, rows)
+    yield Figure(f"Quality of every scene. {about}", quality(rows, QUALITY, canvas.folder))
     for name, label in COSTS.items():
-        yield Figure(f"Quality against {label}.", pareto(e, name, QUALITY, canvas.folder))
+        drawn = pareto(e, name, QUALITY, canvas.folder)
+        yield Figure(f"Quality against {label}. {about}", drawn)
 
 
 SECTION = Section("main", 10, "methods", frame_tables=main_table, figures=main_figures)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.metrics.statistics import MARKS_FROM
-from bench3r.report.captions import caption_of
+from bench3r.report.captions import caption_of, figure_data
 from bench3r.report.cells import MARKS, TIED, TOO_FEW
 from bench3r.report.columns import column_of
 from bench3r.report.evidence import Evidence, settings_of
@@ -116,7 +116,9 @@ def protocol_figures(canvas: Canvas) -> Iterator[Figure]:
         rows = canvas.run.first.ranked(canvas.run.first.rows_of("main"))
         methods = {name_of(s, rows): s.method for s in settings_of(rows)}
         drawn = rankings(list(chosen.values()), methods, canvas.folder)
-        yield Figure("What the protocol alone changes.", drawn)
+        used = rows[rows["dataset"].isin({m.dataset for m in chosen.values()})]
+        about = figure_data(canvas.run.first, used)
+        yield Figure(f"What the protocol alone changes. {about}", drawn)
 
 
 SECTION = Section(

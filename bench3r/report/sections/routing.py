@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.api.presentation import FactColumn
+from bench3r.report.captions import figure_data
 from bench3r.report.columns import columns_of
 from bench3r.report.comparison import comparison
 from bench3r.report.evidence import Evidence, methods, settings_of
@@ -74,7 +75,8 @@ def routing_figure(canvas: Canvas) -> Iterator[Figure]:
             "against": rows["metric"].str.removeprefix("corr_"),
         }
     )
-    yield Figure("Recursion depth and complexity.", correlation(dots, canvas.folder))
+    about = figure_data(canvas.run.first, rows)
+    yield Figure(f"Recursion depth and complexity. {about}", correlation(dots, canvas.folder))
 
 
 SECTION = Section("routing", 90, "depth", frame_tables=routing_table, figures=routing_figure)
