@@ -48,6 +48,10 @@ class Count:
         """All of it by column, FLOPs of parts as "flops/PART"."""
         row: dict[str, object] = dict(vars(self))
         del row["parts"]
+        row["computed_by"] = (
+            f"closed form `cost` of methods/{self.method}.py on the sizes of {self.backbone} at "
+            f"scale {self.scale}; nothing ran, so there is no record"
+        )
         for part, flops in self.parts.items():
             row[f"flops/{part}"] = flops
         return row

@@ -59,6 +59,7 @@ def test_records_with_random_weights(tmp_path):
     shown = table.shown.set_index("method")
     assert shown.loc["vggt, VGGT", "2"].removesuffix(" (!)").endswith("GB")
     assert "oom" in set(shown["64"])
+    assert set(table.raw["records"]) == {str(tmp_path / "Some-GPU" / "records.jsonl")}
     assert "Table V" in " ".join(table.notes)
     assert typical_size("vggt", "full") == (336, 518)
 

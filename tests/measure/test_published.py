@@ -218,6 +218,7 @@ def test_the_table_at_published_size(tmp_path):
     vggt = rows[(rows["method"] == "vggt") & (rows["frames"] == 100)].iloc[0]
     assert vggt["flops"] == 2 * unchanged_cost("vggt", "full", 100).total
     assert f"{vggt['flops'] / 1e12:,.0f}" in done.stdout
+    assert vggt["computed_by"].startswith("closed form `cost` of methods/vggt.py"), "no record"
     assert (
         rows["reason"].fillna("").ne("").eq(rows["flops"].isna()).all()
     )  # whatever is missing has its reason

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 
 from bench3r.report.evidence import Setting
@@ -43,14 +41,22 @@ def test_a_time_names_its_cost_record_beside_predictions_and_scores():
     assert source["facts"]["device"] == ["CPU"]
 
 
-def test_a_verdict_of_the_run_names_the_records_of_the_methods_in_its_rule():
-    rule = json.dumps({"kind": "direction", "method": "mor", "against": ["vggt"]})
-    raw = {"statement": ["it is faster"], "rule": [rule], "verdict": ["holds here"]}
-    one = table(raw, {"claim": ["it is faster"], "verdict": ["holds here"]}, "claims")
-    found, origins = origins_of(one)
-    assert found["kinds"] == ["measured"]
-    files = origins.sources[found["sources"][0]]["scores"]
-    assert {"results/made-up/score/mor.jsonl", "results/made-up/score/vggt.jsonl"} <= set(files)
+def test_a_verdict_of_the_run_names_the_records_that_decided_it():
+    """The files that its row names, and no others of the methods that it is about."""
+    files = [
+        "results/made-up/score/mor.jsonl",
+        "results/made-up/predict/mor.jsonl",
+        "results/made-up/profile/mor.f4.json",
+    ]
+    raw = {"statement": ["it is faster", "54 s", "not asked"], "method": ["vggt"] * 3}
+    raw["records"] = ["; ".join(files), "computed from the reported numbers; no record", ""]
+    shown = {"claim": raw["statement"], "verdict": ["holds here", "agrees", "open"]}
+    found, origins = origins_of(table(raw, shown, "claims"))
+    assert found["kinds"] == ["measured", "derived", "derived"]
+    source = origins.sources[found["sources"][0]]
+    assert (source["scores"], source["costs"]) == (files[:2], files[2:])
+    assert source["facts"]["git"] == ["abc"]
+    assert found["sources"][1:] == [-1, -1]
 
 
 def test_flops_at_published_size_are_computed_and_name_no_records():

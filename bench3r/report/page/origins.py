@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -22,7 +23,7 @@ PROVENANCE = ("device", "git", "weights", "time")
 OF_MAIN = ("answer", "table2", "table2_differences", "detail")  # tables of the main comparison
 COMPUTED = ("published",)  # chapters that stand on the sizes of models, where nothing runs
 OF_CELLS = ("options", "backbone", "dataset", "frames", "seed")  # what raw rows say of records
-RULE = "rule"  # the raw column of claims that names, as JSON, what decides them
+RECORDS = "records"  # the raw column of rows that name the files behind them, "; " between them
 DIGITS = 7  # of raw values; the CSV has them all
 
 
@@ -65,6 +66,9 @@ class Origins:
             source = -1
             if is_reported(table.shown.iloc[place]):
                 kind = "reported"
+            elif RECORDS in table.raw:
+                source = self._given(table.raw[RECORDS].iloc[raw_places], cells)
+                kind = "measured" if source >= 0 else "derived"
             elif table.chapter in COMPUTED:
                 kind = "computed"
             else:
@@ -101,10 +105,26 @@ class Origins:
             self.sources.append(self._made(behind, costs))
         return self._known[key]
 
+    def _given(self, named: pd.Series, cells: pd.DataFrame) -> int:
+        """The place of the files that raw rows name themselves; -1 when they name none."""
+        words = [word for text in named.astype(str) for word in text.split("; ")]
+        files = [word for word in dict.fromkeys(words) if word.startswith(f"{paths.RESULTS}/")]
+        if not files:
+            return -1
+        key = tuple(files)
+        if key not in self._known:
+            stems = {Path(file).stem for file in files}
+            made = self._made(cells[cells["cell"].isin(stems)] if len(cells) else cells, [])
+            costs = [file for file in files if "/profile/" in file]
+            scores = [file for file in files if file not in costs]
+            self._known[key] = len(self.sources)
+            self.sources.append({**made, "scores": scores, "costs": costs})
+        return self._known[key]
+
     def _made(self, behind: pd.DataFrame, costs: list[str]) -> Source:
         run = self.evidence[0].plan.name
         files: list[str] = []
-        for cell in behind["cell"]:
+        for cell in behind.get("cell", []):
             files += [str(paths.predicted(run, cell)), str(paths.scored(run, cell))]
         facts = {}
         for name in PROVENANCE:
@@ -143,30 +163,12 @@ def cells_of(records: pd.DataFrame) -> pd.DataFrame:
 def cells_behind(row: pd.Series, cells: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``cells`` that a raw row speaks of; none where it names no method."""
     names = {str(row[name]) for name in ("method", "label") if known(row.get(name))}
-    names |= _named(row.get(RULE))
     if cells.empty or not names:
         return cells.head(0)
     found = cells[cells["method"].isin(names) | cells["label"].isin(names)]
     for name in OF_CELLS:
         if known(row.get(name)) and name in found:
             found = found[found[name].astype(str).eq(str(row[name]))]
-    return found
-
-
-def _named(rule: object) -> set[str]:
-    """The texts in the rule of a claim, names of methods among them."""
-    if not isinstance(rule, str):
-        return set()
-    found: set[str] = set()
-    left = [json.loads(rule)]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            left += one.values()
-        elif isinstance(one, list):
-            left += one
-        elif isinstance(one, str):
-            found.add(one)
     return found
 
 

@@ -79,18 +79,19 @@ def measured_tables(folder: Path) -> Iterator[Table]:
         for record in read_records(path, CaseRecord):
             by_scale.setdefault(record.case.scale, []).append(record)
         for scale, records in by_scale.items():
-            yield _table(path.parent.name, scale, records)
+            yield _table(path, scale, records)
 
 
-def _table(device: str, scale: str, records: list[CaseRecord]) -> Table:
-    """Seconds and memory over frame counts."""
+def _table(path: Path, scale: str, records: list[CaseRecord]) -> Table:
+    """Seconds and memory over frame counts, from the records of a device in the file ``path``."""
+    device = path.parent.name
     cases = [record.case for record in records]
     shown: dict[str, dict[str, str]] = {}
     for record in records:
         name = _name(record.case, cases)
         row = shown.setdefault(name, {"method": name})
         row[f"{record.case.frames:,}"] = _cell(record)
-    raw = pd.DataFrame(map(_raw, records))
+    raw = pd.DataFrame(map(_raw, records)).assign(records=str(path))
     counts = map("{:,}".format, sorted(raw["frames"].unique()))
     table = pd.DataFrame(shown.values()).reindex(columns=["method", *counts]).fillna(MISSING)
     assumed = sorted({*raw["assumed"]} - {""})
