@@ -19,7 +19,7 @@ from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.method import BuildContext, CountedPredictor, Method, Predictor, cost_of
 from bench3r.files import digest, write_json
 from bench3r.jobs.failures import failure
-from bench3r.jobs.profile_worker import Call, first_call, measure_energy, suspect_reasons
+from bench3r.jobs.profile_measure import Call, first_call, measure_energy, suspect_reasons
 from bench3r.jobs.tasks import ReferenceCase, ReferenceTask, read_task
 from bench3r.measure.allocator import keep_freed_memory
 from bench3r.measure.kernels import attention_kernels

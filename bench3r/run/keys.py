@@ -42,7 +42,16 @@ STAGE_CODE: dict[str, tuple[str, ...]] = {
         "stages/train.py",
     ),
     "predict": (*NETWORKS, "data", *SUPERVISED, "jobs/predict.py", "jobs/predict_worker.py"),
-    "profile": (*NETWORKS, "data", *SUPERVISED, "jobs/profile.py", "jobs/profile_worker.py"),
+    "profile": (
+        *NETWORKS,
+        "data",
+        *SUPERVISED,
+        "jobs/profile.py",
+        "jobs/profile_inputs.py",
+        "jobs/profile_ladder.py",
+        "jobs/profile_measure.py",
+        "jobs/profile_worker.py",
+    ),
     "score": (*FOUNDATION, "data", "metrics", "models", "protocols", "stages/score.py"),
     "collect": (
         *FOUNDATION,

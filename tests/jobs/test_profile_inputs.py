@@ -8,7 +8,7 @@ import torch
 from bench3r.api.errors import Unsupported
 from bench3r.data.prepared import read_prepared
 from bench3r.files import write_json
-from bench3r.jobs import profile_worker
+from bench3r.jobs import profile_inputs, profile_worker
 from bench3r.report.costs import CostRow
 from bench3r.run import paths
 from bench3r.run.context import Trained
@@ -26,24 +26,24 @@ def test_frames_are_distinct_and_rendered_where_they_are_too_few(edge, timed, se
     """3 views are rendered for the scores; the search for up to 6 has a longer scene."""
     entry = (timed if frames <= 3 else searched).model_copy(update={"frames": frames})
     prepared = read_prepared(paths.prepared(entry.dataset))
-    (images,) = profile_worker.profile_inputs(entry, edge.config, prepared)
+    (images,) = profile_inputs.profile_inputs(entry, edge.config, prepared)
     assert images.shape[1] == distinct(images) == frames
 
 
 def test_the_first_frames_of_a_list_come_first(edge, timed):
     prepared = read_prepared(paths.prepared(timed.dataset))
     item = prepared.longest()[0].model_copy(update={"frames": ["2", "0", "2"]})
-    dataset = profile_worker.SceneLoader(prepared, 96, 8).dataset
-    assert profile_worker.distinct_frames(item, dataset, 2) == ["2", "0"]
-    assert profile_worker.distinct_frames(item, dataset, 3) == ["0", "1", "2"]
-    assert len(profile_worker.distinct_frames(item, dataset, 9)) == 3
+    dataset = profile_inputs.SceneLoader(prepared, 96, 8).dataset
+    assert profile_inputs.distinct_frames(item, dataset, 2) == ["2", "0"]
+    assert profile_inputs.distinct_frames(item, dataset, 3) == ["0", "1", "2"]
+    assert len(profile_inputs.distinct_frames(item, dataset, 9)) == 3
 
 
 def test_a_scene_that_is_too_short_is_unsupported_and_says_so(edge, timed):
     entry = timed.model_copy(update={"frames": 9})
     prepared = paths.prepared(entry.dataset)
     with pytest.raises(Unsupported, match="has 9 distinct frames; the longest has 3"):
-        profile_worker.profile_inputs(entry, edge.config, read_prepared(prepared))
+        profile_inputs.profile_inputs(entry, edge.config, read_prepared(prepared))
     record = profile_worker.profile(entry, edge.config, prepared, Trained())
     assert (record.status, record.seconds) == ("unsupported", [])
     assert "no scene of scannet has 9 distinct frames" in record.reason

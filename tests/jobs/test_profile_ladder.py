@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from bench3r.files import write_json
-from bench3r.jobs import profile_worker
+from bench3r.jobs import profile_ladder, profile_worker
 from bench3r.measure import ladder
 from bench3r.measure.rungs import Rung
 from bench3r.run import paths
@@ -57,11 +57,11 @@ def test_a_rung_and_the_run_are_timed_on_the_same_input(edge, timed, monkeypatch
         def __call__(self, images):
             seen.append(float(images.mean()))
 
-    for name, answer in (("put_on", None), ("_stored", []), ("attention_kernels", {})):
-        monkeypatch.setattr(profile_worker, name, lambda *a, answer=answer: answer)
+    for name, answer in (("put_on", None), ("stored_tensors", []), ("attention_kernels", {})):
+        monkeypatch.setattr(profile_ladder, name, lambda *a, answer=answer: answer)
     config = changed(edge, "profile", ladder=[Rung.FP32, Rung.BF16_WEIGHTS], repeats=3).config
     inputs = [torch.full((1, 2, 3, 8, 8), float(i)) for i in range(2)]
-    profile_worker.measure_ladder(config, inputs, Predictor(), Predictor)
+    profile_ladder.measure_ladder(config, inputs, Predictor(), Predictor)
     pairs = list(zip(seen[::2], seen[1::2], strict=True))
     assert len(pairs) == 2 * (1 + 2 * config.profile.warmup + 3)
     assert all(own == other for own, other in pairs)
@@ -97,7 +97,7 @@ def test_a_rung_that_fails_leaves_the_others(edge, timed, monkeypatch):
             raise RuntimeError("\"addmm_impl\" not implemented for 'Half'")
         ladder.put_on(model, rung)
 
-    monkeypatch.setattr(profile_worker, "put_on", put_on)
+    monkeypatch.setattr(profile_ladder, "put_on", put_on)
     plan = changed(edge, "profile", ladder=[Rung.BF16_WEIGHTS, Rung.FP16_WEIGHTS, Rung.FP32])
     record = profile_worker.profile(timed, plan.config, paths.prepared(timed.dataset), Trained())
     assert [one.status for one in record.ladder] == ["oom", "unsupported", "ok"]

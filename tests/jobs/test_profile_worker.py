@@ -9,7 +9,7 @@ import torch
 
 from bench3r.api.method import BuildContext
 from bench3r.attention.float8 import StoredLinear
-from bench3r.jobs import profile_worker
+from bench3r.jobs import profile_measure, profile_worker
 from bench3r.models.backbones import load_backbone
 from bench3r.run.config import RunConfig
 from bench3r.run.context import Trained, context_of, method_of
@@ -43,11 +43,11 @@ def test_the_backbone_beside_a_method_is_no_part_of_its_memory():
     config = RunConfig(name="x", methods={"vggt": {}}, datasets={}, profile=how)
     images = [torch.zeros(1, 2, 3, 14, 14)]
     own = Predictor("own", order)
-    record = profile_worker.measure(entry, config, images, own, lambda: make("dense"))
+    record = profile_measure.measure(entry, config, images, own, lambda: make("dense"))
     assert made == [1], "after the first call, whose memory is noted"
     assert order.count("dense") == 1 + 1 + 2
     assert (len(record.seconds), len(record.reference_seconds)) == (2, 2)
-    record = profile_worker.measure(entry, config, images, own, lambda: make("too large"))
+    record = profile_measure.measure(entry, config, images, own, lambda: make("too large"))
     assert (record.status, len(record.seconds), record.reference_seconds) == ("ok", 2, [])
     assert "did not fit" in record.missing["reference_seconds"]
     assert "`counted`" in record.missing["flops"]  # a predictor that does not say what to count
@@ -57,7 +57,7 @@ def test_the_backbone_beside_a_method_is_no_part_of_its_memory():
 def test_taps_on_the_host_are_a_setting_that_records_name(offload):
     config = RunConfig(name="x", methods={"vggt": {}}, datasets={}, offload_taps=offload)
     entry = SimpleNamespace(id="e", key="k", frames=2, backbone="vggt", scale="tiny")
-    record = profile_worker.start_record(entry, config, [torch.zeros(1, 2, 3, 14, 14)])
+    record = profile_measure.start_record(entry, config, [torch.zeros(1, 2, 3, 14, 14)])
     assert record.offload_taps == offload
     shipped = context_of(entry, config, Trained())
     assert load_backbone(shipped).offload_taps == offload
@@ -70,11 +70,11 @@ def test_fp8_is_timed_beside_the_same_method_without_it():
     config = RunConfig(name="x", methods={"vggt": {}}, datasets={}, profile=how)
     images = [torch.zeros(1, 2, 3, 14, 14)]
     own, dense, plain = (Predictor(name, order) for name in ("own", "dense", "plain"))
-    record = profile_worker.measure(entry, config, images, own, lambda: dense, lambda: plain)
+    record = profile_measure.measure(entry, config, images, own, lambda: dense, lambda: plain)
     turn = ["own", "dense", "plain"]  # a warm-up, and two rounds of which the second runs backwards
     assert order[order.index("plain") + 1 :][:9] == [*turn, *turn, *turn[::-1]]
     assert len(record.without_fp8_seconds) == len(record.reference_seconds) == 2
-    record = profile_worker.measure(entry, config, images, own, None, lambda: plain)
+    record = profile_measure.measure(entry, config, images, own, None, lambda: plain)
     assert (len(record.without_fp8_seconds), record.reference_seconds) == (2, [])
 
 

@@ -5,7 +5,7 @@ import torch
 
 from bench3r.api.cost import Cost
 from bench3r.api.errors import Bench3RError
-from bench3r.jobs.profile_worker import suspect_reasons
+from bench3r.jobs.profile_measure import suspect_reasons
 from bench3r.measure.roofline import device, devices, floor_seconds, measured_ceiling, traffic
 from bench3r.models.catalogue import unchanged_cost
 from bench3r.report.published import published_counts
