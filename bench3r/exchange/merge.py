@@ -22,8 +22,9 @@ from bench3r.exchange.source import read_costs, read_table
 from bench3r.files import write_json, write_text
 from bench3r.report.cells import Scores, interval_notes, raw_values
 from bench3r.report.columns import DETAIL, QUALITY, Column
-from bench3r.report.evidence import SETTING, CostRow, Setting, settings_of
+from bench3r.report.evidence import SETTING, CostRow, Setting
 from bench3r.report.names import name_of
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, counts, of_scenes, weights_of, wide
 from bench3r.report.tables import Table
 from bench3r.report.time_columns import time_cell

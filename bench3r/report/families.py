@@ -13,8 +13,9 @@ from scipy.stats import kendalltau
 from bench3r.protocols import metric_of
 from bench3r.report.cells import TIED, Scores
 from bench3r.report.columns import column_of
-from bench3r.report.evidence import Evidence, settings_of
+from bench3r.report.evidence import Evidence
 from bench3r.report.names import name_of
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, of_scenes, weights_of, wide
 
 

@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from bench3r.report.evidence import CostRow, Setting, settings_of, varied_options
+from bench3r.report.evidence import CostRow, Setting
+from bench3r.report.settings import settings_of, varied_options
 from tests.helpers.evidence import cell, cost, evidence, rows
 
 PLAIN = Setting("vggt", "VGGT", "plugin", "{}", "vggt")

@@ -13,7 +13,7 @@ from matplotlib.ticker import FormatStrFormatter, MaxNLocator
 from bench3r.metrics.statistics import Interval
 from bench3r.models.catalogue import reference_of
 from bench3r.report.columns import QUALITY, Column
-from bench3r.report.evidence import Evidence, Setting, settings_of, varied_options
+from bench3r.report.evidence import Evidence, Setting
 from bench3r.report.figures.drawing import (
     BLACK,
     TEXT,
@@ -24,6 +24,7 @@ from bench3r.report.figures.drawing import (
 )
 from bench3r.report.figures.looks import look_of
 from bench3r.report.names import name_of, plain
+from bench3r.report.settings import settings_of, varied_options
 from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 
 FEWEST = 3  # values of an option that make a curve

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from bench3r.metrics.statistics import Interval
 from bench3r.report.columns import Column
-from bench3r.report.evidence import CostRow, Evidence, Setting, methods, settings_of
+from bench3r.report.evidence import CostRow, Evidence, Setting, methods
 from bench3r.report.figures.drawing import (
     BLACK,
     GREY,
@@ -27,6 +27,7 @@ from bench3r.report.figures.drawing import (
 from bench3r.report.figures.labels import Label, label_points
 from bench3r.report.figures.looks import look_of
 from bench3r.report.names import listed, name_of
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 
 TIME = "pareto_time"

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 
 from bench3r.metrics.statistics import Interval
 from bench3r.report.columns import Column
-from bench3r.report.evidence import settings_of
 from bench3r.report.figures.drawing import (
     BLACK,
     GREY,
@@ -24,6 +23,7 @@ from bench3r.report.figures.drawing import (
 )
 from bench3r.report.figures.looks import look_of
 from bench3r.report.names import dataset_label, name_of
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 
 ROW = 0.18  # inches

@@ -15,9 +15,10 @@ from typing import NamedTuple, TypedDict
 import pandas as pd
 
 from bench3r.report.columns import QUALITY, Column
-from bench3r.report.evidence import CostRow, Evidence, Setting, methods, settings_of
+from bench3r.report.evidence import CostRow, Evidence, Setting, methods
 from bench3r.report.figures.looks import RAMPS, family_of
 from bench3r.report.names import name_of
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 
 MOST_COMBINED = 4  # datasets up to which all their combinations can be chosen

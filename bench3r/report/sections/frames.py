@@ -11,9 +11,10 @@ from bench3r.api.presentation import FramesTable
 from bench3r.report.captions import data_text, setup_text
 from bench3r.report.columns import QUALITY
 from bench3r.report.cost_columns import memory_note
-from bench3r.report.evidence import Evidence, RunEvidence, Setting, declarations, settings_of
+from bench3r.report.evidence import Evidence, RunEvidence, Setting, declarations
 from bench3r.report.names import name_of
 from bench3r.report.section import Section
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, wide
 from bench3r.report.tables import Table, number
 from bench3r.report.time_columns import RATIO, SECONDS, ratio_note, ratio_numbers, ratio_text

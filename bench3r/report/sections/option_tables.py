@@ -11,11 +11,12 @@ import pandas as pd
 from bench3r.api.presentation import OptionTable
 from bench3r.report.columns import QUALITY, Column, columns_of
 from bench3r.report.comparison import comparison
-from bench3r.report.evidence import Evidence, Setting, declarations, settings_of
+from bench3r.report.evidence import Evidence, Setting, declarations
 from bench3r.report.fact_columns import add_fact_columns
 from bench3r.report.names import dataset_label
 from bench3r.report.reported import all_reported
 from bench3r.report.section import Section
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import wide
 from bench3r.report.tables import MISSING, Table, number
 

@@ -11,11 +11,12 @@ import pandas as pd
 from bench3r.api.presentation import PhaseTable, Reported
 from bench3r.models.catalogue import label_of_network, reference_backbone
 from bench3r.report.captions import cost_caption
-from bench3r.report.evidence import CostRow, Evidence, Setting, declarations, settings_of
+from bench3r.report.evidence import CostRow, Evidence, Setting, declarations
 from bench3r.report.fact_columns import fact_texts, fact_values
 from bench3r.report.names import name_of
 from bench3r.report.reported import all_reported, reported_row
 from bench3r.report.section import Section
+from bench3r.report.settings import settings_of
 from bench3r.report.tables import MISSING, Table, number
 from bench3r.report.time_columns import ratio_note, ratio_numbers, ratio_text
 

@@ -10,11 +10,12 @@ from bench3r.metrics.statistics import MARKS_FROM
 from bench3r.report.captions import caption_of, figure_data
 from bench3r.report.cells import MARKS, TIED, TOO_FEW
 from bench3r.report.columns import column_of
-from bench3r.report.evidence import Evidence, settings_of
+from bench3r.report.evidence import Evidence
 from bench3r.report.families import Measured, measured
 from bench3r.report.figures.protocols import rankings
 from bench3r.report.names import dataset_label, name_of
 from bench3r.report.section import Canvas, Figure, Section
+from bench3r.report.settings import settings_of
 from bench3r.report.tables import MISSING, Table
 
 NAME = "protocols"

@@ -10,11 +10,12 @@ from bench3r.api.presentation import FactColumn
 from bench3r.report.captions import figure_data
 from bench3r.report.columns import columns_of
 from bench3r.report.comparison import comparison
-from bench3r.report.evidence import Evidence, methods, settings_of
+from bench3r.report.evidence import Evidence, methods
 from bench3r.report.fact_columns import add_fact_columns
 from bench3r.report.figures.recursion import correlation
 from bench3r.report.names import name_of
 from bench3r.report.section import Canvas, Figure, Section
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import keys_of
 from bench3r.report.tables import Table
 

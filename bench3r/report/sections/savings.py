@@ -8,9 +8,10 @@ import pandas as pd
 
 from bench3r.models.catalogue import label_of_network, reference_backbone
 from bench3r.report.captions import caption_of
-from bench3r.report.evidence import Evidence, methods, settings_of
+from bench3r.report.evidence import Evidence, methods
 from bench3r.report.names import name_of
 from bench3r.report.section import Section
+from bench3r.report.settings import settings_of
 from bench3r.report.tables import Table, number
 from bench3r.report.time_columns import ratio_numbers, saved_note, saved_text
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from bench3r.models.catalogue import reference_of
 from bench3r.report.costs import CostRow
-from bench3r.report.evidence import Evidence, settings_of
+from bench3r.report.evidence import Evidence
 from bench3r.report.figures.growth import speed_up
 from bench3r.report.figures.ratios import Saving, time_ratios
 from bench3r.report.growth import growths
 from bench3r.report.names import name_of
 from bench3r.report.section import Canvas, Figure, Section
+from bench3r.report.settings import settings_of
 
 
 def speed_figures(canvas: Canvas) -> Iterator[Figure]:
