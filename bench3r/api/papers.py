@@ -18,7 +18,7 @@ from bench3r.api.registry import ROOT
 from bench3r.files import read_yaml
 
 FOLDER = ROOT / "methods" / "papers"
-CostName = Literal["time", "flops", "memory"]
+CostName = Literal["time", "flops", "saved_flops", "memory"]
 
 
 class Layout(BaseModel):

@@ -13,8 +13,10 @@ from bench3r.api.papers import PaperColumn, PaperRow, PaperTable
 from bench3r.protocols import PROTOCOLS
 from bench3r.report.claims.ledger import ledger
 from bench3r.report.columns import column_of
-from bench3r.report.evidence import Evidence, RunEvidence, Setting, settings_of
-from bench3r.report.names import dataset_label
+from bench3r.report.cost_columns import unchanged_flops
+from bench3r.report.evidence import Evidence, RunEvidence, Setting
+from bench3r.report.names import dataset_label, plain
+from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, of_scenes
 from bench3r.report.tables import MISSING, number
 
@@ -180,14 +182,16 @@ def _cost(
         return Cell(printed, math.nan, f"{dataset_label(column.dataset)} is not in this run")
     cost = e.profile_of(setting)
     value = math.nan
-    if column.cost == "flops":
+    if column.cost == "saved_flops":
+        value = 1 - e.flops_on_scenes(setting, scenes) / unchanged_flops(e, setting, scenes)
+    elif column.cost == "flops":
         value = e.flops_on_scenes(setting, scenes)
         if not math.isfinite(value) and cost is not None:
             value = cost.flops
     elif cost is not None:
         value = cost.median_seconds if column.cost == "time" else cost.peak_bytes
     if not math.isfinite(value):
-        return Cell(printed, math.nan, f"its {column.cost} was not measured")
+        return Cell(printed, math.nan, f"its {plain(column.cost or '')} was not measured")
     return Cell(printed, value * column.times, "", len(cost.seconds) if cost else 0)
 
 

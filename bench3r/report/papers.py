@@ -156,9 +156,12 @@ def _coverage_row(layout: PaperTable, grid: Grid | None, answers: list[Table]) -
         covered = form if grid is None else f"{covered}, and {form}"
     elif layout.ours and grid is None:
         why = why or "this run has nothing for it"
+    what = layout.title
+    if grid is None and layout.conditions:
+        what = f"{what} ({layout.conditions})"
     return {
         "table": layout.number,
-        "what it shows": layout.title,
+        "what it shows": what,
         "covered": covered,
         "why not the rest": why or MISSING,
     }

@@ -6,8 +6,10 @@ import pandas as pd
 
 from bench3r.report.captions import caption_of, cost_caption, data_text
 from bench3r.report.columns import column_of
+from bench3r.report.comparison import comparison
 from bench3r.report.sections.depths import depth_table
 from bench3r.report.sections.fidelity import fidelity_table
+from bench3r.report.sections.layers import layer_words
 from bench3r.report.sections.training import training_table
 from bench3r.report.settings import Setting
 from tests.helpers.evidence import COLUMN, cell, cost, evidence, rows
@@ -91,6 +93,27 @@ def test_a_training_ships_only_where_its_record_says_so():
     assert found.shown["ships with the project"].tolist() == ["yes", "no", "no"]
     assert found.shown["method"].tolist() == ["the backbone itself", "Spark3R", "Spark3R"]
     assert found.shown["backbone"].tolist() == ["VGGT"] * 3
+
+
+def test_layers_are_called_in_words():
+    assert layer_words("aggregator.global_blocks.3.attn") == "global block 3"
+    assert layer_words("camera_head.trunk.0.attn") == "camera head trunk 0"
+
+
+def test_a_table_without_the_backbone_still_tells_what_is_saved():
+    """Fidelity shows plug-ins alone, and its savings were a dash."""
+    dense = Setting("vggt", "VGGT", "backbone", "{}", "vggt")
+    parts = []
+    facts = []
+    for one, flops in ((dense, 4.0), (ONE, 3.0)):
+        parts.append(rows({one.method: [0.1, 0.2]}).assign(**one._asdict()))
+        for scene in ("s0", "s1"):
+            where = {"dataset": "d", "frames": 4, "seed": 0, "scene": scene}
+            facts.append({"cell": one.method, **one._asdict(), **where, "flops": flops})
+    e = evidence(pd.concat(parts), cells=[cell(dense), cell(ONE)], facts=pd.DataFrame(facts))
+    own = e.table[e.table["method"].eq("spark3r")]
+    table = comparison(e, own, (COLUMN,), name="t", title="t", costs=True)
+    assert table.shown["saved FLOPs"].tolist() == ["25.0%"]
 
 
 def test_variants_with_the_same_label_are_not_averaged():

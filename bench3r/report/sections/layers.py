@@ -44,11 +44,18 @@ def layer_table(e: Evidence, section: LayerValues, raw: pd.DataFrame) -> Table:
     columns = ["method", "backbone", "variant"]
     grid = raw.pivot_table(index="layer", columns=columns, values="value", sort=False)
     grid.columns = [_head(*names) for names in grid.columns]
+    grid.index = pd.Index(map(layer_words, grid.index), name="layer")
     shown = grid.map(lambda value: number(value, ".3g")).reset_index()
     name = f"{section.file}{e.suffix}"
     devices = e.trainings[e.trainings["layers"].notna()]["device"]
     caption = setup_text(e, devices)
     return Table(name, section.title, caption, shown, raw, list(section.notes))
+
+
+def layer_words(name: str) -> str:
+    """A module's name as words, without where it lies: "global block 3"."""
+    inside = name.removeprefix("aggregator.").removesuffix(".attn")
+    return plain(inside.replace(".", " ").replace("blocks", "block"))
 
 
 def _head(method: str, backbone: str, variant: str) -> str:

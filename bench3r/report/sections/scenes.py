@@ -19,7 +19,7 @@ def scene_figures(canvas: Canvas) -> Iterator[Figure]:
             continue
         scene = found.scene
         kind = "procedural" if is_procedural(canvas, dataset) else "real"
-        about = f"scene {scene.name} of {label} ({kind}), {len(scene.images)} frames"
+        about = f"{scene.name} of {label} ({kind}), {len(scene.images)} frames"
         drawn = panel(scene, found.depths, canvas.folder, f"panel_{dataset}")
         yield Figure(f"Images and z-depth: {about}.", drawn)
         if found.recursion_depths:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench3r.api.registry import LIBRARY
-from bench3r.models.catalogue import NO_BACKBONE
+from bench3r.models.catalogue import NO_BACKBONE, label_of_network
 from bench3r.report.examples import cell_label
 from bench3r.report.figures.training import finetuning, finetuning_shares, training_curve
 from bench3r.report.section import Canvas, Figure, Section
@@ -36,9 +36,10 @@ def base_figures(plan: Plan, canvas: Canvas) -> Iterator[Figure]:
         file = WEIGHTS / f"{backbone}-{plan.config.scale}.csv"
         if plan.config.base_of(backbone) != "shipped" or not file.exists():
             continue
-        title = f"Training of the shipped {file.stem} base"
+        label = label_of_network(backbone)
+        title = f"Training of the shipped {label} base, {plan.config.scale}"
         curve = pd.read_csv(file)
-        path = training_curve(curve, canvas.folder, title, f"training_{backbone}")
+        path = training_curve(curve, canvas.folder, f"training_{backbone}")
         yield Figure(f"{title}.", path)
 
 
