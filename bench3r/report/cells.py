@@ -108,17 +108,21 @@ class Scores:
         return next(iter(self.places), None)
 
     @cached_property
+    def trivial(self) -> Setting | None:
+        """The trivial control."""
+        return trivial_of(self.values.columns)
+
+    @cached_property
     def told(self) -> dict[Pair, Difference]:
         """All comparisons of the column, corrected as one family.
 
         Of every setting to the best, to its unchanged backbone and to the trivial control.
         """
         pairs: list[Pair] = []
-        trivial = trivial_of(self.values.columns)
         for setting in self.values.columns:
             others = [backbone_of(self.values, setting)]
             if not setting.is_control:
-                others += [self.best, trivial]
+                others += [self.best, self.trivial]
             pairs += [(setting, other) for other in others if other is not None]
         return differences(self.values, pairs, self.weights, self.metric)
 
@@ -132,7 +136,7 @@ class Scores:
 
     def against_trivial(self, setting: Setting) -> Difference | None:
         """``setting`` minus the trivial control."""
-        return self.against(setting, trivial_of(self.values.columns))
+        return self.against(setting, self.trivial)
 
     @cached_property
     def tied(self) -> set[Setting]:

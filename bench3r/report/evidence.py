@@ -27,6 +27,7 @@ from bench3r.measure.pairs import Ratio
 from bench3r.measure.rungs import SETUPS
 from bench3r.models.catalogue import reference_backbone
 from bench3r.report.costs import CostRow, by_place
+from bench3r.report.memo import once_per_table
 from bench3r.report.settings import (
     SCENE,
     SETTING,
@@ -67,6 +68,12 @@ def _with_columns(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     return table.reindex(columns=[*table.columns, *missing]) if missing else table
 
 
+@once_per_table
+def without_controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` without those of controls."""
+    return rows[~rows["kind"].eq("control")]
+
+
 @dataclass
 class Evidence:
     """The records of one frame count."""
@@ -95,7 +102,14 @@ class Evidence:
 
         Ablations also get the unchanged backbones on the same scenes.
         """
-        return self.table.iloc[self._places_of(name)]
+        if name not in self._rows:
+            self._rows[name] = self.table.iloc[self._places_of(name)]
+        return self._rows[name]
+
+    @cached_property
+    def _rows(self) -> dict[str, pd.DataFrame]:
+        """What :meth:`rows_of` has found: one table each, about which answers are kept."""
+        return {}
 
     def everywhere(self) -> pd.DataFrame:
         """Scores of the main methods, and of ablations that are declared to join them."""
@@ -133,7 +147,7 @@ class Evidence:
 
     def ranked(self, rows: pd.DataFrame) -> pd.DataFrame:
         """``rows`` without those of controls."""
-        return rows[~rows["kind"].eq("control")]
+        return without_controls(rows)
 
     def option_tables(self) -> dict[str, OptionTable]:
         """By ablation the table of its own form that a method declares for it, if one does.

@@ -19,8 +19,10 @@ MEANING = (  # of the mark
 
 def is_trivial(setting: Setting) -> bool:
     """Whether it is a control that is told nothing of the ground truth."""
+    if not setting.is_control:
+        return False
     method = methods().get(setting.method)
-    return setting.is_control and method is not None and not method.conditions_on
+    return method is not None and not method.conditions_on
 
 
 def trivial_of(settings: Iterable[Setting]) -> Setting | None:

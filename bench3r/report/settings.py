@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench3r.report.memo import once_per_table
+
 OptionValue = bool | int | float | str | list[object] | None
 Options = dict[str, OptionValue]
 
@@ -60,7 +62,13 @@ SCENE = list(Scene._fields)
 
 def settings_of(rows: pd.DataFrame) -> list[Setting]:
     """The distinct settings of ``rows``, in planned order: the rows that a table has."""
-    return [Setting(*row) for row in rows[SETTING].drop_duplicates().itertuples(index=False)]
+    return list(_settings_of(rows))
+
+
+@once_per_table
+def _settings_of(rows: pd.DataFrame) -> tuple[Setting, ...]:
+    found = dict.fromkeys(zip(*(rows[name].tolist() for name in SETTING), strict=True))
+    return tuple(Setting(*row) for row in found)
 
 
 def rows_of_setting(rows: pd.DataFrame, setting: Setting) -> pd.DataFrame:

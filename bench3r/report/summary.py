@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,23 +23,83 @@ from bench3r.protocols.base import Metric
 from bench3r.protocols.missing import NOT_APPLICABLE
 from bench3r.report.columns import Column
 from bench3r.report.evidence import SCENE, SETTING, CostRow, Setting
+from bench3r.report.memo import once_per_table
 
 MISSING = ["label", "dataset", "status", "metric", "scenes", "reason"]
 K = TypeVar("K", bound=Hashable)
 Pair = tuple[Setting, Setting]
 
 
+class Coded(NamedTuple):
+    """Rows of a table as places in a sorted list of what they are of."""
+
+    codes: np.ndarray  # [N], of every row
+    found: list[Any]  # distinct, ascending
+
+
+def _coded(table: pd.DataFrame, names: list[str]) -> Coded:
+    """What the columns ``names`` say of every row of ``table``, as tuples."""
+    rows = list(zip(*(table[name].tolist() for name in names), strict=True))
+    found = sorted(set(rows))
+    places = {row: place for place, row in enumerate(found)}
+    return Coded(np.array([places[row] for row in rows], dtype=int), found)
+
+
+@once_per_table
+def _settings(table: pd.DataFrame) -> Coded:
+    """The setting of every row."""
+    codes, found = _coded(table, SETTING)
+    return Coded(codes, list(map(Setting._make, found)))
+
+
+@once_per_table
+def _scenes(table: pd.DataFrame) -> Coded:
+    """The scene of every row."""
+    return _coded(table, SCENE)
+
+
 def keys_of(table: pd.DataFrame) -> pd.Series:
     """The :class:`Setting` of every row of ``table``."""
-    rows = table[SETTING].itertuples(index=False, name=None)
-    return pd.Series(list(map(Setting._make, rows)), index=table.index, dtype=object)
+    codes, found = _settings(table)
+    keys = np.empty(len(table), dtype=object)
+    keys[:] = [found[code] for code in codes]
+    return pd.Series(keys, index=table.index, dtype=object)
 
 
+@once_per_table
+def _metric_places(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """By protocol and metric the rows [N] of ``table``."""
+    return dict(table.groupby(["protocol", "metric"], sort=False).indices)
+
+
+def _by_scene(table: pd.DataFrame, places: np.ndarray, values: np.ndarray) -> pd.DataFrame:
+    """``values`` [N] of the rows ``places`` [N]: scenes by settings, NaN where there is none.
+
+    Raises ValueError for two values of one scene and setting.
+    """
+    scenes = _scenes(table)
+    settings = _settings(table)
+    own_scenes, row = np.unique(scenes.codes[places], return_inverse=True)
+    own_settings, column = np.unique(settings.codes[places], return_inverse=True)
+    if len(np.unique(row * len(own_settings) + column)) < len(places):
+        raise ValueError("two values of one scene and setting")
+    grid = np.full((len(own_scenes), len(own_settings)), np.nan)
+    grid[row, column] = values
+    index = pd.MultiIndex.from_frame(pd.DataFrame(scenes.found, columns=SCENE).iloc[own_scenes])
+    named = [settings.found[code] for code in own_settings]
+    columns = pd.Index(named, dtype=object, name="setting", tupleize_cols=False)
+    return pd.DataFrame(grid, index=index, columns=columns)
+
+
+@once_per_table
 def wide(table: pd.DataFrame, column: Column) -> pd.DataFrame:
-    """Values of ``column``: one row per scene, one column per setting; NaN where there is none."""
-    rows = table[table["protocol"].eq(column.protocol) & table["metric"].eq(column.metric)]
-    keyed = rows.assign(setting=keys_of(rows)).set_index([*SCENE, "setting"])
-    return keyed["value"].unstack("setting")
+    """Values of ``column``: one row per scene, one column per setting; NaN where there is none.
+
+    Raises ValueError for two values of one scene and setting.
+    """
+    places = _metric_places(table).get((column.protocol, column.metric))
+    places = np.array([], dtype=int) if places is None else places
+    return _by_scene(table, places, table["value"].to_numpy(float)[places])
 
 
 def over_seeds(values: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +109,11 @@ def over_seeds(values: pd.DataFrame) -> pd.DataFrame:
     stays missing.
     """
     scenes = [name for name in values.index.names if name != "seed"]
-    return values.groupby(level=scenes, sort=False).agg(lambda seeds: seeds.mean(skipna=False))
+    alone = values.droplevel("seed")
+    if alone.index.is_unique:
+        return alone
+    by_scene = values.groupby(level=scenes, sort=False)
+    return by_scene.mean().where(by_scene.count().eq(by_scene.size(), axis=0))
 
 
 def of_scenes(table: pd.DataFrame, column: Column, scenes: pd.Index) -> pd.DataFrame:
@@ -67,25 +131,32 @@ def weights_of(table: pd.DataFrame, column: Column) -> pd.Series | None:
     return over_seeds(wide(table, weight)).max(axis=1)  # of the ground truth: the same for all
 
 
+@once_per_table
 def finished(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether a setting (column) finished a scene (row): every record has the status ok."""
-    good = table.assign(setting=keys_of(table), good=table["status"].eq("ok"))
-    return good.groupby([*SCENE, "setting"], sort=False)["good"].all().unstack("setting").eq(True)
+    """Whether a setting (column) finished a scene (row): every record has the status ok.
+
+    1 for finished, 0 for not, NaN where it was not planned.
+    """
+    pairs = _scenes(table).codes * len(_settings(table).found) + _settings(table).codes
+    _, first, pair = np.unique(pairs, return_index=True, return_inverse=True)
+    bad = np.bincount(pair, weights=table["status"].ne("ok").to_numpy(), minlength=len(first))
+    return _by_scene(table, first, (bad == 0).astype(float))
 
 
+@once_per_table
 def common_scenes(table: pd.DataFrame) -> pd.Index:
     """Scenes that every setting finished.
 
     A setting that finished none does not take all scenes from the others.
     """
-    state = finished(table)
+    state = finished(table).eq(1)
     return state.index[state.loc[:, state.any()].all(axis=1)]
 
 
 def counts(table: pd.DataFrame, setting: Setting) -> tuple[int, int]:
     """How many of the planned scenes of ``setting`` finished: n, N."""
-    own = finished(table[keys_of(table) == setting])
-    return int(own.to_numpy().sum()), len(own)
+    own = finished(table)[setting].dropna()
+    return int(own.sum()), len(own)
 
 
 def interval(values: pd.Series, weights: pd.Series | None = None) -> Interval | None:
