@@ -47,8 +47,8 @@ SEEN = 0.005  # share of patches from which on it has a label
 FLOOR = 1e-3  # smallest loss of a logarithmic axis
 
 
-def training_curve(curve: pd.DataFrame, folder: Path, title: str, name: str) -> Path:
-    """Loss parts over all steps of a training, as a moving mean; ``title`` is for the caption.
+def training_curve(curve: pd.DataFrame, folder: Path, name: str) -> Path:
+    """Loss parts over all steps of a training, as a moving mean.
 
     On a logarithmic axis; confidence makes some parts negative, which leaves gaps there.
     """
