@@ -35,7 +35,7 @@ class Noise(NamedTuple):
 
 ROUNDING = Noise()  # sums over pixels after a closed-form alignment
 MATCHED = Noise(1e-3)  # distances after ICP, whose stopping rule turns on single pairs of points
-VOXELS = Noise(5e-3)  # the same of averages in voxels, which single points cross
+VOXELS = Noise(5e-3)  # the same after thinning, or of averages in voxels, which points cross
 NORMALS = Noise(0, 5e-4)  # cosines of normals of 30 neighbours, which are others after ICP
 COUNTED = Noise(0, 1e-4)  # shares of pixels or pairs within a threshold: single ones cross it
 COUNTED_POINTS = Noise(0, 1e-3)  # shares of points within a threshold after ICP

@@ -9,7 +9,7 @@ their points are those of pixels with true depth.
 import numpy as np
 
 from bench3r.metrics import dtu
-from bench3r.protocols.base import MATCHED, Metric, Protocol
+from bench3r.protocols.base import VOXELS, Metric, Protocol
 from bench3r.protocols.scored import Scored
 
 SEED = 42
@@ -33,10 +33,10 @@ PROTOCOL = Protocol(
     label="DTU's own evaluation",
     version=1,
     metrics=(
-        Metric("acc", "mm", "lower", "accuracy", noise=MATCHED),
-        Metric("comp", "mm", "lower", "completeness", noise=MATCHED),
-        Metric("overall", "mm", "lower", "overall", noise=MATCHED),
-        Metric("points", "points", "", "observed points", digits=0, noise=MATCHED),
+        Metric("acc", "mm", "lower", "accuracy", noise=VOXELS),
+        Metric("comp", "mm", "lower", "completeness", noise=VOXELS),
+        Metric("overall", "mm", "lower", "overall", noise=VOXELS),
+        Metric("points", "points", "", "observed points", digits=0, noise=VOXELS),
     ),
     score=score,
 )

@@ -76,9 +76,15 @@ def point_metrics(
 ) -> dict[str, float]:
     """Points as predicted, all pixels, both in camera 0.
 
-    ``predicted``, ``true``: world-to-camera poses [S, 4, 4] relative to view 0.
+    A prediction that is in the dataset's unit is put into normalised units, as the released loader
+    does with all that it reads. ``predicted``, ``true``: world-to-camera poses [S, 4, 4] relative
+    to view 0.
     """
-    own_maps = unproject(scored.depth.astype(np.float64), predicted[:, :3], scored.intrinsics)
+    own_poses = predicted.copy()
+    own_unit = unit if scored.dataset_unit else 1.0
+    own_poses[:, :3, 3] /= own_unit
+    own_depth = scored.depth.astype(np.float64) / own_unit
+    own_maps = unproject(own_depth, own_poses[:, :3], scored.intrinsics)
     true_maps = unproject(scored.true_maps / unit, true[:, :3], scored.scene.intrinsics)
     rng = np.random.default_rng(0)
     own_points = _drawn(own_maps.reshape(-1, 3), rng)

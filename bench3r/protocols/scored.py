@@ -38,6 +38,7 @@ class Scored:
     patch: int = 8  # side of a patch in pixels
     held_out: list[int] | None = None  # views that were only localised, of methods that do that
     depth_conf: np.ndarray | None = None  # [S, H, W], when it was kept
+    dataset_unit: bool = False  # whether the method says that its lengths are in the dataset's unit
     # what the unchanged backbone predicted, where the run has it
     reference: dict[str, np.ndarray] | None = None
     # for what scenes do not carry: scanned surfaces, full-size depth

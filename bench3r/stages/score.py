@@ -74,6 +74,7 @@ class Scorer:
             patch=self.patch,
             held_out=_held_out(predicted),
             depth_conf=arrays.get("depth_conf"),
+            dataset_unit=predicted.extras.get("dataset_unit") is True,
             reference=self._reference(predicted.scene),
             dataset=self.loader.dataset,
             workers=self.workers,
