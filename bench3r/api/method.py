@@ -48,10 +48,10 @@ class BuildContext:
     scale: str
     device: str = "cpu"
     precision: Literal["fp32", "bf16"] = "fp32"
-    offload_taps: bool = False  # keep what heads read in pinned memory of the host
     weights: Path | None = None  # None: random weights (profiling only)
     fitted: Path | None = None  # what the train stage produced for this method
     seed: int = 0
+    offload_taps: bool = False  # keep what heads read in pinned memory of the host
 
 
 @runtime_checkable

@@ -43,7 +43,7 @@ def test_two_thousand_frames_of_vgg_t3_fit_80_gb():
 def held(offload):
     """Bytes on the pretended GPU while the taps of a small VGGT wait for its heads."""
     with PretendCuda(values=False) as gpu, torch.inference_mode():
-        model = load_backbone(BuildContext("vggt", "tiny", "cuda", "bf16", offload))
+        model = load_backbone(BuildContext("vggt", "tiny", "cuda", "bf16", offload_taps=offload))
         images = torch.rand(1, 12, 3, 72, 96, device="cuda")
         out, layout = model.run_trunk(images)
         live = gpu.memory.live
