@@ -28,6 +28,7 @@ from bench3r.attention.sparse import (
     attend_in_parts,
     block_sparse_attention,
     pool_blocks,
+    some_rows,
 )
 from bench3r.models.layers import Core, TokenLayout, attention_modules, whole_sequence
 
@@ -116,6 +117,12 @@ def select_blocks(q: Tensor, k: Tensor, options: Options) -> Selection:
     queries = pool_blocks(q, options.q_block, pooling=options.pooling)
     keys = pool_blocks(k, options.k_block, pooling=options.pooling)
     probability = (queries @ keys.mT * q.shape[-1] ** -0.5).softmax(-1)
+    keep = some_rows(partial(_likeliest, options), probability)
+    return Selection(probability, keep.sum(-1), keep)
+
+
+def _likeliest(options: Options, probability: Tensor) -> Tensor:
+    """Which key blocks are kept, bool [R, Bk], of some rows ``probability`` [R, Bk]."""
     falling, order = probability.sort(-1, descending=True)
     blocks = int(probability.shape[-1])
     count = torch.zeros_like(order[..., 0])
@@ -124,9 +131,8 @@ def select_blocks(q: Tensor, k: Tensor, options: Options) -> Selection:
     if options.sparse_ratio is not None:
         count = count.clamp(min=int(blocks * (1 - options.sparse_ratio)))
     count = count.clamp(min=1)
-    best = torch.arange(blocks, device=q.device) < count[..., None]  # by rank
-    keep = torch.zeros_like(best).scatter_(-1, order, best)
-    return Selection(probability, count, keep)
+    best = torch.arange(blocks, device=order.device) < count[..., None]  # by rank
+    return torch.zeros_like(best).scatter_(-1, order, best)
 
 
 def split_tokens(options: Options, layout: TokenLayout) -> tuple[Tensor, Tensor]:

@@ -117,9 +117,8 @@ def three_way(q: Tensor, k: Tensor, options: Options) -> tuple[Tensor, Tensor]:
     blocks = int(probability.shape[-1])
     classes = torch.zeros_like(probability, dtype=torch.int8)
     lowest = top_blocks(-probability, max(1, int(options.low * blocks)))
-    classes[lowest] = -1
-    classes[top_blocks(probability, max(1, int(options.high * blocks)))] = 1
-    return probability, classes
+    highest = top_blocks(probability, max(1, int(options.high * blocks)))
+    return probability, classes.masked_fill_(lowest, -1).masked_fill_(highest, 1)
 
 
 class SlaSelection(NamedTuple):

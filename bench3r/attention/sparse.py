@@ -18,9 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench3r.models.chunks import in_chunks
+
 Pooling = Literal["mean", "max"]  # of the tokens of a block
 GATHERED = 1 << 24  # key elements gathered at once
 PAIRS = 1 << 27  # pairs of blocks decided on at once
+RANKED = 1 << 24  # of them put in order at once: their indices are 128 MB
 SMALLEST_TILE = 16  # of a GPU's matrix products
 COUNTED_FROM_MAP = -1  # pairs that a FLOP counter finds itself
 COMPILATIONS = 256  # of FlexAttention in one process
@@ -49,8 +52,22 @@ def pool_blocks(
 
 def top_blocks(scores: Tensor, count: int) -> Tensor:
     """Map of the ``count`` best key blocks of every query block, from ``scores`` [N, h, Bq, Bk]."""
-    chosen = scores.topk(count, dim=-1).indices
-    return torch.zeros_like(scores, dtype=torch.bool).scatter_(-1, chosen, 1)  # 1: can be traced
+
+    def best(rows: Tensor) -> Tensor:
+        chosen = rows.topk(count, dim=-1).indices
+        return torch.zeros_like(rows, dtype=torch.bool).scatter_(-1, chosen, 1)  # 1: can be traced
+
+    return some_rows(best, scores)
+
+
+def some_rows(run: Callable[[Tensor], Tensor], blocks: Tensor) -> Tensor:
+    """``run``, which treats each query block alone, on ``blocks`` [N, h, Bq, Bk], some at a time.
+
+    It gives one row [..., n] for each; all of them are [N, h, Bq, n]. Ranks and indices, which
+    torch has in int64 alone, so take little.
+    """
+    rows = max(1, RANKED // int(blocks.shape[-1]))
+    return in_chunks(run, blocks.flatten(0, 2), rows).unflatten(0, blocks.shape[:3])
 
 
 # attention of queries [N, h, Lq, d] to keys and values [N, h, Lk, d]
@@ -180,6 +197,11 @@ def _compiled_flex() -> Any:
     return torch.compile(flex_attention, dynamic=False)
 
 
+def _kept_first(keep: Tensor) -> Tensor:
+    """Indices int32 [R, Bk] of the key blocks of each row of a map [R, Bk], the kept ones first."""
+    return keep.to(torch.uint8).argsort(dim=-1, descending=True, stable=True).to(torch.int32)
+
+
 def tiles(q_block: int, k_block: int, head_dim: int, dtype: torch.dtype) -> dict[str, Any]:
     """FlexAttention's tiles for blocks of ``q_block`` and ``k_block`` tokens, as kernel options.
 
@@ -223,7 +245,7 @@ def flex_attention(
     length = q.shape[2]
     keys = k.shape[2]
     counts = keep.sum(-1, dtype=torch.int32)
-    order = keep.to(torch.uint8).argsort(dim=-1, descending=True, stable=True).to(torch.int32)
+    order = some_rows(_kept_first, keep)
 
     def in_range(b: Tensor, h: Tensor, qi: Tensor, ki: Tensor) -> Tensor:
         return ki < keys

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bench3r.api.method import METHODS
 from bench3r.attention import sparse
 from bench3r.attention.softmax import attention_with_lse, combine
 from bench3r.attention.sparse import (
@@ -23,6 +24,7 @@ from bench3r.attention.sparse import (
 )
 from bench3r.measure import flops
 from tests.helpers.attention import Counted
+from tests.helpers.gpu_free.device import PretendCuda
 
 
 @pytest.mark.slow
@@ -142,3 +144,53 @@ def test_linear_attention_is_linear_in_length():
 
     a, b = (flops.count_torch(Linear(), torch.rand(1, 2, n, 16)) for n in (256, 1024))
     assert b == 4 * a
+
+
+def maps(name):
+    """What makes a map of blocks, or of their order, of scores [N, h, Bq, Bk]."""
+    cls = METHODS.get("block_sparse")
+    module = METHODS.module(METHODS.files()["block_sparse"])
+    options = cls.Options(cdf=0.9, sparse_ratio=0.5)
+    made = {
+        "best": lambda scores: top_blocks(scores, int(0.3 * scores.shape[-1])),
+        "likeliest": lambda scores: sparse.some_rows(
+            lambda rows: module._likeliest(options, rows), scores.softmax(-1)
+        ),
+        "order": lambda scores: sparse.some_rows(sparse._kept_first, scores > 0),
+    }
+    return made[name]
+
+
+@pytest.mark.parametrize("name", ["best", "likeliest", "order"])
+def test_maps_made_some_rows_at_a_time_are_those_made_at_once(monkeypatch, name):
+    scores = torch.randn(2, 3, 7, 16, generator=torch.Generator().manual_seed(0))
+    make = maps(name)
+    whole = make(scores)
+    monkeypatch.setattr(sparse, "RANKED", 40)
+    assert torch.equal(make(scores), whole)
+    if name == "order":
+        kept = (scores > 0).sum(-1, keepdim=True)
+        first = torch.arange(16) < kept
+        assert torch.equal((scores > 0).gather(-1, whole.long()), first)
+        assert whole.dtype == torch.int32
+    else:
+        assert whole.any(-1).all()
+
+
+MIB = 1 << 20
+# MiB of the map or its order, and what may be held beside it; all at once: 333, 2,048 and 1,024
+HELD = {"best": (128, 128), "likeliest": (128, 384), "order": (512, 384)}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_maps_of_a_thousand_frames_take_little_beside_themselves(name):
+    kept, beside = HELD[name]
+    with PretendCuda(values=False) as gpu, torch.inference_mode():
+        scores = torch.empty(1, 1, 8192, 16384, device="cuda")  # as many as are decided on at once
+        softmax = 512 if name == "likeliest" else 0
+        asked = 128 if name == "order" else 0  # the map whose order is wanted
+        gpu.memory.reset()
+        before = gpu.memory.live
+        out = maps(name)(scores)
+        assert out.numel() * out.element_size() == kept * MIB
+        assert (gpu.memory.peak - before) / MIB <= softmax + asked + kept + beside
