@@ -101,8 +101,8 @@ class MatchWatch:
 
     def almost_all(self) -> AlmostAll | None:
         """What 95 % of the matches keep to; None of a scene of one view."""
-        cosine = torch.cat([found.cosine for found in self.keys])
-        frames = torch.cat([found.frames for found in self.queries]).float()
+        cosine = torch.cat([found.cosine for found in self.keys]).cpu()
+        frames = torch.cat([found.frames for found in self.queries]).cpu().float()
         if not len(cosine) or not len(frames):
             return None
         least = float(cosine.quantile(1 - ALMOST_ALL))
