@@ -27,14 +27,14 @@ from bench3r.report.names import name_of
 from bench3r.report.settings import settings_of
 from bench3r.report.summary import common_scenes, counts, of_scenes, weights_of, wide
 from bench3r.report.tables import Table
-from bench3r.report.time_columns import time_cell
+from bench3r.report.time_columns import HOW, RATIO, SECONDS, TimeCell, time_cell
 
 COLUMNS = (*QUALITY, *DETAIL)
 PROTOCOLS = {column.protocol for column in COLUMNS}
 PARTS = ("mean", "low", "high", "n", "tied_with_best")  # of a column, in raw rows
 NOTE = (
-    "All rows were scored by the same rules on the same frames. Times are of the device beside "
-    "them and are not compared."
+    "All rows were scored by the same rules on the same frames. Seconds are of the device beside "
+    f"them and are not compared; {RATIO}: over the source's own unchanged backbone, {HOW}."
 )
 
 
@@ -90,7 +90,7 @@ class Row(NamedTuple):
     setting: Setting  # its method is METHOD@SOURCE: another than that of another source
     name: str
     source: str
-    time: str
+    time: TimeCell
     device: str
 
 
@@ -184,7 +184,8 @@ def _table(rules: Rules, group: list[Source], number: int) -> Table:
     sizes = set()
     for column in COLUMNS:
         sizes.add(_add_column(column, table, settings, shown, raw))
-    shown["Time (s)"] = listed["time"]
+    shown[RATIO] = [time.ratio for time in listed["time"]]
+    shown[SECONDS] = [time.seconds for time in listed["time"]]
     shown["device"] = listed["device"]
     raw["device"] = listed["device"]
     shown["n/N"] = ["{}/{}".format(*counts(table, s)) for s in settings]
@@ -242,7 +243,7 @@ def _rows(source: Source, part: pd.DataFrame, frames: int) -> list[Row]:
                 setting=setting._replace(method=f"{setting.method}@{source.name}"),
                 name=name_of(setting, part),
                 source=source.name,
-                time=time_cell(source.cost_of(setting, frames)).seconds,
+                time=time_cell(source.cost_of(setting, frames)),
                 device=source.device_of(setting),
             )
         )

@@ -94,18 +94,18 @@ def ratio_note(e: Evidence, costs: list[CostRow] | None = None) -> str:
 
     ``costs``: those measured at the frame count of ``e``, unless they are given.
     """
-    pairs = _pairs(e.measured() if costs is None else costs)
+    pairs = pairs_text(e.measured() if costs is None else costs)
     return f"{RATIO}: over the unchanged backbone in {e.baseline()}, {HOW}. {pairs}"
 
 
-def saved_note(e: Evidence) -> str:
-    """As :func:`ratio_note` for the saved share of the time."""
+def saved_note(e: Evidence, costs: list[CostRow]) -> str:
+    """As :func:`ratio_note` for the saved share of the time of ``costs``."""
     over = f"1 - time over the unchanged backbone's in {e.baseline()}"
-    return f"Time saved: {over}, {HOW}. {_pairs(e.measured())}"
+    return f"Time saved: {over}, {HOW}. {pairs_text(costs)}"
 
 
-def _pairs(costs: list[CostRow]) -> str:
-    """How many pairs there are, what is suspect, and who cannot be paired."""
+def pairs_text(costs: list[CostRow]) -> str:
+    """How many pairs ``costs`` have, what is suspect, and who cannot be paired."""
     counts = set()
     apart: dict[str, list[str]] = {}
     for cost in costs:

@@ -29,7 +29,10 @@ def test_runs_of_several_people_stand_in_one_table(finished, tmp_path):
         == "another machine"
     )
     assert "s" in merged.shown["Time (s)"].iloc[0] or "[" in merged.shown["Time (s)"].iloc[0]
-    assert merged.shown["Time (s)"].iloc[2] == "–"  # theirs came without profiles
+    ratio = merged.shown.set_index(["method", "source"])["time / backbone"]
+    assert ratio["VGGT", "ours"] == "1"
+    assert list(merged.shown["Time (s)"].iloc[2:]) == ["–"] * 2  # theirs came without profiles
+    assert set(ratio.iloc[2:]) == {"–"}
     kept = pd.read_parquet(tmp_path / "merged" / "records.parquet")
     assert kept.groupby("source").size().to_dict() == {"ours": len(table), "theirs": len(table)}
     with pytest.raises(Bench3RError, match="nothing is overwritten"):

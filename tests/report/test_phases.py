@@ -6,6 +6,7 @@ import pandas as pd
 
 from bench3r.report.evidence import Setting
 from bench3r.report.sections.phases import phase_tables
+from bench3r.stages.collect import COLUMNS
 from tests.helpers.evidence import cell, cost, evidence
 
 DENSE = Setting("vggt", "VGGT", "backbone", "{}", "vggt")
@@ -16,6 +17,7 @@ def test_network_and_alignment_have_columns_of_their_own():
     scenes = {"dataset": "scannet", "frames": 4, "seed": 0, "scene": "s"}
     settings = (DENSE, PAIRS)
     table = pd.DataFrame([{**s._asdict(), "cell": s.method, **scenes} for s in settings])
+    table = table.reindex(columns=COLUMNS)
     dense = cost(DENSE, seconds=[0.1], flops=4e9)
     pairs = cost(
         PAIRS,

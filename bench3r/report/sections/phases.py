@@ -18,7 +18,7 @@ from bench3r.report.reported import all_reported, reported_row
 from bench3r.report.section import Section
 from bench3r.report.settings import settings_of
 from bench3r.report.tables import MISSING, Table, number
-from bench3r.report.time_columns import ratio_note, ratio_numbers, ratio_text
+from bench3r.report.time_columns import HOW, pairs_text, ratio_numbers, ratio_text
 
 
 def phase_tables(e: Evidence) -> Iterator[Table]:
@@ -55,7 +55,7 @@ def phase_table(e: Evidence, section: PhaseTable, users: list[str]) -> Table | N
     reference = label_of_network(reference_backbone())
     own = [e.profile_of(setting) for setting in settings_of(rows) if setting.method in users]
     measured = [cost for cost in own if cost is not None]
-    notes = [*section.notes, f"Ratios are to {reference}.", ratio_note(e, measured)]
+    notes = [*section.notes, f"Ratios are to {reference}; of time: {HOW}. {pairs_text(measured)}"]
     for source in dict.fromkeys(sources):
         notes.append(
             f"Values in (parentheses) are reported, not measured by us: {source}; "

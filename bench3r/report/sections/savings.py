@@ -32,6 +32,7 @@ def savings_table(e: Evidence) -> Iterator[Table]:
     rows = rows[rows["method"].isin(adaptive)]
     listed = []
     saved = []
+    costs = []
     for setting in settings_of(rows):
         if e.facts_of(setting).empty:
             continue
@@ -39,6 +40,7 @@ def savings_table(e: Evidence) -> Iterator[Table]:
         for fact in HEADS:
             row[fact] = e.mean_fact(setting, fact)
         ratio = e.time_ratio(setting)
+        costs += [cost for cost in [e.profile_of(setting)] if cost is not None]
         listed.append(row | ratio_numbers(ratio))
         saved.append(saved_text(ratio))
     if not listed:
@@ -51,7 +53,7 @@ def savings_table(e: Evidence) -> Iterator[Table]:
     reference = label_of_network(reference_backbone())
     note = (
         f"f: share of {reference}'s FLOPs in the part that recursion replaces, m: mean recursion "
-        f"depth, K: recursions of equal cost. Means over scenes. {saved_note(e)}"
+        f"depth, K: recursions of equal cost. Means over scenes. {saved_note(e, costs)}"
     )
     title = "What adaptive depth saves"
     yield Table(f"savings{e.suffix}", title, caption_of(e, rows), shown, raw, [note])
