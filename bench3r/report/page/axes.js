@@ -68,7 +68,7 @@ const SHAPES = [
 
 /* The hue of a family, paler for every further setting of one method. */
 function colour({ family, variant }) {
-  const share = Math.max(35, 100 - 28 * variant);
+  const share = Math.max(45, 100 - 22 * variant);
   return `color-mix(in oklab, var(--family-${family}) ${share}%, var(--paper))`;
 }
 

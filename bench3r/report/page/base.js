@@ -57,5 +57,5 @@ by("theme").addEventListener("click", () => {
   root.dataset.theme = theme() === "dark" ? "light" : "dark";
 });
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details.entry")) details.open = true;
+  for (const details of document.querySelectorAll("main details")) details.open = true;
 });

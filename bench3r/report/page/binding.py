@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,14 +40,14 @@ def shown_number(text: object) -> Shown | None:
     return Shown(float(digits) * 10.0**power, 0.5 * 10.0 ** (power - decimals))
 
 
-def is_reported(row: pd.Series) -> bool:
+def is_reported(row: Sequence[object]) -> bool:
     """Whether a shown row repeats what a paper reports."""
-    return len(row) > 0 and REPORTED in str(row.iloc[0])
+    return len(row) > 0 and REPORTED in str(row[0])
 
 
 def raw_places(table: Table) -> list[list[int]]:
     """By shown row the places of the raw rows behind it; none for rows that papers report."""
-    reported = [is_reported(row) for _, row in table.shown.iterrows()]
+    reported = list(map(is_reported, table.shown.itertuples(index=False, name=None)))
     own = len(reported) - sum(reported)
     if len(table.raw) != own:
         return _by_text(table, reported)
@@ -92,11 +93,12 @@ def raw_columns(table: Table, places: list[list[int]]) -> dict[int, int]:
     rows = [place for place, behind in enumerate(places) if len(behind) == 1]
     if not rows or any(len(behind) > 1 for behind in places):
         return {}
-    values = _numbers(table.raw.iloc[[places[row][0] for row in rows]])
+    values = _numbers(table.raw)[[places[row][0] for row in rows]]
+    texts = table.shown.to_numpy(object)[rows]
     found: dict[int, int] = {}
     after = 0
     for column in range(table.shown.shape[1]):
-        cells = [shown_number(text) for text in table.shown.iloc[rows, column]]
+        cells = list(map(shown_number, texts[:, column]))
         order = [*range(after, values.shape[1]), *range(after)]
         match = next((c for c in order if _agree(cells, values[:, c])), None)
         if match is not None:
@@ -107,11 +109,12 @@ def raw_columns(table: Table, places: list[list[int]]) -> dict[int, int]:
 
 def _numbers(raw: pd.DataFrame) -> np.ndarray:
     """Raw values [rows, columns] as numbers, NaN for all else."""
-    columns = []
-    for name in raw.columns:
-        truths = raw[name].map(lambda value: isinstance(value, bool | np.bool_))
-        columns.append(pd.to_numeric(raw[name].mask(truths), errors="coerce"))
-    return np.stack([c.to_numpy(float, na_value=np.nan) for c in columns], axis=1)
+    rows = raw.to_numpy(object)
+    found = np.full(rows.shape, np.nan)
+    for place, value in np.ndenumerate(rows):
+        if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+            found[place] = value
+    return found
 
 
 def _agree(cells: list[Shown | None], values: np.ndarray) -> bool:

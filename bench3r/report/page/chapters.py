@@ -42,7 +42,8 @@ def chapters_of(
         keys += [key, *own] if key == PAPERS else [key]
     found = {key: Chapter(key, CHAPTERS.get(key, key)) for key in keys}
     for table in tables:
-        found[table.chapter or APPENDIX].tables.append(table)
+        chapter = found[table.chapter or APPENDIX]
+        (chapter.appendix if chapter.key == APPENDIX else chapter.tables).append(table)
     for table in appendix:
         found[table.chapter or APPENDIX].appendix.append(table)
     for figure in figures:

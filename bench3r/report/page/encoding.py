@@ -15,6 +15,8 @@ from PIL import Image
 
 STEPS = 65535  # of a quantised number
 INTERVAL = re.compile(r"(\[[-+\N{MINUS SIGN}\d.,e% ]+\])")
+MARK = re.compile(r" (?=[†‡≈])")  # marks stay with what they mark
+MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
 WIDEST = 1400  # pixels of a picture
 
 
@@ -57,6 +59,8 @@ def cell_html(text: object) -> str:
     out = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", out)
     out = re.sub(r"`(.+?)`", r"<code>\1</code>", out)
     out = INTERVAL.sub(r'<span class="ci">\1</span>', out)
+    out = MARK.sub("\N{NO-BREAK SPACE}", out)
+    out = MINUS.sub("\N{MINUS SIGN}", out)
     return re.sub(r"(?<!\w)_(\S[^_]*?)_(?!\w)", r"<em>\1</em>", out)
 
 

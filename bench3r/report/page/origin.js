@@ -116,31 +116,34 @@ function fileList(title, files) {
   return [make("h3", { textContent: title }), make("ul", {}, ...items)];
 }
 
+/* Times as people write them; all else as it is. */
+function moment(text) {
+  return text.replace(/^(\d{4}-\d\d-\d\d)T([\d:]+)\+00:00$/, "$1 $2 UTC");
+}
+
 function recordParts(source, costFirst) {
   const scores = fileList("Records of predictions and scores", source.scores);
   const costs = fileList("Records of cost (time, FLOPs, memory)", source.costs);
   const facts = Object.entries(source.facts).map(([name, values]) => {
     const row = make("tr", {}, make("th", { scope: "row", textContent: name }));
-    row.insertCell().textContent = values.join(", ");
+    row.insertCell().textContent = values.map(moment).join(", ");
     return row;
   });
   const how = [make("h3", { textContent: "Made by" }), make("table", {}, ...facts)];
   return [...(costFirst ? [...costs, ...scores] : [...scores, ...costs]), ...how];
 }
 
+/* Whether two raw columns belong together: they share all but the last part of their names. */
+function related(name, other) {
+  const both = name.includes("/") && other.includes("/") && stem(name) === stem(other);
+  return name === other || both || other.startsWith(name + "_");
+}
+
 /* The raw values of one row: the clicked column with all that belongs to it, and the others. */
 function rowParts(facts, raw, bound) {
   const all = facts.columns.map((_, i) => i);
-  const own =
-    bound === undefined
-      ? []
-      : all.filter((i) => {
-          return (
-            i === bound ||
-            (facts.columns[i].includes("/") &&
-              stem(facts.columns[i]) === stem(facts.columns[bound]))
-          );
-        });
+  const clicked = facts.columns[bound];
+  const own = clicked ? all.filter((i) => related(clicked, facts.columns[i])) : [];
   const rest = all.filter((i) => !own.includes(i));
   const first = own.length ? [valueTable(facts.columns, raw, own, bound)] : [];
   const others = make(

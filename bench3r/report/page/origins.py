@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from bench3r.report.evidence import Evidence
-from bench3r.report.page.binding import is_reported
 from bench3r.report.page.shown import ShownTable
 from bench3r.report.tables import Table
 from bench3r.run import paths
 
 Plain = str | int | float | bool | None
+Raw = Mapping[Hashable, object]  # a raw row by column
 Kind = Literal["measured", "derived", "computed", "reported"]
-PROVENANCE = ("device", "git", "weights", "time")
 OF_MAIN = ("answer", "table2", "table2_differences", "detail")  # tables of the main comparison
 COMPUTED = ("published",)  # chapters that stand on the sizes of models, where nothing runs
 OF_CELLS = ("options", "backbone", "dataset", "frames", "seed")  # what raw rows say of records
+MADE_BY = ("device", "git", "weights", "time")
 RECORDS = "records"  # the raw column of rows that name the files behind them, "; " between them
 DIGITS = 7  # of raw values; the CSV has them all
+
+
+class CellFacts(NamedTuple):
+    """A cell of the run: what it is, and what the last of its records says of how it was made."""
+
+    cell: str
+    method: str
+    label: str
+    options: str
+    backbone: str
+    dataset: str
+    frames: object
+    seed: object
+    device: object
+    git: object
+    weights: object
+    time: object
 
 
 class Source(TypedDict):
@@ -48,6 +66,37 @@ class TableOrigins(TypedDict):
 
 
 @dataclass
+class FrameCells:
+    """The cells of one frame count, and which of them tables are made from."""
+
+    evidence: Evidence
+
+    @cached_property
+    def every(self) -> dict[str, CellFacts]:
+        """All cells by name."""
+        rows = self.evidence.table.reindex(columns=list(CellFacts._fields))
+        rows = rows.drop_duplicates("cell", keep="last")
+        return {row[0]: CellFacts._make(row) for row in rows.itertuples(index=False, name=None)}
+
+    def of_table(self, name: str) -> list[CellFacts]:
+        """Those of the main comparison, of one dataset in it, or of an ablation; else all."""
+        e = self.evidence
+        plain_name = name.removesuffix(e.suffix) if e.suffix else name
+        ablation = plain_name.removeprefix("ablation_")
+        main = {cell.id for cell in e.plan.cells if "main" in cell.tables}
+        if plain_name in OF_MAIN:
+            return [cell for cell in self.every.values() if cell.cell in main]
+        if plain_name.startswith("dataset_"):
+            dataset = plain_name.removeprefix("dataset_")
+            every = self.every.values()
+            return [cell for cell in every if cell.cell in main and cell.dataset == dataset]
+        if ablation in e.ablations:
+            own = e.rows_of(ablation)["cell"].unique()
+            return [self.every[cell] for cell in own]
+        return list(self.every.values())
+
+
+@dataclass
 class Origins:
     """Origins of tables, with every source once."""
 
@@ -57,125 +106,121 @@ class Origins:
 
     def of_table(self, table: Table, shown: ShownTable) -> TableOrigins:
         """The origins of the cells of ``table``, which the page shows as ``shown``."""
-        own = self._evidence_of(table)
-        cells = cells_of(records_of(table, own))
+        frames = self._frames_of(table)
+        cells = [cell for one in frames for cell in one.of_table(table.name)]
+        raw = table.raw.to_dict("records")
         kinds: list[Kind] = []
         sources = []
-        for place, raw_places in enumerate(shown.places):
-            kind: Kind = "derived"
+        for row, places in zip(shown.rows, shown.places, strict=True):
+            own = [raw[place] for place in places]
             source = -1
-            if is_reported(table.shown.iloc[place]):
-                kind = "reported"
-            elif RECORDS in table.raw:
-                source = self._given(table.raw[RECORDS].iloc[raw_places], cells)
-                kind = "measured" if source >= 0 else "derived"
-            elif table.chapter in COMPUTED:
-                kind = "computed"
-            else:
-                source = self._source(table.raw.iloc[raw_places], cells, own)
-                kind = "measured" if source >= 0 else "derived"
-            kinds.append(kind)
+            if RECORDS in table.raw:
+                source = self._given(own, cells)
+            elif row.kind != "reported" and table.chapter not in COMPUTED:
+                source = self._source(own, cells, frames)
+            kinds.append(kind_of(row.kind, table.chapter, source >= 0))
             sources.append(source)
         return {
             "name": table.name,
             "columns": list(map(str, table.raw.columns)),
-            "rows": [list(map(plain, row)) for row in table.raw.itertuples(index=False)],
+            "rows": [list(map(plain, row.values())) for row in raw],
             "places": shown.places,
             "bound": shown.bound,
             "kinds": kinds,
             "sources": sources,
         }
 
-    def _evidence_of(self, table: Table) -> list[Evidence]:
+    @cached_property
+    def _frames(self) -> list[FrameCells]:
+        return list(map(FrameCells, self.evidence))
+
+    def _frames_of(self, table: Table) -> list[FrameCells]:
         """The frame count that the name of ``table`` ends with, else all of them."""
-        own = [e for e in self.evidence if e.suffix and table.name.endswith(e.suffix)]
-        return own or list(self.evidence)
+        suffixed = [f for f in self._frames if f.evidence.suffix]
+        own = [f for f in suffixed if table.name.endswith(f.evidence.suffix)]
+        return own or self._frames
 
-    def _source(self, raw: pd.DataFrame, cells: pd.DataFrame, evidence: list[Evidence]) -> int:
+    def _source(
+        self,
+        raw: Sequence[Raw],
+        cells: Sequence[CellFacts],
+        frames: Sequence[FrameCells],
+    ) -> int:
         """The place of the records behind raw rows; -1 when they have none."""
-        found = [cells_behind(row, cells) for _, row in raw.iterrows()]
-        behind = pd.concat(found) if found else cells.head(0)
-        if behind.empty:
+        found: dict[str, CellFacts] = {}
+        for row in raw:
+            found |= {cell.cell: cell for cell in cells_behind(row, cells)}
+        if not found:
             return -1
-        behind = behind.drop_duplicates("cell")
-        costs = cost_files(behind, evidence)
-        key = (*behind["cell"], *costs)
-        if key not in self._known:
-            self._known[key] = len(self.sources)
-            self.sources.append(self._made(behind, costs))
-        return self._known[key]
+        behind = list(found.values())
+        costs = cost_files(behind, [one.evidence for one in frames])
+        run = self.evidence[0].plan.name
+        files: list[str] = []
+        for cell in found:
+            files += [str(paths.predicted(run, cell)), str(paths.scored(run, cell))]
+        source: Source = {"scores": files, "costs": costs, "facts": made_by(behind)}
+        return self._place_of((*found, *costs), source)
 
-    def _given(self, named: pd.Series, cells: pd.DataFrame) -> int:
+    def _given(self, raw: Sequence[Raw], cells: Sequence[CellFacts]) -> int:
         """The place of the files that raw rows name themselves; -1 when they name none."""
-        words = [word for text in named.astype(str) for word in text.split("; ")]
+        words = [word for row in raw for word in str(row[RECORDS]).split("; ")]
         files = [word for word in dict.fromkeys(words) if word.startswith(f"{paths.RESULTS}/")]
         if not files:
             return -1
-        key = tuple(files)
+        stems = {Path(file).stem for file in files}
+        costs = [file for file in files if "/profile/" in file]
+        source: Source = {
+            "scores": [file for file in files if file not in costs],
+            "costs": costs,
+            "facts": made_by([cell for cell in cells if cell.cell in stems]),
+        }
+        return self._place_of(tuple(files), source)
+
+    def _place_of(self, key: tuple[str, ...], source: Source) -> int:
+        """The place of ``source``, which is added when ``key`` is new."""
         if key not in self._known:
-            stems = {Path(file).stem for file in files}
-            made = self._made(cells[cells["cell"].isin(stems)] if len(cells) else cells, [])
-            costs = [file for file in files if "/profile/" in file]
-            scores = [file for file in files if file not in costs]
             self._known[key] = len(self.sources)
-            self.sources.append({**made, "scores": scores, "costs": costs})
+            self.sources.append(source)
         return self._known[key]
 
-    def _made(self, behind: pd.DataFrame, costs: list[str]) -> Source:
-        run = self.evidence[0].plan.name
-        files: list[str] = []
-        for cell in behind.get("cell", []):
-            files += [str(paths.predicted(run, cell)), str(paths.scored(run, cell))]
-        facts = {}
-        for name in PROVENANCE:
-            values = sorted(map(str, behind[name].dropna().unique())) if name in behind else []
-            if values:
-                facts[name] = values
-        return {"scores": files, "costs": costs, "facts": facts}
+
+def made_by(cells: Sequence[CellFacts]) -> dict[str, list[str]]:
+    """By name what the records of ``cells`` say of how they were made."""
+    facts = {}
+    for name in MADE_BY:
+        values = {str(getattr(cell, name)) for cell in cells if known(getattr(cell, name))}
+        if values:
+            facts[name] = sorted(values)
+    return facts
 
 
-def records_of(table: Table, evidence: Sequence[Evidence]) -> pd.DataFrame:
-    """The records that ``table`` was made from, as its name says.
-
-    Those of the main comparison, of one dataset in it, or of an ablation; else all.
-    """
-    found = []
-    for e in evidence:
-        name = table.name.removesuffix(e.suffix) if e.suffix else table.name
-        ablation = name.removeprefix("ablation_")
-        rows = e.table
-        if name in OF_MAIN:
-            rows = e.rows_of("main")
-        elif name.startswith("dataset_"):
-            main = e.rows_of("main")
-            rows = main[main["dataset"].eq(name.removeprefix("dataset_"))]
-        elif ablation in e.ablations:
-            rows = e.rows_of(ablation)
-        found.append(rows)
-    return pd.concat(found) if found else pd.DataFrame()
+def kind_of(row: str, chapter: str, has_records: bool) -> Kind:
+    """What a row's values are: as it says itself, its chapter, and whether records are known."""
+    if row == "reported":
+        return "reported"
+    if chapter in COMPUTED:
+        return "computed"
+    return "measured" if has_records else "derived"
 
 
-def cells_of(records: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell of ``records``, the last one that was measured."""
-    return records.drop_duplicates("cell", keep="last") if len(records) else records
-
-
-def cells_behind(row: pd.Series, cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``cells`` that a raw row speaks of; none where it names no method."""
+def cells_behind(row: Raw, cells: Sequence[CellFacts]) -> list[CellFacts]:
+    """Those of ``cells`` that a raw row speaks of; none where it names no method."""
     names = {str(row[name]) for name in ("method", "label") if known(row.get(name))}
-    if cells.empty or not names:
-        return cells.head(0)
-    found = cells[cells["method"].isin(names) | cells["label"].isin(names)]
-    for name in OF_CELLS:
-        if known(row.get(name)) and name in found:
-            found = found[found[name].astype(str).eq(str(row[name]))]
+    if not names:
+        return []
+    said = {name: str(row[name]) for name in OF_CELLS if known(row.get(name))}
+    found = []
+    for cell in cells:
+        if cell.method not in names and cell.label not in names:
+            continue
+        if all(str(getattr(cell, name)) == value for name, value in said.items()):
+            found.append(cell)
     return found
 
 
-def cost_files(cells: pd.DataFrame, evidence: Iterable[Evidence]) -> list[str]:
+def cost_files(cells: Sequence[CellFacts], evidence: Iterable[Evidence]) -> list[str]:
     """The cost records of the settings of ``cells`` at the frame counts of ``evidence``."""
-    names = ["method", "backbone", "options"]
-    settings = set(cells[names].itertuples(index=False, name=None))
+    settings = {(cell.method, cell.backbone, cell.options) for cell in cells}
     files: list[str] = []
     for e in evidence:
         for cost in e.costs:
@@ -187,14 +232,14 @@ def cost_files(cells: pd.DataFrame, evidence: Iterable[Evidence]) -> list[str]:
 
 def known(value: object) -> bool:
     """Whether a raw value is there; lists and dictionaries always are."""
-    return isinstance(value, list | dict) or not pd.isna(value)
+    return isinstance(value, list | dict | tuple) or not pd.isna(value)
 
 
 def plain(value: object) -> Plain:
     """A raw value as JSON knows it."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, list | dict):
+    if isinstance(value, list | dict | tuple):
         return json.dumps(value, default=str)
     if not known(value):
         return None

@@ -14,12 +14,12 @@ from typing import NamedTuple, TypedDict
 
 import pandas as pd
 
-from bench3r.report.columns import QUALITY, Column
+from bench3r.report.columns import QUALITY
 from bench3r.report.evidence import CostRow, Evidence, Setting, methods
 from bench3r.report.figures.looks import RAMPS, family_of
 from bench3r.report.names import name_of
 from bench3r.report.settings import settings_of
-from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
+from bench3r.report.summary import common_scenes, interval, over_seeds, weights_of, wide
 
 MOST_COMBINED = 4  # datasets up to which all their combinations can be chosen
 DIGITS = 6
@@ -181,10 +181,12 @@ def _qualities(
     controls = _controls(e)
     axes: list[QualityAxis] = []
     for column in QUALITY:
+        values = wide(rows, column)
+        weights = weights_of(rows, column)
         spots = []
         bounds: list[list[float | None]] = []
         for scenes in chosen.values():
-            of = _spots(rows, column, scenes)
+            of = _spots(values[values.index.isin(scenes)], weights)
             spots.append([of.get(s) for s in settings])
             means = [of.get(s) for s in controls]
             bounds.append([spot[0] if spot else None for spot in means])
@@ -198,13 +200,12 @@ def _qualities(
     return axes
 
 
-def _spots(rows: pd.DataFrame, column: Column, scenes: pd.Index) -> dict[Setting, Spot]:
-    """By setting its mean over ``scenes`` with the interval that tables give it."""
-    values = of_scenes(rows, column, scenes)
-    weights = weights_of(rows, column)
+def _spots(values: pd.DataFrame, weights: pd.Series | None) -> dict[Setting, Spot]:
+    """By setting (column) its mean over scenes, with the interval that tables give it."""
+    averaged = over_seeds(values)
     found: dict[Setting, Spot] = {}
-    for setting in values.columns:
-        mean = interval(values[setting], weights)
+    for setting in averaged.columns:
+        mean = interval(averaged[setting], weights)
         if mean is not None:
             found[setting] = spot(mean.mean, mean.low, mean.high)
     return found

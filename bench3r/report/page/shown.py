@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from bench3r.report.page.binding import is_reported, raw_columns, raw_places
 from bench3r.report.page.encoding import cell_html
@@ -54,10 +54,14 @@ def shown_table(table: Table) -> ShownTable:
     """``table`` with what stands behind its cells."""
     places = raw_places(table)
     bound = raw_columns(table, places)
+    raw = table.raw.to_numpy(object)
+    kinds = table.raw["kind"].tolist() if "kind" in table.raw else []
     rows = []
-    for place, (_, row) in enumerate(table.shown.iterrows()):
-        own = table.raw.iloc[places[place][0]] if len(places[place]) == 1 else None
-        rows.append(_row(row, own, bound))
+    for behind, row in zip(places, table.shown.itertuples(index=False, name=None), strict=True):
+        own = behind[0] if len(behind) == 1 else None
+        kind = kinds[own] if kinds and own is not None else ""
+        cells = _cells(row, {} if own is None else {c: raw[own, r] for c, r in bound.items()})
+        rows.append(ShownRow(_kind(row, kind), cells))
     return ShownTable(
         id=f"table-{table.name}",
         title=table.title,
@@ -81,18 +85,15 @@ def better_end(title: str) -> str:
     return "lower" if words.startswith(LOWER) else ""
 
 
-def _row(shown: pd.Series, raw: pd.Series | None, bound: dict[int, int]) -> ShownRow:
-    cells = []
-    for column, text in enumerate(shown):
-        value = raw.iloc[bound[column]] if raw is not None and column in bound else None
-        cells.append(ShownCell(cell_html(text), _key(value)))
-    return ShownRow(_kind(shown, raw), cells)
+def _cells(row: Sequence[object], raw: dict[int, object]) -> list[ShownCell]:
+    """The cells of a shown row, with the raw values of columns that have one."""
+    return [ShownCell(cell_html(text), _key(raw.get(place))) for place, text in enumerate(row)]
 
 
-def _kind(shown: pd.Series, raw: pd.Series | None) -> str:
-    if is_reported(shown):
+def _kind(row: Sequence[object], kind: object) -> str:
+    if is_reported(row):
         return "reported"
-    return "baseline" if raw is not None and raw.get("kind") == "backbone" else ""
+    return "baseline" if kind == "backbone" else ""
 
 
 def _key(value: object) -> str:

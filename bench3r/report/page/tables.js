@@ -44,14 +44,19 @@ function sort(table, column, header) {
   table.tBodies[0].append(...rows.map((r) => r.row));
 }
 
-/* Columns of sentences read from the left. */
+/* Columns of words read from the left; those of sentences have room. */
 function markTexts(table) {
-  const rows = bodyRows.get(table).slice(0, 8);
-  const width = table.tHead.rows[0].cells.length;
-  for (let column = 1; column < width; column++) {
-    const long = rows.some((row) => row.cells[column].textContent.length > 44);
-    if (long) for (const row of bodyRows.get(table)) row.cells[column].classList.add("text");
-  }
+  const rows = bodyRows.get(table);
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const known = rows.map((row) => key(row.cells[column])).filter((k) => !k.none);
+    const words = known.filter((k) => Number.isNaN(k.number));
+    if (words.length <= known.length / 2) return;
+    const letters = words.reduce((sum, k) => sum + k.text.length, 0) / words.length;
+    for (const row of [table.tHead.rows[0], ...rows]) {
+      row.cells[column].classList.add("text");
+      row.cells[column].classList.toggle("long", letters > 44);
+    }
+  });
 }
 
 for (const table of tables) {

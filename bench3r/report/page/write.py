@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -103,10 +104,8 @@ class _Maker:
 
     def chapter(self, chapter: Chapter, with_viewer: bool) -> ShownChapter:
         """``chapter`` with its tables and pictures."""
-        figures = []
-        for figure in chapter.figures:
-            source = picture(figure.path) if figure.path else ""
-            figures.append(ShownFigure(figure.caption, source))
+        with ThreadPoolExecutor() as pool:  # pictures are made without Python's lock
+            figures = list(pool.map(_figure, chapter.figures))
         return ShownChapter(
             id=f"chapter-{chapter.key}",
             title=chapter.title,
@@ -115,6 +114,10 @@ class _Maker:
             figures=figures,
             appendix=[self.add(table) for table in chapter.appendix],
         )
+
+
+def _figure(figure: Figure) -> ShownFigure:
+    return ShownFigure(figure.caption, picture(figure.path) if figure.path else "")
 
 
 def _packed(clouds: Mapping[str, Clouds]) -> dict[str, object]:
