@@ -74,15 +74,24 @@ class Registry(Generic[T]):
         self._pattern = pattern
         self._several = several
         self._leave_out = leave_out
+        self._listed: tuple[Path, dict[str, Path]] | None = None
 
     def files(self) -> dict[str, Path]:
-        """File (of a package its ``__init__.py``) of every entry by its stem; imports none."""
+        """File (of a package its ``__init__.py``) of every entry by its stem; imports none.
+
+        Those of the library are listed once: its files do not change while it runs.
+        """
+        if self._listed is not None and self._listed[0] == self.folder:
+            return self._listed[1]
         named: dict[str, Path] = {}
         for path in self.folder.glob(self._pattern):
             stem = self._stem(path)
             if not stem.startswith("_") and stem not in self._leave_out:
                 named[stem] = path
-        return dict(sorted(named.items()))
+        found = dict(sorted(named.items()))
+        if self.folder.is_relative_to(LIBRARY):
+            self._listed = (self.folder, found)
+        return found
 
     def _stem(self, path: Path) -> str:
         """Name of a file, or of a package below the folder by its ``__init__.py``."""
@@ -211,6 +220,7 @@ class Registry(Generic[T]):
 
     def forget(self) -> None:
         """Drop what was imported from the folder, so that a changed file is read again."""
+        self._listed = None
         for name in list(sys.modules):
             if name == self.package or name.startswith(f"{self.package}."):
                 del sys.modules[name]

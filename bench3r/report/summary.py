@@ -215,28 +215,35 @@ def differences(
 
     Left out are those that fewer than two scenes of ``values`` (scenes by settings) have both of.
     """
+    grid = values.to_numpy(float)
+    place = {setting: i for i, setting in enumerate(values.columns)}
+    weight = _at(weights, values.index)
     found: dict[Pair, Difference] = {}
     columns = []
     for first, second in dict.fromkeys(pairs):
-        if first == second or not {first, second} <= set(values.columns):
+        if first == second or first not in place or second not in place:
             continue
-        both = values[[first, second]].dropna()
-        if len(both) > 1:
-            found[first, second] = _difference(both, weights, metric)
-            columns.append(values[first] - values[second])
+        a = grid[:, place[first]]
+        b = grid[:, place[second]]
+        both = ~np.isnan(a) & ~np.isnan(b)
+        if both.sum() > 1:
+            own = None if weight is None else weight[both]
+            found[first, second] = _difference(a[both], b[both], own, metric)
+            columns.append(a - b)
     if not found:
         return {}
-    table = np.stack(columns, axis=1)
-    adjusted = familywise(table, _at(weights, values.index)).tolist()
+    adjusted = familywise(np.stack(columns, axis=1), weight).tolist()
     corrected = zip(found.items(), adjusted, strict=True)
     return {pair: replace(one, p=p) for (pair, one), p in corrected}
 
 
-def _difference(both: pd.DataFrame, weights: pd.Series | None, metric: Metric | None) -> Difference:
-    """The first column minus the second, not corrected yet."""
-    a, b = both.to_numpy(float).T
-    found = paired_interval(a, b, _at(weights, both.index))
-    tie = metric is not None and metric.tied(float(b.mean()) + found.mean, float(b.mean()))
+def _difference(
+    a: np.ndarray, b: np.ndarray, weights: np.ndarray | None, metric: Metric | None
+) -> Difference:
+    """``a`` minus ``b`` [N], not corrected yet."""
+    found = paired_interval(a, b, weights)
+    mean = float(np.average(b, weights=weights))
+    tie = metric is not None and metric.tied(mean + found.mean, mean)
     return Difference(found, float("nan") if tie else effect_size(a, b), tie)
 
 
