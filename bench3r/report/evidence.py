@@ -33,8 +33,6 @@ from bench3r.report.settings import (
     SETTING,
     Place,
     Setting,
-    rows_of_setting,  # noqa: F401
-    settings_of,  # noqa: F401
     varied_options,
 )
 from bench3r.run import paths
@@ -113,17 +111,18 @@ class Evidence:
 
     def everywhere(self) -> pd.DataFrame:
         """Scores of the main methods, and of ablations that are declared to join them."""
+        return self._everywhere
+
+    @cached_property
+    def _everywhere(self) -> pd.DataFrame:
         joined = [name for name, table in self.option_tables().items() if table.joins_main]
+        if not joined:
+            return self.rows_of("main")
         places = np.concatenate([self._places_of(name) for name in ("main", *joined)])
         return self.table.iloc[pd.unique(places)]
 
     def _places_of(self, name: str) -> np.ndarray:
         """The rows [N] of the table that stand in the comparison ``name``, in its order."""
-        if name not in self._places:
-            self._places[name] = self._find_places(name)
-        return self._places[name]
-
-    def _find_places(self, name: str) -> np.ndarray:
         inside = {cell.id for cell in self.plan.cells if name in cell.tables}
         chosen = self.table["cell"].isin(inside).to_numpy()
         if name == "main":
@@ -134,11 +133,6 @@ class Evidence:
         dense_beside = dense.to_numpy() & beside
         only_chosen = chosen & ~dense_beside
         return np.concatenate([np.flatnonzero(dense_beside), np.flatnonzero(only_chosen)])
-
-    @cached_property
-    def _places(self) -> dict[str, np.ndarray]:
-        """What :meth:`_places_of` has found, by name."""
-        return {}
 
     @cached_property
     def _scene_keys(self) -> pd.MultiIndex:
