@@ -15,9 +15,10 @@ from bench3r.report.claims.ledger import ledger
 from bench3r.report.columns import column_of
 from bench3r.report.cost_columns import unchanged_flops
 from bench3r.report.evidence import Evidence, RunEvidence, Setting
+from bench3r.report.memo import once_per_table
 from bench3r.report.names import dataset_label, plain
 from bench3r.report.settings import settings_of
-from bench3r.report.summary import common_scenes, of_scenes
+from bench3r.report.summary import common_scenes, keys_of, of_scenes
 from bench3r.report.tables import MISSING, number
 
 NO_METHOD = "not among the methods here"
@@ -100,10 +101,10 @@ def _setting(e: Evidence, row: PaperRow) -> Setting | None:
     """The setting that stands for ``row``: one of the main comparison before others."""
     found = []
     for part in (e.rows_of("main"), e.table):
-        own = part[part["method"].eq(row.method)]
-        if row.backbone:
-            own = own[own["backbone"].eq(row.backbone)]
-        found += [s for s in settings_of(own) if row.options.items() <= s.values.items()]
+        for setting in settings_of(part):
+            same = setting.method == row.method and row.backbone in ("", setting.backbone)
+            if same and row.options.items() <= setting.values.items():
+                found.append(setting)
     return found[0] if found else None
 
 
@@ -145,13 +146,17 @@ def _evidence(run: RunEvidence, column: PaperColumn) -> Evidence | None:
 
 def _rows(e: Evidence, column: PaperColumn, settings: list[Setting]) -> pd.DataFrame:
     """Scores of ``settings`` on the dataset of ``column``, or on those of the main comparison."""
-    wanted = e.table["dataset"].eq(column.dataset)
-    if not column.dataset:
-        wanted = e.table["dataset"].isin(e.rows_of("main")["dataset"].unique())
-    rows = e.table[wanted]
-    keys = pd.MultiIndex.from_frame(rows[["method", "backbone", "options"]])
-    chosen = [(s.method, s.backbone, s.options) for s in settings]
-    return rows[keys.isin(chosen)]
+    datasets = [column.dataset] if column.dataset else e.rows_of("main")["dataset"].unique()
+    return _rows_on(e.table, tuple(datasets), tuple(settings))
+
+
+@once_per_table
+def _rows_on(
+    table: pd.DataFrame, datasets: tuple[str, ...], settings: tuple[Setting, ...]
+) -> pd.DataFrame:
+    rows = table[table["dataset"].isin(datasets)]
+    places = {setting.place for setting in settings}
+    return rows[[key.place in places for key in keys_of(rows)]]
 
 
 def _quality(

@@ -15,6 +15,7 @@ from bench3r.report.claims.ledger import Ledger
 from bench3r.report.claims.rules import Measurement, Place, Subject
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import RunEvidence
+from bench3r.report.memo import once_per_table
 
 SCALE = "full"  # the one at which papers measure
 COSTS = ("time", "memory", "largest")  # quantities of the profile stage
@@ -159,9 +160,7 @@ class Asked:
 
     def own_rows(self) -> pd.DataFrame:
         """The scores of the subject's method and backbone."""
-        table = self.run.table
-        same = table["method"].eq(self.subject.method)
-        return table[same & table["backbone"].eq(self.subject.backbone)]
+        return _rows_of(self.run.table, self.subject.method, self.subject.backbone)
 
     def rows(self) -> pd.DataFrame:
         """Of :meth:`own_rows` those at the place."""
@@ -183,7 +182,7 @@ class Asked:
         place = self.place
         label = _dataset_label(place.dataset)
         wanted = self.run.plan.config.datasets.get(place.dataset)
-        rows = self.run.table[self.run.table["dataset"].eq(place.dataset)]
+        rows = _rows_on(self.run.table, place.dataset)
         if wanted is None or rows.empty:
             return [f"no {label}"]
         if wanted.root == "procedural" or rows["procedural"].eq(True).any():
@@ -246,6 +245,16 @@ class Asked:
         """Whether a device is of the paper's class."""
         parts = self.ledger.devices[self.place.device]
         return any(re.search(rf"\b{re.escape(part)}\b", device) for part in parts)
+
+
+@once_per_table
+def _rows_of(table: pd.DataFrame, method: str, backbone: str) -> pd.DataFrame:
+    return table[table["method"].eq(method) & table["backbone"].eq(backbone)]
+
+
+@once_per_table
+def _rows_on(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    return table[table["dataset"].eq(dataset)]
 
 
 def _listed(counts: list[int]) -> str:
