@@ -189,7 +189,7 @@ def test_many_comparisons_are_corrected_together():
     assert alone.count(SAME) + alone.count(OTHER) >= 1, "by chance"
     together = corrected(verdicts)
     assert all(v.verdict == UNDECIDED for v in together)
-    assert "family “planted” (12; joint sign-flips and Holm)" in together[0].threshold
+    assert "adjusted p ≤ 0.05 in a family of 12 (joint sign-flips" in together[0].threshold
     strong = _planted("strong", np.linspace(1.0, 1.3, 9), scenes)
     assert corrected([*verdicts, strong])[-1].verdict == SAME, "what is real stands"
 
@@ -222,6 +222,6 @@ def test_the_whole_ledger_names_its_families():
     for method in ("early_exit", "mor", "spatial_mor", "dust3r"):
         here(method, [x + 0.03 + 0.2 * x for x in BASE], run)
     found = judge_all(ledger(), run.evidence())
-    assert "(4; joint sign-flips and Holm)" in found["SM-T2-DUSt3R-CD"].threshold
+    assert "in a family of 4 (joint sign-flips and Holm)" in found["SM-T2-DUSt3R-CD"].threshold
     assert found["SM-T2-DUSt3R-CD"].verdict == SAME
     assert found["SM-T2-VGGTMoRstandard-CD"].verdict == OTHER

@@ -62,7 +62,7 @@ def _among(verdict: Verdict, p: float, count: int, how: str) -> Verdict:
     if not math.isfinite(p):
         return verdict
     stands = significant(p) or verdict.verdict not in DECIDED
-    family = f"adjusted p ≤ {ALPHA:g} in the family “{verdict.family}” ({count}; {how})"
+    family = f"adjusted p ≤ {ALPHA:g} in a family of {count} ({how})"
     return replace(
         verdict,
         verdict=verdict.verdict if stands else UNDECIDED,

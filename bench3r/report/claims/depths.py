@@ -106,7 +106,7 @@ def depth_share(rule: rules_here.DepthShare, claim: Claim, ledger: Ledger, e: Ev
     return Verdict(
         {True: NEAR, False: FAR, None: UNDECIDED}[good],
         found=f"{text} % here, {claimed:g} % in the paper",
-        test=f"mean over scenes ({found.method})" if found.method else "mean over scenes",
+        test="mean over scenes",
         threshold=f"95 % interval inside or outside of {claimed:g} ± {near:.2g} %, "
         f"n ≥ {MARKS_FROM}",
         n=found.n,
@@ -195,7 +195,7 @@ def collapse(rule: rules_here.Collapse, claim: Claim, ledger: Ledger, e: Evidenc
         word,
         found=f"patches at recursion depth {rule.depth}: {_percent(share)} without balancing, "
         f"{balanced.mean():.1f} % with it, difference {_percent(found, signed=True)}",
-        test=f"mean and paired difference over scenes ({found.method})",
+        test="mean and paired difference over scenes",
         threshold=f"a collapse: {rule.at_least:g} % or more, and more than with balancing; "
         f"95 % intervals, n ≥ {MARKS_FROM}",
         n=found.n,

@@ -28,7 +28,6 @@ from bench3r.report.settings import Setting
 from bench3r.report.summary import weights_of
 
 EQUAL_COUNT = 0.01  # counts of FLOPs are checked to this share
-PAIRED = "paired difference over scenes"
 
 
 def direction(rule: rules_here.Direction, claim: Claim, ledger: Ledger, e: Evidence) -> Verdict:
@@ -150,7 +149,7 @@ def level(rule: rules_here.Level, ledger: Ledger, e: Evidence) -> Verdict:
     return Verdict(
         {1: SAME, -1: OTHER, 0: UNDECIDED}[sign(found)],
         found=f"{column.title} of {here.name_of_setting(setting)}: {_text(at, column)}",
-        test=f"mean over scenes ({found.method})",
+        test="mean over scenes",
         threshold=f"95 % interval above {rule.above:g}",
         n=found.n,
         records=here.score_records(e, [setting]),
@@ -177,7 +176,7 @@ def scores_compared(
     return Verdict(
         word,
         found=f"{column.title}, {names}: {_text(found, column, signed=True)}",
-        test=f"{PAIRED} ({found.method})",
+        test="paired difference over scenes",
         threshold=f"{EXCLUDES}, beyond the noise of {noise:.2g}",
         n=found.n,
         records=here.score_records(e, pair),
@@ -229,35 +228,30 @@ def _times(first: Setting, second: Setting, faster: bool, e: Evidence) -> Verdic
     cost = e.cost_of(first)
     found = e.time_ratio(first)
     names = f"{here.name_of_setting(first)} over {here.name_of_setting(second)}"
-    records = here.profile_records(e, [first])
     if cost is None or not cost.ok:
         return lacking(f"the time of {here.name_of_setting(first)}: {e.why_unpaired(first)}")
+    made = Verdict(
+        UNDECIDED,
+        found=f"time, {names}: not compared",
+        test="paired ratio of calls taken in turn",
+        threshold="95 % interval without 1, times that nothing makes doubtful",
+        n=0,
+        unit="pairs",
+        records=here.profile_records(e, [first]),
+    )
     if found is None:
-        return Verdict(
-            UNDECIDED,
-            found=f"time, {names}: not compared",
-            test="paired ratio of calls taken in turn",
-            threshold="95 % interval without 1",
-            n=0,
-            unit="pairs",
-            missing=f"calls in turn ({e.why_unpaired(first)}): times of processes minutes apart "
-            "are not compared",
-            records=records,
-        )
+        return replace(made, missing=f"calls in turn: {e.why_unpaired(first)}")
     side = ratio_sign(found)
     word = UNDECIDED
     if side and not found.suspect:
         word = SAME if (side < 0) == faster else OTHER
     text = by_interval(found.value, found.low, found.high)
     doubt = f" (suspect: {found.suspect})" if found.suspect else ""
-    return Verdict(
-        word,
+    return replace(
+        made,
+        verdict=word,
         found=f"time, {names}: {text}{doubt}",
-        test=f"paired ratio of calls taken in turn ({found.method})",
-        threshold="95 % interval without 1, times that nothing makes doubtful",
         n=found.n,
-        unit="pairs",
-        records=records,
         family=f"times against {second.label}",
         comparison=names,
         p=sign_test(cost.seconds, cost.reference_seconds),

@@ -62,7 +62,7 @@ def ordering(rule: rules.Ordering, claim: Claim, ledger: Ledger, run: RunEvidenc
     return Verdict(
         word,
         found=f"{column.title}, {names}: {_text(delta)}",
-        test=f"paired difference over scenes ({delta.method})",
+        test="paired difference over scenes",
         threshold=f"{EXCLUDES}, beyond the noise of {noise:.2g}",
         n=delta.n,
         records=tuple(dict.fromkeys(records)),
@@ -119,7 +119,7 @@ def _sharply(rule: rules.Knee, lost: dict[float, pd.Series], records: tuple[str,
         word,
         found=f"{rule.quantity} loses {at_near.mean():.3g} at {near:g} and {at_far.mean():.3g} at "
         f"{far:g}; the second minus {rule.times:g} times the first: {_text(excess)}",
-        test=f"paired difference over scenes ({excess.method})",
+        test="paired difference over scenes",
         threshold=f"sharply: {rule.times:g} times as much (ours); {EXCLUDES}",
         n=excess.n,
         records=tuple(dict.fromkeys(records)),
@@ -205,7 +205,7 @@ def recorded(rule: rules.Recorded, claim: Claim, ledger: Ledger, run: RunEvidenc
     return Verdict(
         {True: REPRODUCED, False: CONTRADICTED, None: UNDECIDED}[good],
         found=f"{rule.fact} {by_interval(found.mean, found.low, found.high)}",
-        test=f"mean over scenes ({found.method or 'no interval'})",
+        test="mean over scenes",
         threshold=f"95 % interval {bound}, n ≥ {MARKS_FROM}",
         n=found.n,
         records=tuple(files),

@@ -208,7 +208,7 @@ def _fall(
         word,
         found=f"{case.quantity} over that of {name_of(case.over, ledger)}: {', '.join(shown)}; "
         f"slope {slope} of log ratio over log frames",
-        test=f"mean slope over scenes ({found.method})",
+        test="mean slope over scenes",
         threshold=f"95 % interval below 0, n ≥ {MARKS_FROM}",
         n=found.n,
         records=tuple(dict.fromkeys(records)),

@@ -50,8 +50,9 @@ NOTES = [
     "reported numbers alone, each with its rounding.",
     f'"{UNDECIDED}": measured, but the test does not decide. Of fewer than {MARKS_FROM} scenes '
     f'nothing is decided. "{IDLE}": what the claim is about had no effect in this run.',
-    "Statements are in our own words; the place says where the paper has them. n: what the test "
-    "was over. Thresholds that are ours and not the paper's say so.",
+    "Statements are in our own words, with the place where the paper has them. Intervals over "
+    "scenes are those of all tables: exact sign-flips and the studentised bootstrap. Thresholds "
+    "that are ours and not the paper's say so.",
 ]
 
 
@@ -123,7 +124,7 @@ def _families(verdicts: Iterable[Verdict]) -> Iterator[str]:
 def _raw(claim: Claim, verdict: Verdict) -> dict[str, object]:
     row: dict[str, object] = claim.model_dump(include=set(COPIED))
     row["value"] = json.dumps(claim.value)
-    row["rule"] = json.dumps(claim.rule.model_dump(exclude_unset=True))
+    row["rule"] = claim.rule.kind
     row["verdict"] = verdict.verdict
     for name in STATED:
         row["n_of" if name == "unit" else name] = getattr(verdict, name)
@@ -133,10 +134,9 @@ def _raw(claim: Claim, verdict: Verdict) -> dict[str, object]:
 
 def _shown(claim: Claim, verdict: Verdict) -> dict[str, str]:
     return {
-        "claim": claim.statement,
-        "place": claim.place,
-        "reported": claim.reported,
+        "claim": _quoted(claim),
         "verdict": verdict.shown,
+        "reported": claim.reported,
         "found": verdict.found or MISSING,
         "test": verdict.test or MISSING,
         "n": verdict.count or MISSING,
@@ -147,12 +147,16 @@ def _shown(claim: Claim, verdict: Verdict) -> dict[str, str]:
 
 def _open(claim: Claim, verdict: Verdict) -> dict[str, str]:
     return {
-        "claim": claim.statement,
-        "place": claim.place,
-        "reported": claim.reported,
+        "claim": _quoted(claim),
         "verdict": verdict.shown,
+        "reported": claim.reported,
         "missing": verdict.missing,
     }
+
+
+def _quoted(claim: Claim) -> str:
+    """The statement with its place in the paper."""
+    return f"{claim.statement} ({claim.place})"
 
 
 def contradictions_table() -> Table:
