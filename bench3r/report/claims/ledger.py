@@ -8,9 +8,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench3r.files import read_yaml
 from bench3r.report.claims.rules import (
     Arithmetic,
     Elsewhere,
@@ -136,4 +136,4 @@ def half_digit(value: Number) -> float:
 @cache
 def ledger() -> Ledger:
     """The ledger that ships with Bench3R."""
-    return Ledger.model_validate(yaml.safe_load(FILE.read_text()))
+    return Ledger.model_validate(read_yaml(FILE))
