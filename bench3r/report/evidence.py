@@ -32,6 +32,7 @@ from bench3r.report.settings import (
     SCENE,
     SETTING,
     Place,
+    Scene,
     Setting,
     varied_options,
 )
@@ -243,10 +244,21 @@ class Evidence:
         All of its scenes without ``scenes``. NaN when not counted. What depends on content costs
         something else on the profile's input: :meth:`flops_at_profile`.
         """
-        rows = self.facts_of(setting)
-        if scenes is not None:
-            rows = rows[rows.set_index(SCENE).index.isin(scenes)]
-        return float(pd.to_numeric(rows["flops"]).mean()) if len(rows) else math.nan
+        own = self._flops.get(setting.place, [])
+        wanted = None if scenes is None else set(scenes)
+        counted = [flops for scene, flops in own if wanted is None or scene in wanted]
+        return float(np.nanmean(counted)) if np.isfinite(counted).any() else math.nan
+
+    @cached_property
+    def _flops(self) -> dict[Place, list[tuple[Scene, float]]]:
+        """By setting its scenes, and what was counted on each."""
+        found: dict[Place, list[tuple[Scene, float]]] = {}
+        counted = pd.to_numeric(self.facts["flops"]).to_numpy(float)
+        scenes = self.facts[SCENE].itertuples(index=False, name=None)
+        places = self.facts[list(Place._fields)].itertuples(index=False, name=None)
+        for place, scene, flops in zip(places, scenes, counted, strict=True):
+            found.setdefault(Place(*place), []).append((Scene(*scene), float(flops)))
+        return found
 
     def flops_at_profile(self, setting: Setting) -> float:
         """FLOPs of ``setting`` on the input that its time was measured on; NaN when not counted."""
