@@ -1,4 +1,4 @@
-"""The page of a run: tables that sort and filter, points in 3D, quality against cost.
+"""The page of a run: the answer first, tables that sort and filter, points in 3D, quality and cost.
 
-``write.py`` puts it together; ``base.js``, ``tables.js``, ``pareto.js``, ``viewer.js`` run in it.
+``write.py`` puts it together from its templates, styles and scripts; it needs no library.
 """

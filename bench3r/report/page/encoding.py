@@ -17,7 +17,7 @@ STEPS = 65535  # of a quantised number
 INTERVAL = re.compile(r"(\[[-+\N{MINUS SIGN}\d.,e% ]+\])")
 MARK = re.compile(r" (?=[†‡≈])")  # marks stay with what they mark
 MINUS = re.compile(r"(?<![\w.-])-(?=\d)")
-WIDEST = 1400  # pixels of a picture
+WIDEST = 1200  # pixels of a picture
 
 
 class Quantised(TypedDict):
@@ -49,7 +49,7 @@ def picture(path: Path) -> str:
         if plain.width > WIDEST:
             height = round(plain.height * WIDEST / plain.width)
             plain = plain.resize((WIDEST, height), Image.Resampling.LANCZOS)
-        plain.save(out, "WEBP", quality=72, method=2)
+        plain.save(out, "WEBP", quality=68, method=2)
     return base64.b64encode(out.getvalue()).decode()
 
 
@@ -71,3 +71,8 @@ def finite(value: object) -> object:
     if isinstance(value, list):
         return [finite(v) for v in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def slug(name: str) -> str:
+    """``name`` as the end of an element's id, which links can lead to."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-")

@@ -1,6 +1,6 @@
 /* Where a cell comes from: the clicked value first, then the records, then its row's other values. */
 const SAID = {
-  measured: "Measured by this run; the records below hold it.",
+  measured: "From records of this run, which are named below.",
   derived: "Computed from the values of this row; it has no records of its own.",
   computed: "Computed from the sizes of the models. Nothing was run for it, so it has no records.",
   reported: "Reported by a paper, not measured by this run; the row names the source.",
@@ -15,11 +15,14 @@ const PARTS = {
   delta_vs_backbone: "difference to the backbone",
   delta_low: "difference from",
   delta_high: "difference to",
+  delta_n: "scenes of the difference",
+  delta_p: "p of the difference, corrected",
   effect_size: "effect size d",
+  n: "scenes",
 };
 const UNITS = [
   [/bytes$/, 1e-6, "MB"],
-  [/(^|\/)flops(_|$)|flops_per_scene$|^flops\//, 1e-9, "GFLOPs"],
+  [/(^|[/_])flops([/_]|$)/, 1e-9, "GFLOPs"],
   [/_s$|seconds/, 1, "s"],
   [/_deg(\/|$)/, 1, "°"],
   [/(saving|saved|share)$/, 100, "%"],
@@ -53,18 +56,30 @@ function stem(name) {
   return name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : name;
 }
 
-function spoken(name) {
-  const part = name.slice(name.lastIndexOf("/") + 1);
-  const words = (text) => text.replace(/_/g, " ").replace(/\//g, ": ");
-  return PARTS[part] ? words(stem(name)) + ", " + PARTS[part] : words(name);
+function words(text) {
+  return text.replace(/_/g, " ").replace(/\//g, ": ");
 }
 
-function valueTable(columns, raw, places, clicked) {
+function lastPart(name) {
+  return name.slice(name.lastIndexOf("/") + 1);
+}
+
+function spoken(name) {
+  const part = PARTS[lastPart(name)];
+  return part && name.includes("/") ? words(stem(name)) + ", " + part : words(name);
+}
+
+/* A name among those that share all but its last part. */
+function spokenPart(name) {
+  return PARTS[lastPart(name)] || words(lastPart(name));
+}
+
+function valueTable(columns, raw, places, clicked, say = spoken) {
   const body = make("table", {});
   for (const place of places) {
     if (raw[place] === null) continue;
     const row = body.insertRow();
-    row.append(make("th", { scope: "row", textContent: spoken(columns[place]) }));
+    row.append(make("th", { scope: "row", textContent: say(columns[place]) }));
     row.insertCell().textContent = formatted(columns[place], raw[place]);
     row.classList.toggle("clicked", place === clicked);
   }
@@ -83,31 +98,32 @@ function shows(text, value) {
   return value !== 0 && scales.some((s) => Math.abs(value * s - Number(found[1])) <= half * 1.0001);
 }
 
-/* Several raw rows behind one shown row: those that hold the clicked number come first. */
-function rowTable(facts, rows, text) {
-  const used = facts.columns.map((_, i) => i).filter((i) => rows.some((r) => r[i] !== null));
-  const holds = (row) => row.some((value) => shows(text, value));
-  const ordered = [...rows].sort((a, b) => holds(b) - holds(a)).slice(0, 40);
-  const cells = (name, texts) => texts.map((t) => make(name, { textContent: t }));
-  const body = make(
-    "table",
-    {},
-    make(
-      "tr",
-      {},
-      ...cells(
-        "th",
-        used.map((i) => spoken(facts.columns[i])),
-      ),
-    ),
-  );
-  for (const row of ordered) {
-    const shown = used.map((i) => formatted(facts.columns[i], row[i]));
-    const line = make("tr", {}, ...cells("td", shown));
-    line.classList.toggle("clicked", rows.length > 1 && holds(row));
-    body.append(line);
-  }
-  return make("div", { className: "scroll" }, body);
+/* Raw rows beside each other, with the columns that have a value in one of them. */
+function rowTable(columns, rows) {
+  const used = columns.map((_, i) => i).filter((i) => rows.some((r) => r[i] !== null));
+  const cells = (name, texts) => texts.map((text) => make(name, { textContent: text }));
+  const head = used.map((i) => spoken(columns[i]));
+  const lines = rows.map((row) => used.map((i) => formatted(columns[i], row[i])));
+  const body = lines.map((texts) => make("tr", {}, ...cells("td", texts)));
+  const table = make("table", { className: "wide" }, make("tr", {}, ...cells("th", head)), ...body);
+  return make("div", { className: "scroll" }, table);
+}
+
+/* Several raw rows behind one shown row: the one that holds the clicked number in full. */
+function severalRows({ columns }, rows, text) {
+  const all = columns.map((_, i) => i);
+  const holding = rows.filter((row) => row.some((value) => shows(text, value)));
+  const found = (holding.length === 1 ? holding : []).map((row) => {
+    return valueTable(
+      columns,
+      row,
+      all,
+      row.findIndex((value) => shows(text, value)),
+    );
+  });
+  const summary = make("summary", { textContent: `All ${rows.length} raw rows of this row` });
+  const others = make("details", { open: !found.length }, summary, rowTable(columns, rows));
+  return { first: found, others };
 }
 
 function fileList(title, files) {
@@ -145,7 +161,7 @@ function rowParts(facts, raw, bound) {
   const clicked = facts.columns[bound];
   const own = clicked ? all.filter((i) => related(clicked, facts.columns[i])) : [];
   const rest = all.filter((i) => !own.includes(i));
-  const first = own.length ? [valueTable(facts.columns, raw, own, bound)] : [];
+  const first = own.length ? [valueTable(facts.columns, raw, own, bound, spokenPart)] : [];
   const others = make(
     "details",
     { open: !own.length },
@@ -159,18 +175,14 @@ function originParts(facts, place, column, text) {
   const rows = (facts.places[place] || []).map((i) => facts.rows[i]);
   const bound = facts.bound[column];
   const said = make("p", { className: "about", textContent: SAID[facts.kinds[place]] });
-  const exact = make(
-    "p",
-    { className: "about" },
-    "All digits: ",
-    make("code", { textContent: "tables/" + facts.name + ".csv" }),
-  );
+  const file = make("code", { textContent: "tables/" + facts.name + ".csv" });
+  const exact = make("p", { className: "about" }, "All digits: ", file);
   const source = data("origins").sources[facts.sources[place]];
   const costFirst = COST.test(bound === undefined ? text : facts.columns[bound]);
   const records = source ? recordParts(source, costFirst) : [];
-  if (rows.length !== 1)
-    return [said, ...(rows.length ? [rowTable(facts, rows, text)] : []), ...records, exact];
-  const { first, others } = rowParts(facts, rows[0], bound);
+  if (!rows.length) return [said, exact];
+  const one = rows.length === 1;
+  const { first, others } = one ? rowParts(facts, rows[0], bound) : severalRows(facts, rows, text);
   return [said, ...first, ...records, others, exact];
 }
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench3r.report.page.binding import is_reported, raw_columns, raw_places
-from bench3r.report.page.encoding import cell_html
+from bench3r.report.page.encoding import cell_html, slug
 from bench3r.report.tables import Table
 
 LOWER = ("time", "flops", "memory", "seconds", "parameters", "energy", "latency", "peak", "macs")
@@ -63,7 +63,7 @@ def shown_table(table: Table) -> ShownTable:
         cells = _cells(row, {} if own is None else {c: raw[own, r] for c, r in bound.items()})
         rows.append(ShownRow(_kind(row, kind), cells))
     return ShownTable(
-        id=f"table-{table.name}",
+        id=f"table-{slug(table.name)}",
         title=table.title,
         about=cell_html(table.caption),
         heads=[Head(str(title), better_end(str(title))) for title in table.shown.columns],

@@ -44,17 +44,19 @@ function sort(table, column, header) {
   table.tBodies[0].append(...rows.map((r) => r.row));
 }
 
+const SENTENCE = 44; // letters from which on a cell is read as words
+
 /* Columns of words read from the left; those of sentences have room. */
 function markTexts(table) {
   const rows = bodyRows.get(table);
   [...table.tHead.rows[0].cells].forEach((head, column) => {
     const known = rows.map((row) => key(row.cells[column])).filter((k) => !k.none);
-    const words = known.filter((k) => Number.isNaN(k.number));
+    const words = known.filter((k) => Number.isNaN(k.number) || k.text.length > SENTENCE);
     if (words.length <= known.length / 2) return;
     const letters = words.reduce((sum, k) => sum + k.text.length, 0) / words.length;
     for (const row of [table.tHead.rows[0], ...rows]) {
       row.cells[column].classList.add("text");
-      row.cells[column].classList.toggle("long", letters > 44);
+      row.cells[column].classList.toggle("long", letters > SENTENCE);
     }
   });
 }

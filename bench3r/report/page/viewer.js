@@ -87,25 +87,33 @@ function gather() {
       });
     }
   }
-  view.shown = { points, lines, ...extent(numbers(scene.ground_truth.xyz)) };
+  const truth = numbers(scene.ground_truth.xyz);
+  const cameras = decode(scene.cameras, Float32Array).filter((v) => !Number.isNaN(v));
+  const middle = middleOf(truth);
+  const reach = Math.max(reachOf(truth, middle, 0.97), 0.9 * reachOf(cameras, middle, 1));
+  view.shown = { points, lines, middle, reach };
   writeKey(scene, cloud, colour);
   const label = `Points predicted by ${name} and of the ground truth; arrow keys turn, + and - zoom`;
   by("cloud-plot").setAttribute("aria-label", label);
   drawCloud();
 }
 
-/* The middle of points [N, 3] and how far they reach. */
-function extent(xyz) {
-  const middle = [0, 1, 2].map((axis) => {
+/* The middle of points [N, 3]. */
+function middleOf(xyz) {
+  return [0, 1, 2].map((axis) => {
     const own = xyz.filter((_, i) => i % 3 === axis).sort();
     return own[own.length >> 1];
   });
+}
+
+/* How far a share of points [N, 3] reach from the middle. */
+function reachOf(xyz, middle, share) {
   const far = [];
   for (let i = 0; i < xyz.length; i += 3) {
     far.push(Math.hypot(xyz[i] - middle[0], xyz[i + 1] - middle[1], xyz[i + 2] - middle[2]));
   }
   far.sort((a, b) => a - b);
-  return { middle, reach: far[Math.floor(0.97 * (far.length - 1))] || 1 };
+  return far[Math.floor(share * (far.length - 1))] || 1;
 }
 
 /* From the world (x right, y down, z ahead) to pixels and a depth behind them. */
@@ -113,7 +121,7 @@ function projection(width, height) {
   const { middle, reach } = view.shown;
   const [st, ct] = [Math.sin(view.turn), Math.cos(view.turn)];
   const [si, ci] = [Math.sin(view.tilt), Math.cos(view.tilt)];
-  const away = (2.1 * reach) / view.zoom;
+  const away = (2.2 * reach) / view.zoom;
   const focal = 1.05 * Math.min(width, height);
   return (x, y, z) => {
     const [a, b, c] = [x - middle[0], y - middle[1], z - middle[2]];

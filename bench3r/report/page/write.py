@@ -16,7 +16,7 @@ from bench3r.report.answer import Answer
 from bench3r.report.evidence import RunEvidence
 from bench3r.report.page.chapters import Chapter, chapters_of
 from bench3r.report.page.clouds import Clouds
-from bench3r.report.page.encoding import cell_html, finite, picture
+from bench3r.report.page.encoding import cell_html, finite, picture, slug
 from bench3r.report.page.origins import Origins, TableOrigins
 from bench3r.report.page.pareto import pareto_of
 from bench3r.report.page.scenes import scene_table
@@ -26,7 +26,16 @@ from bench3r.report.tables import Table
 
 FOLDER = Path(__file__).parent
 STYLES = ("page.css", "tables.css", "plots.css", "print.css")
-SCRIPTS = ("base.js", "contents.js", "tables.js", "origin.js", "axes.js", "pareto.js", "viewer.js")
+SCRIPTS = (
+    "base.js",
+    "contents.js",
+    "tables.js",
+    "origin.js",
+    "axes.js",
+    "marks.js",
+    "pareto.js",
+    "viewer.js",
+)
 SCENES = "scenes"  # the chapter that has the viewer
 
 
@@ -107,7 +116,7 @@ class _Maker:
         with ThreadPoolExecutor() as pool:  # pictures are made without Python's lock
             figures = list(pool.map(_figure, chapter.figures))
         return ShownChapter(
-            id=f"chapter-{chapter.key}",
+            id=f"chapter-{slug(chapter.key)}",
             title=chapter.title,
             has_viewer=with_viewer and chapter.key == SCENES,
             tables=[self.add(table) for table in chapter.tables],
