@@ -20,7 +20,6 @@ from bench3r.report.figures.drawing import (
     settle,
     wrapped,
 )
-from bench3r.report.figures.looks import RAMPS, family_of, look_of, looks
 
 PX = 3.0  # pixels that a rounded width may be off
 
@@ -40,10 +39,12 @@ def test_files_have_the_width_of_their_columns(tmp_path, width):
         assert abs(image.width - width * DPI) < PX
     pdf = path.with_suffix(".pdf").read_bytes()
     box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", pdf)
-    assert box is not None and float(box[1]) == pytest.approx(width * POINT, abs=0.5)
+    assert box is not None
+    assert float(box[1]) == pytest.approx(width * POINT, abs=0.5)
     svg = path.with_suffix(".svg").read_text()
     size = re.search(r'width="([\d.]+)pt"', svg)
-    assert size is not None and float(size[1]) == pytest.approx(width * POINT, abs=0.5)
+    assert size is not None
+    assert float(size[1]) == pytest.approx(width * POINT, abs=0.5)
 
 
 def test_fonts_of_a_pdf_are_truetype(tmp_path):
@@ -100,11 +101,3 @@ def test_logarithmic_ticks_are_numbers_and_few(limits, shown):
 def test_long_names_break_before_their_options():
     assert wrapped("MASt3R (alignment global)") == "MASt3R\n(alignment global)"
     assert wrapped("VGGT") == "VGGT"
-
-
-def test_every_method_has_a_look_of_its_own():
-    found = looks()
-    assert len(set(found.values())) == len(found)
-    assert {family_of(name) for name in found} <= set(RAMPS)
-    assert look_of("vggt") == found["vggt"]
-    assert look_of("no such method").marker == "o"

@@ -19,6 +19,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.layout_engine import ConstrainedLayoutEngine, PlaceHolderLayoutEngine
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
+from bench3r.report.figures.typeface import families
+
 Colour = tuple[float, float, float] | str
 ONE_COLUMN = 3.5  # inches
 TWO_COLUMNS = 7.16
@@ -30,7 +32,6 @@ GREY = "#767676"
 BLACK = "#1a1a1a"
 
 STYLE: dict[str, object] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": TEXT,
     "axes.titlesize": TEXT,
     "axes.labelsize": TEXT,
@@ -64,9 +65,15 @@ DPI = 160  # of the PNG, and of pictures inside of the others
 CREATOR = "Bench3R"
 
 
-def new_figure(width: float, height: float) -> plt.Figure:
-    """An empty figure of ``width`` by ``height`` inches, laid out once by :func:`settle`."""
-    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.04, hspace=0.05)
+def new_figure(width: float, height: float, *, laid_out: bool = True) -> plt.Figure:
+    """An empty figure of ``width`` by ``height`` inches.
+
+    Laid out once by :func:`settle`, unless every axis is placed by :func:`add_axes`.
+    """
+    plt.rcParams["font.family"] = families()
+    layout = None
+    if laid_out:
+        layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.04, hspace=0.05)
     return plt.figure(figsize=(width, min(height, TALLEST)), layout=layout)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from bench3r.report.figures.arrangement import STEP, Around, Boxes, arrange, spread
@@ -66,15 +67,21 @@ def _in_points(axis: Axes, data: Sequence[tuple[float, float]] | np.ndarray) -> 
 
 def _on_lines(axis: Axes) -> np.ndarray:
     """Places along the lines of ``axis``, a few points apart: [M, 2]."""
+    paths = [np.asarray(line.get_xydata()) for line in axis.get_lines() if _is_data(axis, line)]
+    for drawn in axis.collections:
+        if isinstance(drawn, LineCollection):
+            paths += [np.asarray(segment) for segment in drawn.get_segments()]
     found = [np.empty((0, 2))]
-    for line in axis.get_lines():
-        if line.get_transform() != axis.transData:
-            continue
-        ends = _in_points(axis, np.asarray(line.get_xydata()))
-        for start, end in itertools.pairwise(ends):
+    for path in paths:
+        for start, end in itertools.pairwise(_in_points(axis, path)):
             steps = np.arange(0, 1, STEP / max(STEP, np.hypot(*(end - start))))
             found.append(start + steps[:, None] * (end - start))
     return np.concatenate(found)
+
+
+def _is_data(axis: Axes, line: Line2D) -> bool:
+    """Whether ``line`` is in data coordinates, as those across a whole axis are not."""
+    return line.get_transform() == axis.transData
 
 
 def _frame(axis: Axes) -> Boxes:

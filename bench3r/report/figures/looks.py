@@ -15,12 +15,12 @@ from bench3r.report.evidence import methods
 from bench3r.report.figures.drawing import GREY, Colour
 
 RAMPS: dict[str, tuple[str, ...]] = {  # from the first to the last method of a family
-    "unchanged backbone": ("#1a1a1a", "#707070"),
+    "unchanged backbone": ("#000000", "#5a5a5a"),
     "adapts depth": ("#08306b", "#0072b2", "#63b8ee"),
-    "shallower backbone": ("#a24d86", "#cc79a7"),
+    "shallower backbone": ("#c0669a", "#cc79a7"),
     "changes attention": ("#7a2c00", "#d55e00", "#eba200"),
     "whole model": ("#00513b", "#00a578"),
-    "control": ("#8c8c8c", "#b0b0b0"),
+    "control": ("#a4a4a4", "#c6c6c6"),
 }
 MARKERS = "os^DvPX<>"
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from bench3r.api.scene import SceneData
-from bench3r.report.figures.drawing import SMALL, TWO_COLUMNS, add_axes, save, wrapped
+from bench3r.report.figures.drawing import SMALL, TWO_COLUMNS, add_axes, new_figure, save, wrapped
 from bench3r.report.figures.mosaic import beside, colour_bar, coloured, show
 
 ERROR_BOUND = 0.5  # largest relative error of the colour scale
@@ -69,7 +69,7 @@ def _tiled(tiles: dict[str, np.ndarray]) -> tuple[plt.Figure, Axes, Axes]:
     starts = range(0, len(names), ACROSS)
     lines = [max(name.count("\n") + 1 for name in names[i : i + ACROSS]) for i in starts]
     bottom = sum(lines) * LINE + len(lines) * (each + BETWEEN) + BARS
-    figure = plt.figure(figsize=(TWO_COLUMNS, bottom))
+    figure = new_figure(TWO_COLUMNS, bottom, laid_out=False)
     for place, (name, tile) in enumerate(zip(names, tiles.values(), strict=True)):
         row, column = divmod(place, ACROSS)
         if column == 0:

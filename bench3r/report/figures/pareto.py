@@ -169,22 +169,28 @@ def _draw(axis: Axes, means: dict[Point, Interval], better: str) -> None:
     for point in means:
         by_method.setdefault((point.setting.method, point.setting.backbone), []).append(point)
     for (method, _), own in by_method.items():
-        look = look_of(method)
-        line = sorted((p.cost.mean, means[p].mean) for p in own)
-        axis.plot(*_columns(line), color=look.colour, linewidth=0.8, alpha=0.6, zorder=2)
-        for point in own:
-            _dot(axis, point, means[point])
+        if len(own) > 1:
+            line = sorted((p.cost.mean, means[p].mean) for p in own)
+            axis.plot(
+                *_columns(line), color=look_of(method).colour, linewidth=0.8, alpha=0.6, zorder=2
+            )
+    _dots(axis, means)
 
 
-def _dot(axis: Axes, point: Point, quality: Interval) -> None:
-    """A marker, with the interval of the cost where there is one."""
-    look = look_of(point.setting.method)
-    cost = point.cost
-    if np.isfinite(cost.low):
-        axis.plot([cost.low, cost.high], [quality.mean] * 2, color=look.colour, linewidth=0.6)
-    axis.scatter(
-        cost.mean, quality.mean, color=look.colour, marker=look.marker, s=14, zorder=3, linewidths=0
-    )
+def _dots(axis: Axes, means: dict[Point, Interval]) -> None:
+    """A marker for every point, with the interval of its cost where there is one."""
+    by_marker: dict[str, list[Point]] = {}
+    for point in means:
+        by_marker.setdefault(look_of(point.setting.method).marker, []).append(point)
+    for marker, own in by_marker.items():
+        colours = [look_of(point.setting.method).colour for point in own]
+        values = [means[point].mean for point in own]
+        low = [point.cost.low for point in own]
+        high = [point.cost.high for point in own]
+        if np.isfinite(low).any():
+            axis.hlines(values, low, high, colors=colours, linewidth=0.6, zorder=2)
+        costs = [point.cost.mean for point in own]
+        axis.scatter(costs, values, color=colours, marker=marker, s=14, zorder=3, linewidths=0)
 
 
 def _columns(pairs: list[tuple[float, float]]) -> np.ndarray:

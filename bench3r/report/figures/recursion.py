@@ -20,6 +20,7 @@ from bench3r.report.figures.drawing import (
     SMALL,
     TWO_COLUMNS,
     add_axes,
+    new_figure,
     panels,
     save,
     wrapped,
@@ -113,7 +114,7 @@ def _strips(strips: dict[str, np.ndarray]) -> tuple[plt.Figure, list[Axes]]:
     width = TWO_COLUMNS - NAME - SCALE
     each = width * tall / wide
     height = (each + BETWEEN) * len(rows)
-    figure = plt.figure(figsize=(TWO_COLUMNS, height))
+    figure = new_figure(TWO_COLUMNS, height, laid_out=False)
     for place, (label, row) in enumerate(rows.items(), 1):
         low = height - place * (each + BETWEEN) + BETWEEN / 2
         axis = add_axes(figure, NAME, low, width, each)
