@@ -42,12 +42,11 @@ def estimate_tables(run: RunEvidence) -> Iterator[Table]:
 @cache
 def parameters_by_part(backbone: str, scale: str) -> dict[str, int]:
     """Parameters of the unchanged network by part, from a model without storage."""
-    import torch
-
     from bench3r.measure.flops import parameter_parts
+    from bench3r.measure.sizes import sizes_only
     from bench3r.models.backbones import build_backbone
 
-    with torch.device("meta"):
+    with sizes_only():
         return parameter_parts(build_backbone(backbone, scale))
 
 
