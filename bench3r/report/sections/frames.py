@@ -9,13 +9,13 @@ import pandas as pd
 
 from bench3r.api.presentation import FramesTable
 from bench3r.report.captions import data_text, setup_text
-from bench3r.report.columns import QUALITY
+from bench3r.report.columns import QUALITY, by_interval
 from bench3r.report.cost_columns import memory_note
 from bench3r.report.evidence import Evidence, RunEvidence, Setting, declarations
 from bench3r.report.names import name_of
 from bench3r.report.section import Section
 from bench3r.report.settings import settings_of
-from bench3r.report.summary import common_scenes, wide
+from bench3r.report.summary import common_scenes, interval, of_scenes, weights_of
 from bench3r.report.tables import Table, number
 from bench3r.report.time_columns import RATIO, SECONDS, ratio_note, ratio_numbers, ratio_text
 
@@ -25,7 +25,11 @@ COSTS = (  # raw column, head, unit in raw units, format
     ("above_baseline_bytes", "above the baseline (GB)", 1e9, ".3g"),
     ("flops", "FLOPs (G)", 1e9, ".4g"),
 )
-NOTE = "Means over the scenes that all rows of the same frame count finished."
+ENDS = ("/low", "/high")  # of raw columns: the ends of an interval
+NOTE = (
+    "Means over the scenes that all rows of the same frame count finished; [low, high]: 95 % CI "
+    "over scenes."
+)
 
 
 def frames_tables(run: RunEvidence) -> Iterator[Table]:
@@ -49,8 +53,11 @@ def frames_table(run: RunEvidence, method: str, section: FramesTable) -> Table |
     for column, head, unit, form in COSTS:
         shown[head] = [number(value / unit, form) for value in raw[column]]
     for quality in QUALITY:
-        if quality.title in raw:
-            shown[quality.title] = [number(v, f".{quality.digits}f") for v in raw[quality.title]]
+        if quality.key in raw:
+            ends = zip(*(raw[f"{quality.key}{part}"] for part in ("", *ENDS)), strict=True)
+            shown[quality.title] = [
+                by_interval(mean, low, high, quality.digits) for mean, low, high in ends
+            ]
     costs = [cost for e in run.by_frames for cost in e.measured()]
     notes = [NOTE, ratio_note(run.first, costs), memory_note(costs)]
     rows = shown_rows(run.table, method)
@@ -85,9 +92,12 @@ def _row(e: Evidence, setting: Setting, rows: pd.DataFrame, common: pd.Index) ->
     row["above_baseline_bytes"] = cost.above_baseline_bytes if cost else math.nan
     row["flops"] = cost.flops if cost else math.nan
     for column in QUALITY:
-        values = wide(rows, column)
-        if setting in values.columns:
-            row[column.title] = float(values[setting][values.index.isin(common)].mean())
+        values = of_scenes(rows, column, common)
+        if setting not in values.columns:
+            continue
+        found = interval(values[setting], weights_of(rows, column))
+        ends = (math.nan,) * 3 if found is None else (found.mean, found.low, found.high)
+        row |= zip((column.key, *(f"{column.key}{end}" for end in ENDS)), ends, strict=True)
     return row
 
 
