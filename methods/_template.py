@@ -55,5 +55,6 @@ class MyMethod(Method):
 
     # Also possible: check (refuse a backbone or options at planning), fit (learn in closed form
     # from training scenes), deploy (how weights are stored), cost (MACs at published size without
-    # running), build (a whole model). Derive from bench3r.api.method.TrainedMethod to be fine-tuned
-    # before the comparison. docs/add_a_method.md has examples.
+    # running; `bench3r check` holds it against a count), build (a whole model, whose predictor says
+    # in `counted` what its FLOPs are of). Derive from bench3r.api.method.TrainedMethod to be
+    # fine-tuned before the comparison. docs/add_a_method.md has examples.
