@@ -61,6 +61,15 @@ def test_time_is_the_paired_ratio_and_not_that_of_two_processes():
     assert half[1] <= 0.5 <= half[2]
 
 
+def test_a_doubtful_time_says_why():
+    table = rows({"vggt": [1.0, 2.0], "mor": [3.0, 5.0]}, column=QUALITY[0])
+    wild = cost(PLUGIN, seconds=[3.0, 9.0] * 4, reference_seconds=[6.0] * 8)
+    plot = pareto_of(evidence(table, costs=[cost(BACKBONE, seconds=[1.0] * 8), wild]))
+    doubts = axis(plot, TIME)["doubts"]
+    assert doubts[0] == ""
+    assert "differ by" in doubts[1]
+
+
 def test_memory_is_shown_with_and_without_what_the_process_held_before():
     plot = planted({"vggt": [1.0, 2.0], "mor": [3.0, 5.0]})
     assert [s[0] for s in axis(plot, "memory above")["spots"][0]] == [26, 40]

@@ -1,5 +1,5 @@
 /* Quality against cost: one marker per setting, the settings that no other one beats in both. */
-const HEIGHT = 430;
+const HEIGHT = 480;
 const LEGEND = 241; // pixels of the legend beside the drawing, as in the style
 
 function chosenPlot() {
@@ -48,6 +48,8 @@ function spotText(spot, chosen, best) {
     chosen.cost.title + ": " + numberText(spot.x),
     "scenes: " + chosen.plot.choices[chosen.choice].scenes,
   ];
+  const doubt = chosen.cost.doubts[spot.i];
+  if (doubt) lines.push("suspect: " + doubt);
   return lines.concat(best.includes(spot) ? ["no other setting beats it in both"] : []).join("\n");
 }
 
@@ -143,7 +145,12 @@ function numberTable(spots, chosen, best) {
     ...heads.map((text) => make("th", { scope: "col", textContent: text })),
   );
   const rows = spots.map((spot) => {
-    const cells = [numberText(spot.y), numberText(spot.x), best.includes(spot) ? "yes" : ""];
+    const doubt = chosen.cost.doubts[spot.i] ? " (suspect)" : "";
+    const cells = [
+      numberText(spot.y),
+      numberText(spot.x) + doubt,
+      best.includes(spot) ? "yes" : "",
+    ];
     const name = make("th", { scope: "row", textContent: spot.name });
     return make("tr", {}, name, ...cells.map((text) => make("td", { textContent: text })));
   });

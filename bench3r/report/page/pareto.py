@@ -14,6 +14,7 @@ from typing import NamedTuple, TypedDict
 
 import pandas as pd
 
+from bench3r.report.answer_facts import POSE
 from bench3r.report.columns import QUALITY
 from bench3r.report.evidence import CostRow, Evidence, Setting, methods
 from bench3r.report.figures.looks import RAMPS, family_of
@@ -51,6 +52,7 @@ class CostAxis(TypedDict):
     one: bool  # whether 1 is the unchanged backbone
     spots: list[list[Spot | None]]
     why: list[str]
+    doubts: list[str]  # by setting why its cost is suspect; "" where it is not
 
 
 class Look(TypedDict):
@@ -114,8 +116,8 @@ def pareto_of(e: Evidence) -> Pareto | None:
     common = common_scenes(rows)
     chosen = choices_of(common)
     costs = [axis for axis in _costs(e, settings, chosen) if _has_spots(axis["spots"])]
-    qualities = _qualities(e, settings, chosen)
-    if not costs or not any(_has_spots(axis["spots"]) for axis in qualities):
+    qualities = [q for q in _qualities(e, settings, chosen) if _has_spots(q["spots"])]
+    if not costs or not qualities:
         return None
     line = [i for i, s in enumerate(settings) if methods()[s.method].depth_control]
     return {
@@ -180,7 +182,7 @@ def _qualities(
     rows = e.everywhere()
     controls = _controls(e)
     axes: list[QualityAxis] = []
-    for column in QUALITY:
+    for column in dict.fromkeys((*QUALITY, POSE)):
         values = wide(rows, column)
         weights = weights_of(rows, column)
         spots = []
@@ -225,12 +227,14 @@ def _costs(e: Evidence, settings: list[Setting], chosen: dict[str, pd.Index]) ->
 
 
 def _time(e: Evidence, settings: list[Setting], choices: int) -> CostAxis:
+    ratios = [e.time_ratio(setting) for setting in settings]
     found: list[Spot | None] = []
-    for setting in settings:
-        ratio = e.time_ratio(setting)
+    for ratio in ratios:
         found.append(None if ratio is None else spot(ratio.value, ratio.low, ratio.high))
     why = [e.why_unpaired(setting) for setting in settings]
-    return _axis(TIME, TIME_ABOUT, [found] * choices, why, one=True)
+    doubts = ["" if ratio is None else ratio.suspect for ratio in ratios]
+    axis = _axis(TIME, TIME_ABOUT, [found] * choices, why)
+    return {**axis, "one": True, "doubts": doubts}
 
 
 def _flops(e: Evidence, settings: list[Setting], chosen: dict[str, pd.Index]) -> CostAxis:
@@ -242,15 +246,15 @@ def _flops(e: Evidence, settings: list[Setting], chosen: dict[str, pd.Index]) ->
     return _axis(FLOPS, FLOPS_ABOUT, spots, why)
 
 
-def _axis(
-    title: str,
-    about: str,
-    spots: list[list[Spot | None]],
-    why: Sequence[str],
-    *,
-    one: bool = False,
-) -> CostAxis:
-    return {"title": title, "about": about, "one": one, "spots": spots, "why": list(why)}
+def _axis(title: str, about: str, spots: list[list[Spot | None]], why: Sequence[str]) -> CostAxis:
+    return {
+        "title": title,
+        "about": about,
+        "one": False,
+        "spots": spots,
+        "why": list(why),
+        "doubts": [""] * len(why),
+    }
 
 
 def spot(value: float, low: float = math.nan, high: float = math.nan) -> Spot:
