@@ -65,7 +65,10 @@ def saving_sentence(facts: Facts) -> str:
     else:
         texts = [f"{facts.name(s)} {facts.saved_time(s)}" for s in own[:MOST]]
         more = f"; {len(own) - MOST} more" if len(own) > MOST else ""
-        text = f"**Time saved** {where}, call by call: {'; '.join(texts)}{more}"
+        text = (
+            f"**Time saved** over the unchanged backbone {where}, call by call, and what it costs: "
+        )
+        text += f"{'; '.join(texts)}{more}"
     control = next((setting for setting in faster if setting in facts.controls), None)
     if control is not None:
         text += f". For comparison: {facts.name(control)} {facts.saved_time(control)}"

@@ -37,10 +37,11 @@ def trivial_word(found: Difference, column: Column) -> str:
 
 
 def percent_text(ratio: Ratio) -> str:
-    """The share of time that a paired ratio saves, with its interval, and whether to doubt it."""
+    """The share of time that a paired ratio saves, with its interval and pairs, and any doubt."""
     saved = ratio.saved
     text = f"{by_interval(100 * saved.value, 100 * saved.low, 100 * saved.high, 1)} %"
-    return f"{text} {SUSPECT}" if ratio.suspect else text
+    doubt = f", {SUSPECT.strip('()')}" if ratio.suspect else ""
+    return f"{text} ({ratio.n} pairs{doubt})"
 
 
 NO_BETTER_WORDS = f"no better {NO_BETTER}"
@@ -114,13 +115,13 @@ class Facts:
         return [s for s in self.plugins if self.e.time_ratio(s) is not None]
 
     def faster(self) -> list[Setting]:
-        """Those that take less time beyond what pairs vary by, the fastest first."""
-        found: list[tuple[float, Setting]] = []
+        """Those that take less time beyond what pairs vary by: the fastest first, suspect last."""
+        found: list[tuple[bool, float, Setting]] = []
         for setting in self.paired():
             ratio = self.e.time_ratio(setting)
             if ratio is not None and ratio.value < 1 and ratio.differs:
-                found.append((ratio.value, setting))
-        return [setting for _, setting in sorted(found)]
+                found.append((bool(ratio.suspect), ratio.value, setting))
+        return [setting for _, _, setting in sorted(found)]
 
     def flops(self, setting: Setting) -> float:
         """FLOPs on the common scenes; NaN when not counted."""
@@ -152,18 +153,17 @@ class Facts:
         text = by_interval(d.mean, d.low, d.high, column.digits, signed=True)
         word = in_words(found, column)
         verdict = "" if word == FEW else f", {word}"
-        return f"{metric_words(column)} {text}{verdict}, n = {d.n}"
+        return f"{metric_words(column)} {text} (n = {d.n}{verdict})"
 
     def saved_time(self, setting: Setting) -> str:
         """Time that ``setting`` saves, and at what loss."""
         ratio = self.e.time_ratio(setting)
-        pairs = ratio.n if ratio else 0
-        text = "no" if ratio is None else percent_text(ratio)
-        return f"{text} ({pairs} pairs; {self.loss_text(setting)})"
+        text = "no time" if ratio is None else percent_text(ratio)
+        return f"{text}, {self.loss_text(setting)}"
 
     def saved_flops(self, setting: Setting) -> str:
         """FLOPs that ``setting`` saves, and at what loss."""
-        return f"{self.flop_saving(setting):.1%} ({self.loss_text(setting)})"
+        return f"{self.flop_saving(setting):.1%}, {self.loss_text(setting)}"
 
     @cached_property
     def equal_costs(self) -> EqualCosts:

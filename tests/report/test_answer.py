@@ -84,8 +84,8 @@ def told(e: Evidence) -> dict[str, str]:
 def test_a_method_that_is_faster_call_by_call_is_named_with_its_loss():
     sentence = told(planted())["Time saved"]
     assert "FastVGGT 20" in sentence
-    assert "(8 pairs; CD +0.005" in sentence
-    assert "n = 8)" in sentence
+    assert "% (8 pairs), CD +0.005" in sentence
+    assert "(n = 8, worse)" in sentence
     assert "block-sparse" not in sentence
     assert "MoR" not in sentence.split("Most FLOPs saved")[0], "its pairs do not tell it apart"
     assert "For comparison: shallower (quarters 2) 40" in sentence
