@@ -61,14 +61,13 @@ def saving_sentence(facts: Facts) -> str:
     if not facts.paired():
         text = f"**Time**: no method was timed in turn with its unchanged backbone {where}"
     elif not own:
-        text = f"**Time**: no method is faster than its unchanged backbone {where}, call by call"
+        text = f"**Time**: no method is faster than its unchanged backbone {where}, by paired calls"
     else:
         texts = [f"{facts.name(s)} {facts.saved_time(s)}" for s in own[:MOST]]
         more = f"; {len(own) - MOST} more" if len(own) > MOST else ""
-        text = (
-            f"**Time saved** over the unchanged backbone {where}, call by call, and what it costs: "
-        )
-        text += f"{'; '.join(texts)}{more}"
+        saved = "; ".join(texts)
+        text = f"**Time saved** over the unchanged backbone {where}, by paired calls, and the loss: "
+        text += f"{saved}{more}"
     control = next((setting for setting in faster if setting in facts.controls), None)
     if control is not None:
         text += f". For comparison: {facts.name(control)} {facts.saved_time(control)}"
