@@ -17,7 +17,7 @@ from bench3r.report.cells import (
     interval_notes,
     raw_values,
 )
-from bench3r.report.columns import Column, by_interval
+from bench3r.report.columns import Column, by_interval, fixed
 from bench3r.report.cost_columns import add_costs
 from bench3r.report.evidence import Evidence
 from bench3r.report.names import name_of, names_of
@@ -109,5 +109,5 @@ def difference_text(found: Difference | None, metric: Metric) -> str:
     d = found.interval
     text = by_interval(d.mean, d.low, d.high, metric.digits, signed=True)
     if np.isfinite(found.effect):
-        text += f", d {found.effect:+.1f}"
+        text += f", d {fixed(found.effect, 1, signed=True)}"
     return f"{text} {LIKE_BACKBONE}" if found.alike else text

@@ -205,9 +205,10 @@ def _text_widths(
     Columns of ``text`` [N] have what their longest word needs, and share what others leave by the
     root of their ``natural`` widths [N]; where that leaves too little, all break.
     """
-    if BOTH - natural[~text].sum() < NARROWEST * text.sum():
-        text = np.full(len(text), True)
     least = np.array([_longest_word(shown, place) + GAP for place in range(len(natural))])
+    needed = natural[~text].sum() + np.maximum(least[text], NARROWEST).sum()
+    if needed > BOTH:
+        text = np.full(len(text), True)
     rest = max(0.0, BOTH - natural[~text].sum() - least[text].sum())
     wanted = np.where(text, np.sqrt(natural), 0)
     return np.where(text, least + rest * wanted / wanted.sum(), natural) - GAP, text

@@ -80,6 +80,7 @@ ESCAPED = {
     "τ": r"$\tau$",
     "φ": r"$\varphi$",
     "ω": r"$\omega$",
+    "Ω": r"$\Omega$",
 }
 WIDTHS = {"digit": 4.3, "upper": 6.2, "space": 2.9, "narrow": 2.7, "other": 4.2}  # 8 pt letters
 NARROW = set(".,:;()[]|!'ijlt")
@@ -149,7 +150,7 @@ def _kind(letter: str) -> str:
         return "space"
     if letter in NARROW:
         return "narrow"
-    wide = letter.isupper() or letter in "mw%+-" or not letter.isascii()
+    wide = letter.isupper() or letter in "mw%+-<>=_" or not letter.isascii()
     return "upper" if wide else "other"
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from bench3r.models.catalogue import reference_of
+from bench3r.report.captions import cost_caption
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import Evidence
 from bench3r.report.figures.growth import speed_up
@@ -20,17 +21,18 @@ def speed_figures(canvas: Canvas) -> Iterator[Figure]:
     """The ratios of the first frame count, and the speed-up over all that were measured."""
     e = canvas.run.first
     ratios = time_ratios(savings_of(e), canvas.folder)
+    about = cost_caption(e, e.measured())
     yield Figure(
         f"Time over the unchanged backbone's at {e.frames} frames: calls taken in turn in one "
         "process, the median of their ratios with its 95 % interval, beside the ratio of counted "
-        "FLOPs. Open markers: suspect, because calls differ by too much.",
+        f"FLOPs. Open markers: suspect, because calls differ by too much. {about}",
         ratios,
     )
     costs = [cost for cost in e.costs if cost.ok]
     if len({cost.frames for cost in costs}) > 1:
         yield Figure(
             "Speed-up over frames: how many times as fast as the unchanged backbone, of calls "
-            "taken in turn, with 95 % intervals. Open markers: suspect.",
+            f"taken in turn, with 95 % intervals. Open markers: suspect. {cost_caption(e, costs)}",
             speed_up(growths(costs), canvas.folder),
         )
 
