@@ -55,6 +55,19 @@ def test_every_claim_says_where_it_stands():
         assert PLACE.search(claim.source_table), (claim.id, claim.source_table)
 
 
+def test_reported_numbers_have_their_names_and_units():
+    claims = ledger().by_id
+    assert claims["SP-T2-TUM-VGGT"].reported == "time_s 993.7 s, ate 0.018 m, rpe_t 0.009 m, " + (
+        "rpe_r 0.294 deg"
+    )
+    assert claims["L3-T2-DTU64_VGGT_original"].reported.endswith(
+        "latency_ms 482.45, memory_mb 5701"
+    )
+    assert claims["SM-T2-VGGT-CD"].reported == "1.72 (unit not stated)"
+    assert claims["SM-H1"].reported == "18, 22 %"
+    assert "1500_2gpu –" in claims["V3-T4-TTT3R"].reported
+
+
 def test_every_claim_has_a_rule_that_is_known():
     claims = ledger().claims
     assert len(ledger().by_id) == len(claims) > 200

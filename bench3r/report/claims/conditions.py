@@ -53,7 +53,8 @@ def _asked(needs: dict[str, list[str]]) -> str:
     """What is needed, by what for; where it is for the same, that is said once."""
     by_names: dict[str, list[str]] = {}
     for one, names in needs.items():
-        by_names.setdefault(_quantities(names), []).append(one)
+        listed = by_names.setdefault(_quantities(names), [])
+        listed.append(one.removeprefix(f"scale {SCALE}, ") if listed else one)
     return " and ".join(f"{names}: needs {', and '.join(n)}" for names, n in by_names.items())
 
 

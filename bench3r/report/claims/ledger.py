@@ -48,17 +48,27 @@ class Claim(BaseModel):
 
     @property
     def reported(self) -> str:
-        """The number as a reader sees it."""
+        """The numbers as a reader sees them, with their names and units where they have some."""
         several = self.value if isinstance(self.value, list) else [self.value]
-        text = ", ".join(map(str, several))
-        if "unstated" in self.unit:
-            return f"{text} ({self.unit.replace('unstated', 'unit not stated')})"
-        return text if self.unit in ("-", "1") else f"{text} {self.unit}"
+        values = ["–" if value is None else str(value) for value in several]
+        names = self.quantity.strip("[]").split(", ")
+        if self.quantity.startswith("[") and len(names) == len(values):
+            values = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
+        units = re.split("[,;] ", self.unit)
+        if len(units) == len(values):
+            return ", ".join(map(_with_unit, values, units))
+        return _with_unit(", ".join(values), self.unit)
 
     @property
     def place(self) -> str:
         """The paper, and the table, figure or section of it."""
         return f"{self.paper}, {self.source_table}"
+
+
+def _with_unit(value: str, unit: str) -> str:
+    if unit in ("-", "1", "mixed"):
+        return value
+    return f"{value} (unit not stated)" if unit == "unstated" else f"{value} {unit}"
 
 
 class Contradiction(BaseModel):
