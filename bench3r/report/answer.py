@@ -66,8 +66,8 @@ def saving_sentence(facts: Facts) -> str:
         texts = [f"{facts.name(s)} {facts.saved_time(s)}" for s in own[:MOST]]
         more = f"; {len(own) - MOST} more" if len(own) > MOST else ""
         saved = "; ".join(texts)
-        text = f"**Time saved** over the unchanged backbone {where}, by paired calls, and the loss: "
-        text += f"{saved}{more}"
+        how = "over the unchanged backbone, by paired calls, and the loss"
+        text = f"**Time saved** {where} {how}: {saved}{more}"
     control = next((setting for setting in faster if setting in facts.controls), None)
     if control is not None:
         text += f". For comparison: {facts.name(control)} {facts.saved_time(control)}"
