@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from bench3r.models.catalogue import label_of_network
 from bench3r.protocols import PROTOCOLS
 from bench3r.report.columns import Column
 from bench3r.report.evidence import CostRow, Evidence
@@ -116,12 +117,21 @@ def timed_text(costs: Sequence[CostRow]) -> str:
 def setup_text(e: Evidence, devices: pd.Series) -> str:
     """Scale, weights, precision and ``devices``, and the day of the last record."""
     config = e.plan.config
-    base = config.base if isinstance(config.base, str) else "given"
     known = sorted(set(devices.dropna().astype(str)) - {""})
     where = listed(known) if known else "an unknown device"
     day = last_day(e)
-    text = f"{config.scale.capitalize()} models, {base} weights, {config.precision}, on {where}"
+    weights = weights_text(config.base)
+    text = f"{config.scale.capitalize()} models, {weights}, {config.precision}, on {where}"
     return f"{text}, {day}." if day else f"{text}."
+
+
+def weights_text(base: str | dict[str, str]) -> str:
+    """Where the weights of backbones come from."""
+    if not isinstance(base, str):
+        parts = [f"{label_of_network(name)}: {weights_text(one)}" for name, one in base.items()]
+        return "; ".join(parts)
+    known = {"shipped": "shipped weights", "train": "weights trained in this run"}
+    return known.get(base, f"weights {base.removeprefix('hub:')}")
 
 
 def last_day(e: Evidence) -> str:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from bench3r.api.papers import PaperColumn, PaperRow, PaperTable
 from bench3r.protocols import PROTOCOLS
 from bench3r.report.claims.ledger import ledger
 from bench3r.report.columns import column_of
 from bench3r.report.cost_columns import unchanged_flops
 from bench3r.report.evidence import Evidence, RunEvidence, Setting
+from bench3r.report.layouts import PaperColumn, PaperRow, PaperTable
 from bench3r.report.memo import once_per_table
 from bench3r.report.names import dataset_label, plain
 from bench3r.report.settings import settings_of

@@ -10,9 +10,9 @@ from fnmatch import fnmatch
 
 import pandas as pd
 
-from bench3r.api.papers import Paper, PaperTable, all_papers
 from bench3r.report.captions import caption_of
 from bench3r.report.evidence import Evidence, RunEvidence
+from bench3r.report.layouts import Paper, PaperTable, all_papers
 from bench3r.report.names import listed, name_of
 from bench3r.report.paper_grid import Cell, Grid, fill, grid_frame, grid_numbers
 from bench3r.report.settings import rows_of_setting, settings_of

@@ -7,12 +7,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench3r.files import write_text
 from bench3r.report.answer import answer_of
 from bench3r.report.answer_facts import CD, POSE
 from bench3r.report.answer_table import ROWS
 from bench3r.report.costs import CostRow
 from bench3r.report.evidence import Evidence, RunEvidence
 from bench3r.report.settings import Setting
+from bench3r.run import paths
+from bench3r.run.workflow import last_lines
+from bench3r.stages.report import last_lines as terminal_text
 from tests.helpers.evidence import cell, cost, evidence, rows
 
 DENSE = Setting("vggt", "VGGT", "backbone", "{}", "vggt")
@@ -174,6 +178,19 @@ def test_the_answer_bears_missing_records(what):
     text = " ".join(found.sentences) + found.table.markdown()
     assert "nan" not in text
     assert found.sentences
+
+
+def test_a_run_prints_the_answer_of_its_report_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert last_lines("made-up") == "Read reports/made-up/index.md\n"
+    out = paths.report("made-up")
+    text = terminal_text(answer_of(run_of(planted())), out)
+    write_text(paths.answer("made-up"), text)
+    assert last_lines("made-up") == text
+    assert "**" not in text
+    assert "[" not in text.split("method")[-1], "intervals stay in the files"
+    assert text.rstrip().endswith("index.html in a browser")
+    assert max(len(line) for line in text.splitlines()[6:]) <= 130
 
 
 def test_a_run_without_records_says_so():

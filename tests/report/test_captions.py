@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench3r.report.captions import caption_of, cost_caption, data_text
+from bench3r.report.captions import caption_of, cost_caption, data_text, weights_text
 from bench3r.report.columns import column_of
 from bench3r.report.comparison import comparison
 from bench3r.report.sections.depths import depth_table
@@ -56,6 +56,12 @@ def test_costs_state_their_input_and_calls():
     text = cost_caption(evidence(two_datasets()), [cost(ONE, **seconds)])
     assert text.startswith("4 images of 72 x 96 pixels; n = 7 timed calls.")
     assert "on GPU B" in text
+
+
+def test_weights_are_called_by_where_they_come_from():
+    assert weights_text("train") == "weights trained in this run"
+    assert weights_text("hub:facebook/VGGT-1B@abc") == "weights facebook/VGGT-1B@abc"
+    assert weights_text({"vggt": "shipped"}) == "VGGT: shipped weights"
 
 
 def test_rows_without_a_scene_say_so():

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bench3r.api.errors import Bench3RError
-from bench3r.api.papers import Paper, all_papers, read_paper
 from bench3r.report.claims.ledger import ledger
 from bench3r.report.columns import column_of
 from bench3r.report.evidence import RunEvidence, methods
+from bench3r.report.layouts import Paper, all_papers, read_paper
 from bench3r.report.missing import NONE, metric_text, missing_table
 from bench3r.report.paper_grid import printed_numbers
 from bench3r.report.papers import chapter_of, with_papers

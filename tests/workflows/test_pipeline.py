@@ -34,15 +34,18 @@ def test_table_cells_trace_back_to_records(project):
         assert len(values) == 4
         assert shown[method] == pytest.approx(sum(values) / 4)
     profile = pd.read_json(project.file("profile", "vggt.*.json"), typ="series")
-    assert raw.loc["vggt", "flops"] == profile["flops"] == 2 * profile["macs"]
+    assert raw.loc["vggt", "profile_flops"] == profile["flops"] == 2 * profile["macs"]
     assert profile["provenance"]["versions"]["torch"]
 
 
 def test_the_report_says_what_it_stands_on(project):
     text = project.index()
-    stands_on = ("PROCEDURAL", "Scale `tiny`", "base weights `train`", "4/4")
-    for part in (*stands_on, "reported by SpatialMoR"):
+    stands_on = ("PROCEDURAL", "Tiny models", "weights trained in this run", "4/4")
+    for part in (*stands_on, "## The answer first"):
         assert part in text, part
+    last = (project.report / "answer.txt").read_text()
+    assert "Read reports/" in last
+    assert "against trivial" in last.replace("\n", " ")
     for name in ("table2.tex", "table2.csv", "detail.md"):
         assert (project.report / "tables" / name).stat().st_size > 100
     assert (project.report / "figures" / "panel_scannet.png").stat().st_size > 5000
