@@ -241,7 +241,8 @@ if (by("pareto")) {
   }
   const focused = () => marks.find((mark) => mark === document.activeElement) || null;
   addEventListener("scroll", () => light(focused()), { passive: true });
-  let width = 0;
+  let width = plot.clientWidth;
+  drawPareto();
   new ResizeObserver(() => {
     if (plot.clientWidth === width) return;
     width = plot.clientWidth;
