@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,6 @@ from bench3r.report.latex_text import (
     units_in_heads,
 )
 
-if TYPE_CHECKING:
-    from bench3r.report.tables import Table
-
 SENTENCE = 60  # letters of a cell that still is no sentence
 PAGE = 45  # rows that fit on one page
 COLUMN = 250.0  # points of a paper's column; both are 516 in IEEE's and CVPR's
@@ -41,7 +38,17 @@ AFTER_CAPTION = "\\par\\smallskip"
 LINES = 52  # of a float that still leaves room for its caption
 
 
-def full(table: Table) -> str:
+class Printed(Protocol):
+    """What is printed of a table."""
+
+    name: str
+    title: str
+    caption: str
+    shown: pd.DataFrame
+    notes: list[str]
+
+
+def full(table: Printed) -> str:
     """For a document of one column; needs the packages booktabs, array, graphicx, longtable.
 
     Scaled to the width of the text when wider; tables of sentences, or longer than a page, break
@@ -54,13 +61,13 @@ def full(table: Table) -> str:
     return _over_pages(table, shown)
 
 
-def _head(table: Table) -> str:
+def _head(table: Printed) -> str:
     """Caption and label."""
     caption = latex_text(short_caption(table.title, table.caption))
     return f"\\caption{{{caption}}}\\label{{tab:{table.name.replace('_', '-')}}}"
 
 
-def _notes(table: Table) -> str:
+def _notes(table: Printed) -> str:
     """What the table stands on and its notes, a paragraph each."""
     return "".join(f"\\par {latex_text(note)}\n" for note in (table.caption, *table.notes))
 
@@ -78,7 +85,7 @@ def _tabular(shown: pd.DataFrame, shape: str) -> str:
     return "\n".join([f"\\begin{{tabular}}{{{shape}}}", *body, "\\end{tabular}"])
 
 
-def _on_one_page(table: Table, shown: pd.DataFrame) -> str:
+def _on_one_page(table: Printed, shown: pd.DataFrame) -> str:
     rows = _tabular(shown, "l" + "r" * (shown.shape[1] - 1))
     width = r"\ifdim\width>\linewidth\linewidth\else\width\fi"
     return (
@@ -88,7 +95,7 @@ def _on_one_page(table: Table, shown: pd.DataFrame) -> str:
     )
 
 
-def _over_pages(table: Table, shown: pd.DataFrame) -> str:
+def _over_pages(table: Printed, shown: pd.DataFrame) -> str:
     natural = _natural_widths(shown)
     widths, _ = _text_widths(shown, natural, np.full(len(natural), True))
     shares = 0.96 * widths / widths.sum()
@@ -112,7 +119,7 @@ class Block(NamedTuple):
     lines: list[int]  # of text, by row
 
 
-def compact(table: Table) -> str:
+def compact(table: Printed) -> str:
     """For a paper of two columns; needs the packages booktabs and array.
 
     In one column where it fits, else across both; what is wider still continues below with its
