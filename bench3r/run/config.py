@@ -325,6 +325,7 @@ def parse_config(raw: object, where: str) -> RunConfig:
     _check_datasets(config, where)
     _check_frames(config, where)
     _check_protocols(config, where)
+    _check_recipes(config, where)
     for name, ablation in config.ablations.items():
         if name == MAIN:
             raise Bench3RError(f"{where}: ablations.{name}: this is the table of `methods`")
@@ -339,6 +340,16 @@ def _check_datasets(config: RunConfig, where: str) -> None:
     if not any(dataset.main for dataset in config.datasets.values()):
         problem = "main is false for all, so that the methods run on none"
         raise Bench3RError(f"{where}: datasets: {problem}")
+
+
+def _check_recipes(config: RunConfig, where: str) -> None:
+    """Recipes are those of methods of the run."""
+    used = set(config.methods)
+    for ablation in config.ablations.values():
+        used |= set(ablation.grids())
+    for name in config.finetune_by_method:
+        if name not in used:
+            raise unknown("method of the run", name, used, f"{where}: finetune_by_method")
 
 
 def _check_frames(config: RunConfig, where: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,20 @@ def frame_lists(dataset: Dataset, entry: DatasetEntry) -> Lists:
     return found
 
 
+def _frames(dataset: Dataset, scene: str) -> list[str]:
+    """The frames of ``scene``. Raises Bench3RError when the dataset lists one twice."""
+    frames = dataset.frames(scene)
+    for name, times in Counter(frames).items():
+        if times > 1:
+            raise Bench3RError(f"{dataset.name} {scene}: frame {name} stands twice in the scene")
+    return frames
+
+
 def _own_lists(dataset: Dataset, entry: DatasetEntry) -> Lists:
     """The items of the configured scenes, their frames spread or in steps."""
     lists: Lists = {str(count): [] for count in entry.frames}
     for scene in pick_scenes(dataset, entry.scenes):
-        frames = dataset.frames(scene)
+        frames = _frames(dataset, scene)
         for count in entry.frames:
             for number in range(entry.windows):
                 suffix = f"-w{number:02d}" if entry.windows > 1 else ""
@@ -99,7 +109,7 @@ def _published_lists(dataset: Dataset, entry: DatasetEntry, wanted: FrameList) -
     """The items of a published frame list."""
     lists: Lists = {str(count): [] for count in entry.frames}
     for listed, scene in pick_listed(dataset, entry.scenes, wanted).items():
-        frames = dataset.frames(scene)
+        frames = _frames(dataset, scene)
         for count in entry.frames:
             if wanted.frames_by == "run":
                 chosen = choose(frames, count, entry.step, (0, 1))

@@ -87,3 +87,10 @@ def test_a_scene_with_too_few_frames_is_named(tmp_path):
     entry = plan_dataset("scannet", DatasetConfig(root=str(tmp_path), scenes="all"), [9])
     with pytest.raises(Bench3RError, match="scannet a: 5 frames are too few for 9"):
         frame_lists(planted(tmp_path, "a"), entry)
+
+
+def test_a_frame_that_a_dataset_lists_twice_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(Planted, "frames", lambda self, scene: ["0", "1", "0"])
+    entry = plan_dataset("scannet", DatasetConfig(root=str(tmp_path), scenes="all"), [2])
+    with pytest.raises(Bench3RError, match="scannet a: frame 0 stands twice in the scene"):
+        frame_lists(planted(tmp_path, "a"), entry)

@@ -133,6 +133,10 @@ LOST = {
         {"ablations": {"a": {"method": "vggt", "frames": []}}},
         r"ablations\.a\.frames: .*at least 1 item",
     ),
+    "recipe of no method of the run": (
+        {"finetune_by_method": {"mor": {"steps": 3}}},
+        r"finetune_by_method: unknown method of the run 'mor'",
+    ),
     "ablation with the main table's name": (
         {"ablations": {"main": {"method": "vggt"}}},
         r"ablations\.main: this is the table of `methods`",
