@@ -10,6 +10,7 @@ from tabulate import tabulate
 from bench3r.api.errors import Bench3RError
 from bench3r.files import write_text
 from bench3r.report.answer import Answer, answer_of
+from bench3r.report.beside import drawn_beside
 from bench3r.report.evidence import RunEvidence, gather
 from bench3r.report.examples import Example
 from bench3r.report.markdown import index_text
@@ -18,7 +19,7 @@ from bench3r.report.page.chapters import chapters_of
 from bench3r.report.page.clouds import Clouds
 from bench3r.report.page.write import Content, write_page
 from bench3r.report.papers import with_papers
-from bench3r.report.section import Canvas, Figure, all_sections
+from bench3r.report.section import Canvas, all_sections
 from bench3r.report.tables import Table
 from bench3r.run.plan import Plan
 
@@ -55,23 +56,24 @@ def report(plan: Plan, collected: Path, out: Path) -> str:
 
 
 def content_of(run: RunEvidence, canvas: Canvas) -> Content:
-    """All that a report shows, figures drawn."""
+    """All that a report shows, figures drawn; these in a process of their own meanwhile."""
     tables: list[Table] = []
     appendix: list[Table] = []
-    figures: list[Figure] = []
-    for section in all_sections():
-        found = section.tables(run)
-        (appendix if section.appendix else tables).extend(found)
-        figures += section.draw(canvas)
-    tables.append(missing_table(run))
-    return Content(
-        run=run,
-        answer=answer_of(run),
-        tables=with_papers(run, tables),
-        appendix=appendix,
-        figures=figures,
-        clouds=clouds_of(canvas),
-    )
+    clouds = clouds_of(canvas)
+    sections = all_sections()
+    with drawn_beside(sections, canvas) as figures:
+        for section in sections:
+            found = section.tables(run)
+            (appendix if section.appendix else tables).extend(found)
+        tables.append(missing_table(run))
+        return Content(
+            run=run,
+            answer=answer_of(run),
+            tables=with_papers(run, tables),
+            appendix=appendix,
+            figures=figures(),
+            clouds=clouds,
+        )
 
 
 def last_lines(answer: Answer, out: Path) -> str:

@@ -41,6 +41,7 @@ MEASURED: dict[str, Callable[[CostRow], float]] = {  # by the profile stage, wit
     "pareto_memory": lambda row: row.above_baseline_bytes / 1e9,
     "pareto_energy": lambda row: row.energy_j,
 }
+LACKING = {TIME: "Not timed in turn with an unchanged backbone"}
 LOG_FROM = 3  # ratio of the largest to the smallest cost from which on their axis is logarithmic
 ACROSS = 2  # panels
 PANEL = 2.6  # inches of height
@@ -111,7 +112,7 @@ def pareto(e: Evidence, figure: str, columns: tuple[Column, ...], folder: Path) 
         name_of(s, table) for s in settings_of(table) if s not in {p.setting for p in points}
     ]
     if missing:
-        text = f"Not measured this way, so not shown: {listed(missing)}."
+        text = f"{LACKING.get(figure, 'Not measured')}, so not shown: {listed(missing)}."
         drawing.supxlabel(text, fontsize=SMALL, color=GREY, x=0.01, ha="left")
     settle(drawing)
     for axis, own in zip(axes, means, strict=False):
