@@ -151,3 +151,15 @@ def test_the_command_measures_the_ladder_and_reports_show_it(tmp_path):
     shown = table.shown.set_index("method")["2"]
     assert shown["VGGT (fp32 + TF32), VGGT"] == "unsupported"
     assert " s, " in shown["VGGT (bf16 weights), VGGT"]
+
+
+def test_precisions_of_a_device_have_a_row_each(tmp_path):
+    """The second one took the place of the first."""
+    for precision, seconds in (("fp32", 2.0), ("bf16", 1.0)):
+        named = case("vggt", precision=precision).model_dump(mode="json")
+        one = {"case": named, "status": "ok", "seconds": [seconds], "peak_rss_bytes": 10**9}
+        append_jsonl(tmp_path / "Some-CPU" / "records.jsonl", one)
+    (table,) = measured_tables(tmp_path)
+    shown = table.shown.set_index("method")["2"]
+    assert shown["vggt in fp32, VGGT"] == "2 s, 1.00 GB"
+    assert shown["vggt in bf16, VGGT"] == "1 s, 1.00 GB"

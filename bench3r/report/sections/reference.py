@@ -106,10 +106,13 @@ def _table(path: Path, scale: str, records: list[CaseRecord]) -> Table:
 
 
 def _name(case: Case, cases: list[Case]) -> str:
-    """Method, its settings where there are several, and its backbone."""
+    """Method, its settings and precision where there are several, and its backbone."""
     everyone = [other.options for other in cases if other.method == case.method]
     name = label_of(case.method, case.label, case.options, everyone)
     network = label_of_network(case.backbone)
+    precisions = {other.precision for other in cases if other.rung is None}
+    if case.rung is None and len(precisions) > 1:
+        name = f"{name} in {case.precision}"
     return name if network == name else f"{name}, {network}"
 
 
