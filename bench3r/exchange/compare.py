@@ -11,12 +11,11 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bench3r.api.errors import Bench3RError
 from bench3r.exchange.source import COMPARED, SAME
-from bench3r.metrics.statistics import ALPHA, Interval, familywise, mean_interval
+from bench3r.metrics.statistics import ALPHA, Interval, discoveries, mean_interval
 from bench3r.protocols import PROTOCOLS, metric_of
 from bench3r.protocols.base import Metric
 from bench3r.report.cells import interval_notes
@@ -170,23 +169,13 @@ def changes_of(paired: list[Paired]) -> pd.DataFrame:
         families.setdefault(one.family, []).append(one)
     adjusted: dict[int, float] = {}
     for members in families.values():
-        table = pd.concat([one.difference for one in members], axis=1)
-        weights = _joint_weights(members, table.index)
-        for one, p in zip(members, familywise(table.to_numpy(), weights).tolist(), strict=True):
+        found = [one.mean(one.difference) for one in members]
+        for one, p in zip(members, discoveries(found), strict=True):
             adjusted[id(one)] = p
     rows = []
     for one in paired:
         rows.append(one.compared._asdict() | _found(one, adjusted[id(one)])._asdict())
     return pd.DataFrame(rows)
-
-
-def _joint_weights(members: list[Paired], scenes: pd.Index) -> np.ndarray | None:
-    """Weights of ``scenes``, where every member of a family has them."""
-    found = [one.weights for one in members if one.weights is not None]
-    if len(found) < len(members):
-        return None
-    joint = pd.concat(found)
-    return joint[~joint.index.duplicated()].reindex(scenes).to_numpy()
 
 
 def _found(one: Paired, p: float) -> Found:
@@ -264,9 +253,8 @@ def _origin(name: str, table: pd.DataFrame) -> str:
 def _notes(raw: pd.DataFrame, refused: list[str]) -> list[str]:
     notes = [
         f"Settings and metrics in both: {_tally(raw['verdict'])}. Shown are those that changed: "
-        "the paired difference exceeds rounding, its 95 % CI excludes zero, and p < 5 % corrected "
-        "for all settings of the metric (Westfall-Young over joint sign-flips, Holm over the "
-        "studentised bootstrap).",
+        "the paired difference exceeds rounding, its 95 % CI excludes zero, and p ≤ 5 % corrected "
+        "for all settings of the metric (Benjamini-Hochberg).",
         *interval_notes(set(raw["scenes"]), marks=False),
         "Which way is better is what the protocol of each metric declares.",
     ]

@@ -3,8 +3,9 @@
 Sign-flips (Fisher; the interval by Hartigan's typical values, JASA 1969) are exact for every number
 of scenes where differences are symmetric about their mean, so for all exchangeable pairs. The
 studentised bootstrap (Efron & Tibshirani 1993, §12.5) follows skewed differences, for which
-sign-flips are too short. Families are corrected by the step-down maximum over joint sign-flips
-(Westfall & Young 1993) and by Holm (1979).
+sign-flips are too short. Families are corrected so that false differences are rare among those
+found (Benjamini & Hochberg 1995), or so that a single one is rare: by the step-down maximum over
+joint sign-flips (Westfall & Young 1993) and by Holm (1979).
 """
 
 from __future__ import annotations
@@ -136,4 +137,19 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     factors = np.arange(len(order), 0, -1)
     adjusted = np.full(len(p), np.nan)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
+    return adjusted
+
+
+def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
+    """Adjusted ``p_values`` [M]: of those at most 5 %, 5 % are false on average.
+
+    For independent and positively dependent comparisons (Benjamini & Yekutieli 2001), as those
+    with one backbone are. Missing (nan) ones are no part of the family.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    shares = p[order] * len(order) / np.arange(1, len(order) + 1)
+    adjusted = np.full(len(p), np.nan)
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(shares[::-1])[::-1])
     return adjusted

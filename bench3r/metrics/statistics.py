@@ -8,12 +8,14 @@ prints how often that covers the true mean. Scenes are weighted where a protocol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
 
 from bench3r.metrics.resampling import (
+    benjamini_hochberg,
     holm,
     joint_sign_flips,
     sign_flip,
@@ -87,13 +89,23 @@ def paired_interval(a: np.ndarray, b: np.ndarray, weights: np.ndarray | None = N
     return mean_interval(a - b, weights)
 
 
+def discoveries(found: Sequence[Interval]) -> list[float]:
+    """p values of a family of differences, corrected so that 5 % of those found are false at most.
+
+    By Benjamini and Hochberg, which few scenes can still satisfy: over 9 scenes no p value is below
+    2 in 512, and a family of 13 would have none left by Holm. nan where there are too few scenes.
+    """
+    p_values = [one.p if one.decides else float("nan") for one in found]
+    return [float(p) for p in benjamini_hochberg(np.array(p_values))]
+
+
 def familywise(differences: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Adjusted p values [M] of a family of comparisons over scenes; nan where one has too few.
 
     ``differences`` [N, M], nan where a comparison lacks a scene; ``weights`` [N]. The larger of
     the step-down maximum over joint sign-flips and Holm's over the studentised bootstrap: a family
-    finds a false difference in 5 % of all cases at most. Raises ValueError as
-    :func:`mean_interval`.
+    finds any false difference in 5 % of all cases at most, which is stricter than
+    :func:`discoveries`. Raises ValueError as :func:`mean_interval`.
     """
     w = np.ones(len(differences)) if weights is None else weights.astype(np.float64)
     adjusted = np.full(differences.shape[1], np.nan)

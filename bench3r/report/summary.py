@@ -12,8 +12,8 @@ import pandas as pd
 from bench3r.metrics.statistics import (
     ALPHA,
     Interval,
+    discoveries,
     effect_size,
-    familywise,
     mean_interval,
     paired_interval,
 )
@@ -219,7 +219,6 @@ def differences(
     place = {setting: i for i, setting in enumerate(values.columns)}
     weight = _at(weights, values.index)
     found: dict[Pair, Difference] = {}
-    columns = []
     for first, second in dict.fromkeys(pairs):
         if first == second or first not in place or second not in place:
             continue
@@ -229,10 +228,7 @@ def differences(
         if both.sum() > 1:
             own = None if weight is None else weight[both]
             found[first, second] = _difference(a[both], b[both], own, metric)
-            columns.append(a - b)
-    if not found:
-        return {}
-    adjusted = familywise(np.stack(columns, axis=1), weight).tolist()
+    adjusted = discoveries([one.interval for one in found.values()])
     corrected = zip(found.items(), adjusted, strict=True)
     return {pair: replace(one, p=p) for (pair, one), p in corrected}
 

@@ -113,43 +113,15 @@ def estimate(values: Sequence[float], weights: Sequence[float] | None = None) ->
     return Estimate(mean, min(low, other_low), max(high, other_high), n, max(p, other_p))
 
 
-def adjusted(differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """p values [M] of ``differences`` [N, M] (nan: no such scene), corrected as one family."""
-    out = np.full(differences.shape[1], math.nan)
-    tested = [m for m in range(len(out)) if np.isfinite(differences[:, m]).sum() >= FEWEST]
-    if not tested:
-        return out
-    single = []
-    for m in tested:
-        known = np.isfinite(differences[:, m])
-        single.append(by_bootstrap(differences[known, m], weights[known])[2])
-    chosen = differences[:, tested]
-    out[tested] = np.maximum(_step_down_signs(chosen, weights), _holm(np.array(single)))
-    return out
-
-
-def _step_down_signs(differences: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Westfall and Young's step-down maximum over joint sign-flips."""
-    x = np.where(np.isfinite(differences), differences, 0) * weights[:, None]
-    size = np.sqrt((x**2).sum(0))
-    x = x / np.where(size > 0, size, 1)
-    flipped = np.abs((1 - 2 * sign_sets(len(x))) @ x)
-    order = np.argsort(-flipped[0], kind="stable")
-    p = np.zeros(len(order))
-    before = 0.0
-    for place, m in enumerate(order):
-        largest = flipped[:, order[place:]].max(1)
-        before = max(before, float((largest >= flipped[0, m] - 1e-12 * len(x)).mean()))
-        p[m] = before
-    return p
-
-
-def _holm(p: np.ndarray) -> np.ndarray:
-    out = np.zeros(len(p))
-    before = 0.0
-    for place, m in enumerate(np.argsort(p, kind="stable")):
-        before = max(before, p[m] * (len(p) - place))
-        out[m] = min(1.0, before)
+def adjusted(found: Sequence[Estimate]) -> list[float]:
+    """p values of differences, corrected as one family (Benjamini-Hochberg); few scenes: nan."""
+    tested = sorted((one.p, m) for m, one in enumerate(found) if one.n >= FEWEST)
+    out = [math.nan] * len(found)
+    lowest = 1.0
+    for place in range(len(tested) - 1, -1, -1):
+        p, m = tested[place]
+        lowest = min(lowest, p * len(tested) / (place + 1))
+        out[m] = lowest
     return out
 
 

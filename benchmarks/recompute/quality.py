@@ -42,13 +42,17 @@ def family(
     kept = {name: ab for name, ab in columns.items() if np.isfinite(ab[0] - ab[1]).sum() > 1}
     if not kept:
         return {}
-    table = np.stack([a - b for a, b in kept.values()], 1)
-    w = np.ones(len(table)) if weights is None else np.array(weights)
-    found = {}
-    for (name, (a, b)), p in zip(kept.items(), adjusted(table, w), strict=True):
+    own_of = {}
+    for name, (a, b) in kept.items():
         both = np.isfinite(a - b)
-        own = estimate(list((a - b)[both]), list(w[both]))
-        base = float(b[both].mean())
+        w = np.ones(len(a)) if weights is None else np.array(weights)
+        own_of[name] = estimate(list((a - b)[both]), list(w[both]))
+    found = {}
+    for (name, own), p in zip(own_of.items(), adjusted(list(own_of.values())), strict=True):
+        a, b = kept[name]
+        both = np.isfinite(a - b)
+        w = np.ones(len(a)) if weights is None else np.array(weights)
+        base = float(np.average(b[both], weights=w[both]))
         tie = metric.tied(base + own.mean, base)
         effect = math.nan if tie else effect_size((a - b)[both])
         found[name] = Difference(own, float(p), effect, tie)
@@ -102,18 +106,20 @@ class Quality:
 
     @cached_property
     def told(self) -> dict[tuple[Setting, Setting], Difference]:
-        """All comparisons of the column, as one family."""
+        """Comparisons with backbones and the best as one family, with the trivial control apart."""
         records = self.part.records
         trivial = records.trivial(list(self.values))
-        pairs: dict[tuple[Setting, Setting], None] = {}
+        marked: dict[tuple[Setting, Setting], None] = {}
+        over_trivial: list[tuple[Setting, Setting]] = []
         for setting in self.values:
-            others = [records.unchanged(setting)]
-            if records.kinds[setting] != "control":
-                others += [self.best, trivial]
-            for other in others:
+            if records.kinds[setting] == "control":
+                continue
+            for other in (records.unchanged(setting), self.best):
                 if other is not None and other != setting and other in self.values:
-                    pairs[setting, other] = None
-        return self._compared(list(pairs))
+                    marked[setting, other] = None
+            if trivial is not None:
+                over_trivial.append((setting, trivial))
+        return self._compared(over_trivial) | self._compared(list(marked))
 
     def _compared(
         self, pairs: list[tuple[Setting, Setting]]

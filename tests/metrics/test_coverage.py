@@ -68,4 +68,4 @@ def test_weighted_scenes_are_covered(scenes):
 
 @pytest.mark.parametrize("scenes", [6, 9, 30])
 def test_a_family_seldom_finds_any_difference_where_there_is_none(scenes):
-    assert family("normal", scenes, 300) <= CALLED + CHANCE
+    assert max(family("normal", scenes, 200)) <= CALLED + CHANCE

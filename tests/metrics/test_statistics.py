@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test, t, ttest_rel
+from scipy.stats import false_discovery_control, permutation_test, t, ttest_rel
 
 from bench3r.metrics import statistics
 from bench3r.metrics.resampling import holm, joint_sign_flips, sign_flip, studentised
@@ -115,6 +115,23 @@ def test_holm_corrects_each_by_how_many_are_left():
     adjusted = holm(np.array([0.03, 0.01, np.nan, 0.04]))
     np.testing.assert_allclose(adjusted, [0.06, 0.03, np.nan, 0.06])
     assert holm(np.array([])).shape == (0,)
+
+
+def test_discoveries_are_those_of_scipys_false_discovery_control(rng):
+    found = [mean_interval(rng.normal(shift, 1, 9)) for shift in (0, 0.5, 1, 2, 3, 3)]
+    few = mean_interval(rng.normal(3, 1, 5))
+    adjusted = statistics.discoveries([*found, few])
+    expected = false_discovery_control([one.p for one in found])
+    np.testing.assert_allclose(adjusted[:-1], expected)
+    assert np.isnan(adjusted[-1])
+    assert statistics.discoveries([]) == []
+
+
+def test_nine_scenes_can_find_several_differences_of_a_large_family(rng):
+    """No p value of 9 scenes is below 2 in 512: Holm would leave none of 20."""
+    found = [mean_interval(rng.normal(3 if i < 8 else 0, 1, 9)) for i in range(20)]
+    assert 20 * min(one.p for one in found) > 0.05
+    assert (np.array(statistics.discoveries(found)[:8]) <= 0.05).all()
 
 
 def test_joint_flips_of_one_comparison_are_its_own(rng):

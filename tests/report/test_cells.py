@@ -57,6 +57,11 @@ def test_controls_are_not_ranked():
     assert text_of(table)["ORACLE"].startswith("0.000")
 
 
+def test_controls_are_not_compared_with_the_backbone():
+    table = compared(near_and_far(9) | {"oracle": [x * 0.999 for x in NEAR]})
+    assert "≈" not in text_of(table)["ORACLE"]
+
+
 def test_a_group_of_one_is_no_tie():
     values = near_and_far(9)
     del values["same"]
@@ -128,7 +133,7 @@ def test_the_table_of_differences_says_what_is_none():
     assert ", d +" in text["WORSE"]
     assert found.raw[f"{KEY}/delta_n"].dropna().tolist() == [9, 9]
     notes = " ".join(found.notes)
-    for word in ("n = 9", "sign-flip", "studentised bootstrap", "Westfall-Young", "Holm"):
+    for word in ("n = 9", "sign-flip", "studentised bootstrap", "Benjamini-Hochberg"):
         assert word in notes
 
 
