@@ -19,7 +19,7 @@ from bench3r.measure.nvidia import energy_of, find_gpu
 from bench3r.measure.pairs import spread_reason
 from bench3r.measure.roofline import measured_ceiling
 from bench3r.measure.rungs import rung_of_run
-from bench3r.measure.trackers import MemoryTracker, time_calls, time_in_turn
+from bench3r.measure.trackers import MemoryTracker, time_in_turn
 from bench3r.models.backbones import BackbonePredictor
 from bench3r.models.layers import cost_depends_on_content
 from bench3r.models.trunk import Schedule
@@ -98,36 +98,40 @@ def measure(
     two processes met the machine. So is the same method without the FP8 that it uses. They are made
     only after the method's memory was measured, so that their weights are no part of that.
     """
-    how = config.profile
     record = start_record(entry, config, inputs)
     call = recording(cycle_calls(predictor, inputs), record)
     with torch.inference_mode():
         first_call(record, call, config.device)
-        ceiling = measured_ceiling(config.device, config.precision)
+        before = measured_ceiling(config.device, config.precision)
         reference = beside(make_reference, inputs)
-        plain = beside(make_without_fp8, inputs)
-        warmup = how.warmup * len(inputs)
-        calls = [call, *reference, *plain]
-        times = time_in_turn(calls, config.device, warmup, how.repeats, how.seconds)
-        record.seconds = times.pop(0)
-        record.reference_seconds = times.pop(0) if reference else []
         if make_reference is not None and not reference:
             record.missing["reference_seconds"] = NO_ROOM
+        plain = beside(make_without_fp8, inputs)
+        warmup = config.profile.warmup * len(inputs)
+        times = _times([call, *reference, *plain], config, warmup)
+        record.seconds = times.pop(0)
+        record.reference_seconds = times.pop(0) if reference else []
         record.without_fp8_seconds = times.pop(0) if plain else []
         trunk = trunk_calls(predictor, inputs)
         if trunk:
-            record.trunk_seconds = time_calls(trunk, config.device, 1, how.repeats, how.seconds)
+            record.trunk_seconds = _times([trunk], config, 1)[0]
         if config.device == "cuda":
             measure_energy(record, cycle_calls(predictor, inputs))
-    for phase, seconds in record.phase_seconds.items():
-        record.phase_seconds[phase] = seconds[-len(record.seconds) :]
     _count(record, predictor, inputs)
     with torch.inference_mode():
         record.attention = attention_kernels(cycle_calls(predictor, inputs))
-    for name, after in measured_ceiling(config.device, config.precision).items():
-        record.ceiling[name] = max(ceiling[name], after)
+    after = measured_ceiling(config.device, config.precision)
+    record.ceiling = {name: max(before[name], rate) for name, rate in after.items()}
+    for phase, seconds in record.phase_seconds.items():
+        record.phase_seconds[phase] = seconds[-len(record.seconds) :]
     record.suspect = suspect_reasons(record)
     return record
+
+
+def _times(calls: list[Call], config: RunConfig, warmup: int) -> list[list[float]]:
+    """Seconds of ``calls`` in turn, as often as the run measures."""
+    how = config.profile
+    return time_in_turn(calls, config.device, warmup, how.repeats, how.seconds)
 
 
 def beside(make: MakeOther | None, inputs: list[Tensor]) -> list[Call]:
