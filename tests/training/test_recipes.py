@@ -32,7 +32,8 @@ def config_of(**changes) -> RunConfig:
 
 def test_a_method_may_be_fine_tuned_by_its_own_recipe():
     recipes = {"mor": {"lr": 0.1}}
-    config = config_of(finetune={"steps": 7}, finetune_by_method=recipes)
+    methods = {"vggt": {}, "mor": {}, "spatial_mor": {}}
+    config = config_of(methods=methods, finetune={"steps": 7}, finetune_by_method=recipes)
     assert (config.finetune_of("mor").lr, config.finetune_of("mor").steps) == (0.1, 7)
     assert config.finetune_of("spatial_mor") == config.finetune
     assert parse_config(config.model_dump(mode="json"), "t") == config
