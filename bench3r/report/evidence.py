@@ -12,7 +12,6 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +21,6 @@ import pandas as pd
 
 from bench3r.api.method import METHODS, Method
 from bench3r.api.presentation import OptionTable
-from bench3r.files import read_jsonl
 from bench3r.measure.pairs import Ratio
 from bench3r.measure.rungs import SETUPS
 from bench3r.models.catalogue import reference_backbone
@@ -61,7 +59,7 @@ def declarations(kind: type[S]) -> list[tuple[str, S]]:
     return found
 
 
-def _with_columns(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+def with_columns(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """``table`` with all ``columns``, empty where it lacks them."""
     missing = [c for c in columns if c not in table]
     return table.reindex(columns=[*table.columns, *missing]) if missing else table
@@ -88,8 +86,8 @@ class Evidence:
 
     def __post_init__(self) -> None:
         declared = [fact.name for method in methods().values() for fact in method.facts]
-        self.facts = _with_columns(self.facts, dict.fromkeys([*FACTS, *declared]))
-        self.trainings = _with_columns(self.trainings, TRAININGS)
+        self.facts = with_columns(self.facts, dict.fromkeys([*FACTS, *declared]))
+        self.trainings = with_columns(self.trainings, TRAININGS)
 
     @property
     def ablations(self) -> list[str]:
@@ -296,55 +294,3 @@ class RunEvidence:
     def first(self) -> Evidence:
         """The first frame count: figures and the ledger are about it."""
         return self.by_frames[0]
-
-
-def caption(plan: Plan, table: pd.DataFrame) -> str:
-    """What the numbers stand on: scale, weights, data, device, protocols, date."""
-    config = plan.config
-    data = []
-    for name, rows in table.groupby("dataset", sort=False):
-        procedural = rows["procedural"].eq(True).any()
-        kind = "PROCEDURAL scenes in its layout, not the real data" if procedural else "real data"
-        data.append(f"{name} ({kind}, {rows['scene'].nunique()} scenes)")
-    counts = ", ".join(str(n) if n else "listed" for n in table["frames"].unique())
-    devices = ", ".join(sorted(table["device"].dropna().unique())) or "unknown device"
-    return (
-        f"Measured by Bench3R. Scale `{config.scale}`, base weights `{config.base}`, "
-        f"{config.precision}. Data: {'; '.join(data)}; {counts} frames a scene. "
-        f"Device: {devices}. Protocols: {', '.join(config.protocols)}. "
-        f"{datetime.now(UTC):%Y-%m-%d}."
-    )
-
-
-def gather(plan: Plan, collected: Path) -> RunEvidence:
-    """Read what the collect stage wrote: the table ``collected`` and the files beside it."""
-    table = pd.read_parquet(collected)
-    facts = _with_columns(_beside(collected, "facts"), FACTS)
-    trainings = _beside(collected, "trainings")
-    costs = _costs(collected, "profiles")
-    several = table["frames"].nunique() > 1
-    found = []
-    for count, rows in table.groupby("frames", sort=False):
-        frames = int(str(count))
-        found.append(
-            Evidence(
-                plan=plan,
-                table=rows,
-                costs=costs,
-                facts=facts[facts["frames"].eq(frames)],
-                trainings=trainings,
-                frames=frames,
-                suffix=f"_f{frames}" if several else "",
-                about=caption(plan, rows),
-            )
-        )
-    return RunEvidence(plan, table, found, _costs(collected, "largest"), collected)
-
-
-def _beside(collected: Path, name: str) -> pd.DataFrame:
-    return pd.DataFrame(read_jsonl(collected.with_name(f"{name}.jsonl")))
-
-
-def _costs(collected: Path, name: str) -> list[CostRow]:
-    rows = read_jsonl(collected.with_name(f"{name}.jsonl"))
-    return [CostRow.model_validate(row) for row in rows]

@@ -11,8 +11,9 @@ from bench3r.api.errors import Bench3RError
 from bench3r.files import write_text
 from bench3r.report.answer import Answer, answer_of
 from bench3r.report.beside import drawn_beside
-from bench3r.report.evidence import RunEvidence, gather
+from bench3r.report.evidence import RunEvidence
 from bench3r.report.examples import Example
+from bench3r.report.gather import gather
 from bench3r.report.markdown import index_text
 from bench3r.report.missing import missing_table
 from bench3r.report.page.chapters import chapters_of
