@@ -129,7 +129,7 @@ def prepare(
         _validate(dataset, Path(root), scenes, every, workers, out)
         return
     from bench3r.run import paths
-    from bench3r.run.config import DatasetConfig
+    from bench3r.run.config_sections import DatasetConfig
     from bench3r.run.datasets import adhoc_dataset
     from bench3r.stages.prepare import prepare as run
 
@@ -293,7 +293,7 @@ def compare_(
     second: Annotated[Path, typer.Argument(help="the same of another run, machine or person")],
     out: Out = None,
 ) -> None:
-    """What got better, worse or stayed within noise from the first run to the second.
+    """What got better or worse from the first run to the second, and what is not told apart.
 
     Only where rules and frames agree.
     """

@@ -7,7 +7,8 @@ from bench3r.api.errors import Bench3RError, unknown
 from bench3r.data.frame_lists import load_list
 from bench3r.data.procedural.seeds import GENERATOR_VERSION, TEST_SEEDS
 from bench3r.files import digest
-from bench3r.run.config import DatasetConfig, RunConfig
+from bench3r.run.config import RunConfig
+from bench3r.run.config_sections import DatasetConfig
 from bench3r.run.keys import dataset_key, stage_hash
 from bench3r.run.plan import DatasetEntry
 

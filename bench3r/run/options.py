@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from bench3r.api.errors import Bench3RError, describe, unknown
 from bench3r.api.method import MethodOptions
 from bench3r.files import digest
-from bench3r.run.config import Grid, Grids
+from bench3r.run.config_sections import Grid, Grids
 from bench3r.run.records import Options
 
 SHOWN = 40  # characters of a setting in file names

@@ -73,7 +73,7 @@ def profile_of(
     }
     if variant.method.name == variant.backbone and not largest:
         how = config.profile
-        spec["ladder"] = [(rung, how.why_left_out(rung, frames)) for rung in how.ladder]
+        spec["ladder"] = [[rung, how.why_left_out(rung, frames)] for rung in how.ladder]
     if largest:
         spec |= {"largest": largest, "limits": config.limits.model_dump()}
     method = variant.method

@@ -10,7 +10,8 @@ from bench3r.api.errors import Bench3RError, Unsupported
 from bench3r.api.method import Method, TrainedMethod
 from bench3r.files import digest
 from bench3r.models.catalogue import NETWORKS, NO_BACKBONE
-from bench3r.run.config import Ablation, Grids, RunConfig
+from bench3r.run.config import RunConfig
+from bench3r.run.config_sections import Ablation, Grids
 from bench3r.run.keys import base_key, digest_once, method_key, shipped_part, stage_hash
 from bench3r.run.options import expand_grids
 from bench3r.run.plan import TrainEntry

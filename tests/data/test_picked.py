@@ -11,7 +11,7 @@ from bench3r.api.errors import Bench3RError
 from bench3r.api.scene import Frame
 from bench3r.data.frame_lists import FrameList
 from bench3r.data.picked import pick_listed, pick_scenes
-from bench3r.run.config import DatasetConfig
+from bench3r.run.config_sections import DatasetConfig
 from bench3r.run.datasets import plan_dataset
 from bench3r.stages.prepare import frame_lists
 

@@ -11,7 +11,8 @@ from bench3r.jobs import profile_ladder, profile_worker
 from bench3r.measure import ladder
 from bench3r.measure.rungs import Rung
 from bench3r.run import paths
-from bench3r.run.config import ProfileConfig, parse_config
+from bench3r.run.config import parse_config
+from bench3r.run.config_sections import ProfileConfig
 from bench3r.run.context import Trained
 from bench3r.run.planner import make_plan
 from bench3r.run.records import ProfileRecord
