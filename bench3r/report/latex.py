@@ -222,10 +222,9 @@ def _text_widths(
 
 
 def _longest_word(shown: pd.DataFrame, place: int) -> float:
-    """Points that no line of a column can be narrower than."""
-    texts = [*in_lines(shown.columns[place]), *map(str, shown.iloc[:, place])]
-    words = [word for text in texts for word in pieces(text)]
-    return max(map(points, words), default=0.0)
+    """Points that no line of a column can be narrower than: of a word, or a line of the head."""
+    words = [word for text in map(str, shown.iloc[:, place]) for word in pieces(text)]
+    return max(map(points, [*in_lines(shown.columns[place]), *words]))
 
 
 def _pages(blocks: Sequence[Block]) -> list[tuple[int, int]]:
