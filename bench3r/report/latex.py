@@ -48,6 +48,16 @@ class Printed(Protocol):
     notes: list[str]
 
 
+class Table(Protocol):
+    """What is written: a table as :mod:`bench3r.report.tables` has it."""
+
+    name: str
+    title: str
+    caption: str
+    shown: pd.DataFrame
+    notes: list[str]
+
+
 def full(table: Printed) -> str:
     """For a document of one column; needs the packages booktabs, array, graphicx, longtable.
 
