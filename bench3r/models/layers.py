@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench3r.models.chunks import (
-    Joined,
     autocast_dtype,
     chunk_rows,
+    join_chunks,
     many_tokens,
     tokens_in_chunks,
 )
@@ -209,13 +209,14 @@ def projected_in_chunks(
     """
     length = int(x.shape[1])
     rows = max(1, chunk_rows() // int(x.shape[0]))
-    joined = Joined(length)
-    for start in range(0, length, rows):
+
+    def some(start: int) -> tuple[Tensor]:
         part = slice(start, start + rows)
         position = None if rope is None else rope[..., part, :, :]
         q, k, v = attention.rotated(x[:, part], position)
-        joined.add(torch.stack([q, k, v]).movedim(2, 0))  # [n, 3, N, heads, d]
-    q, k, v = joined.result().unbind(1)  # each [L, N, heads, d]
+        return (torch.stack([q, k, v]).movedim(2, 0),)  # [n, 3, N, heads, d]
+
+    q, k, v = join_chunks(some, length, rows)[0].unbind(1)  # each [L, N, heads, d]
     return q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from bench3r.api.method import METHODS, BuildContext
+from bench3r.models import chunks, layers
 from bench3r.models.backbones import load_backbone
-from tests.gpu.peaks import Peak, peak, table
-from tests.helpers.gpu_free.cells import Cell
+from tests.gpu.peaks import SIZE, Peak, peak, table
+from tests.helpers.gpu_free.cells import Cell, attempt
 from tests.helpers.gpu_free.device import PretendCuda
 
 # GiB at 1,000 frames with an ideal allocator: well under the aims of 60, 45 and 55 for the
@@ -38,6 +39,34 @@ def test_two_thousand_frames_of_vgg_t3_fit_80_gb():
     found = peak(cell("vgg_t3", "vggt"), 2000)
     assert found.gib is not None, found.reason
     assert found.gib <= 70, found.largest  # of 74.5 GiB
+
+
+@pytest.mark.parametrize("backbone", ["vggt", "depth_anything_3"])
+def test_chunks_of_one_shape_take_what_the_first_of_them_take(backbone):
+    """Peaks leave out chunks that are like others; here they are all run."""
+    peaks = []
+    for every in (False, True):
+        how = {"scale": "tiny", "values": False, "size": SIZE, "every_chunk": every}
+        found = attempt(cell("vggt", backbone), 200, **how)
+        peaks.append(found.device.memory.peak)
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.01)
+
+
+def test_the_first_chunks_and_the_last_are_run(monkeypatch):
+    monkeypatch.setattr(chunks, "TOKENS", 10)
+    seen = []
+
+    def run(part):
+        seen.append(len(part))
+        return part + 1
+
+    for every, expected in ((False, [10, 10, 10, 5]), (True, [10] * 8 + [5])):
+        seen.clear()
+        with PretendCuda(values=False, every_chunk=every), torch.inference_mode():
+            out = chunks.tokens_in_chunks(run, torch.empty(85, 100, device="cuda"))
+            assert layers.join_chunks is chunks.join_chunks
+        assert (seen, out.shape) == (expected, (85, 100))
+    assert layers.join_chunks is chunks.join_chunks
 
 
 def held(offload):

@@ -86,8 +86,10 @@ class PretendCuda(TracksMemory, DeviceRules, RunsOnShapes, TorchDispatchMode):
         enforce: bool = False,
         project: str = "",
         allow_mixed: bool = False,
+        every_chunk: bool = False,
     ) -> None:
         super().__init__()
+        self.every_chunk = every_chunk  # on shapes, too: else the first ones and the last
         self.values, self.capacity, self.capability, self.enforce, self.project = (
             values,
             capacity,

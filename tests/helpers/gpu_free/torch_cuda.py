@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import torch.nn.attention.flex_attention as flex
 from torch import Tensor
 
 from bench3r.attention import float8, sparse
+from bench3r.models import chunks
 from tests.helpers.gpu_free.flex_stand_in import flex_stand_in
 from tests.helpers.gpu_free.tensors import CudaGenerator
 
@@ -106,6 +108,36 @@ def memory_answers(mode: Any) -> dict[str, Callable[..., Any]]:
     }
 
 
+ALIKE = 3  # chunks of one shape that are run; the third takes what all others take
+
+
+def few_chunks(some: Callable[[int], tuple[Tensor, ...]], count: int, rows: int) -> list[Tensor]:
+    """As :func:`join_chunks` on shapes alone: the first chunks and the last one, which differs.
+
+    Those between have the shapes of the third, hold what it holds, and are told from it by values
+    alone, of which there are none.
+    """
+    starts = range(0, count, rows)
+    joined: list[chunks.Joined] = []
+    for place, start in enumerate(starts):
+        if place >= ALIKE and start != starts[-1]:
+            for whole in joined:
+                whole.done += rows
+            continue
+        parts = some(start)
+        joined = joined or [chunks.Joined(count) for _ in parts]
+        for whole, part in zip(joined, parts, strict=True):
+            whole.add(part)
+    return [whole.result() for whole in joined]
+
+
+def users_of(function: Callable[..., Any]) -> list[tuple[Any, str]]:
+    """Modules of the project that know ``function`` by its name, and the name."""
+    known = [m for name, m in sys.modules.items() if name.startswith("bench3r")]
+    name = function.__name__
+    return [(module, name) for module in known if vars(module).get(name) is function]
+
+
 SILENT = (
     "_lazy_init",
     "init",
@@ -130,9 +162,11 @@ def replacements(mode: Any) -> list[tuple[Any, str, Any]]:
     def compile_(model: Any = None, **kwargs: Any) -> Any:
         return model if model is not None else (lambda f: f)
 
+    shortened = [] if mode.values or mode.every_chunk else users_of(chunks.join_chunks)
     said = {**dict.fromkeys(SILENT, nothing), **device_answers(mode), **memory_answers(mode)}
     return [
         *((torch.cuda, name, new) for name, new in said.items()),
+        *((module, name, few_chunks) for module, name in shortened),
         (torch, "Generator", generators()),
         (torch, "compile", compile_),
         (flex, "flex_attention", flex_stand_in),
