@@ -210,3 +210,16 @@ def test_paper_gets_every_table_whole(opened):
     assert opened.run("getComputedStyle(document.querySelector('.scroll')).maxHeight") == "none"
     opened.run("dispatchEvent(new Event('beforeprint'))")
     assert opened.run("document.querySelectorAll('main details:not([open])').length") == 0
+
+
+def test_a_link_of_the_sidebar_leads_to_its_table_and_unfolds_it(opened):
+    last = "[...document.querySelectorAll('nav a')].filter(a => a.hash.startsWith('#table-')).pop()"
+    opened.run(f"{last}.click()")
+    opened.call("Page.captureScreenshot")  # without a window frames come when they are asked for
+    time.sleep(0.3)
+    target = f"document.getElementById({last}.hash.slice(1))"
+    assert opened.run(f"{target}.open")
+    top = opened.run(f"{target}.getBoundingClientRect().top")
+    at_end = opened.run("scrollY + innerHeight >= document.documentElement.scrollHeight - 2")
+    assert -2 <= top < 120 or (at_end and 0 <= top < 900)
+    assert opened.run(f"{last}.closest('li.open') !== null")

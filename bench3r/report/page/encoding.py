@@ -49,7 +49,7 @@ def picture(path: Path) -> str:
         if plain.width > WIDEST:
             height = round(plain.height * WIDEST / plain.width)
             plain = plain.resize((WIDEST, height), Image.Resampling.LANCZOS)
-        plain.save(out, "WEBP", quality=68, method=2)
+        plain.save(out, "WEBP", quality=60, method=2)
     return base64.b64encode(out.getvalue()).decode()
 
 

@@ -82,7 +82,6 @@ def write_page(out: Path, content: Content) -> None:
     plots = [plot for plot in map(pareto_of, run.by_frames) if plot is not None]
     page = _template().render(
         run=run.plan.name,
-        about=cell_html(run.first.about) if run.by_frames else "",
         sentences=[cell_html(sentence) for sentence in content.answer.sentences],
         answer=answer,
         has_plots=bool(plots),
