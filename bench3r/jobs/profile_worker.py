@@ -59,23 +59,7 @@ def profile(
         raise Bench3RError("device: cuda, but torch sees no GPU here")
     try:
         inputs = profile_inputs(entry, config, read_prepared(prepared))
-        method = method_of(entry.method, entry.options)
-        context = context_of(entry, config, trained)
-        predictor = build_predictor(method, context)
-        if probe:
-            return probe_once(entry, config, inputs, predictor)
-        reference = unchanged(method, predictor, context)
-        plain = without_fp8(method, context)
-        if alone:
-            record = measure(entry, config, inputs, predictor, None)
-            if reference is not None:
-                record.missing["reference_seconds"] = NO_ROOM
-        else:
-            record = measure(entry, config, inputs, predictor, reference, plain)
-        if method.kind == "backbone" and not alone:
-            make = partial(BackbonePredictor, Method(), replace(context, fitted=None))
-            record.ladder = measure_ladder(config, inputs, predictor, make)
-        return record
+        return _measured(entry, config, inputs, trained, probe, alone)
     except Exception as error:
         status, reason = failure(error)
         return ProfileRecord(
@@ -86,6 +70,34 @@ def profile(
             frames=entry.frames,
             provenance=provenance(config.device),
         )
+
+
+def _measured(
+    entry: ProfileEntry,
+    config: RunConfig,
+    inputs: list[Tensor],
+    trained: Trained,
+    probe: bool,
+    alone: bool,
+) -> ProfileRecord:
+    """What :func:`profile` asks for, on ``inputs``, each [1, S, 3, H, W]."""
+    method = method_of(entry.method, entry.options)
+    context = context_of(entry, config, trained)
+    predictor = build_predictor(method, context)
+    if probe:
+        return probe_once(entry, config, inputs, predictor)
+    make = unchanged(method, predictor, context)
+    if alone:
+        record = measure(entry, config, inputs, predictor, None)
+        if make is not None:
+            record.missing["reference_seconds"] = NO_ROOM
+        return record
+    plain = without_fp8(method, context)
+    record = measure(entry, config, inputs, predictor, make, plain)
+    if method.kind == "backbone":
+        again = partial(BackbonePredictor, Method(), replace(context, fitted=None))
+        record.ladder = measure_ladder(config, inputs, predictor, again)
+    return record
 
 
 def unchanged(method: Method, predictor: Predictor, context: BuildContext) -> MakeOther | None:
