@@ -24,7 +24,7 @@ CONVENTIONAL = {
     "metrics/pose.py",
     "protocols/relpose_pi3.py",
     "protocols/relpose_vggt.py",
-    "run/config.py",
+    "run/config_sections.py",
     "run/plan.py",
 }
 
