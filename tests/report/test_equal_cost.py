@@ -94,7 +94,7 @@ def test_a_method_is_better_only_beyond_what_the_control_lost_itself():
     (table,) = equal_cost_table(planted())
     shown = table.shown.set_index("method")[COLUMN.title]
     assert shown["SpatialMoR"].startswith("better: -0.0")
-    assert shown["MoR"].startswith("better, but not beyond that model's own loss by fine-tuning: ")
+    assert shown["MoR"].startswith("better, not beyond its damage: -0.0")
     notes = " ".join(table.notes)
     assert "**SpatialMoR** against a shallower backbone: better in CD." in notes
 
