@@ -53,8 +53,10 @@ def test_labels_of_points_cover_neither_each_other_nor_the_frame(seed, scale):
     assert overlaps(found) == 0
     frame = axis.get_window_extent()
     for box in found:
-        assert frame.x0 <= box.x0 and box.x1 <= frame.x1
-        assert frame.y0 <= box.y0 and box.y1 <= frame.y1
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+        assert frame.y0 <= box.y0
+        assert box.y1 <= frame.y1
 
 
 def test_a_plain_annotation_would_cover_others():
