@@ -55,4 +55,6 @@ onerror:
     shell(
         "python -m bench3r collect --plan {PLAN_FILE:q} && python -m bench3r report --plan {PLAN_FILE:q} || true"
     )
-    print(f"\n{last_lines(RUN)}\nJobs were lost: the report names them. Run again for them.")
+    print(
+        f"\n{last_lines(RUN)}\nJobs were lost: the report names them. Run again for them."
+    )
