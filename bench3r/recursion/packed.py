@@ -198,7 +198,8 @@ class StoredKeyValues(KeyValues):
         self, k: Tensor | None, v: Tensor | None, active: Subset
     ) -> tuple[Tensor, Tensor, Subset]:
         if k is not None and v is not None:
-            new = torch.stack([k, v], 1)
+            # norms give keys in float32 under autocast, attention takes them in that of the values
+            new = torch.stack([k.to(v.dtype), v], 1)
             if self.stored is None and not active.whole:
                 raise ValueError("this cache needs every token in the first recursion")
             if self.stored is None:

@@ -94,3 +94,15 @@ def test_affine_recovery_is_exact_for_an_affine_relation():
     torch.testing.assert_close(bias, b, rtol=1e-3, atol=1e-4)
     with pytest.raises(Bench3RError, match="without training scenes"):
         AffineStatistics(2, 2).solve()
+
+
+def test_keys_are_kept_in_the_precision_of_the_values():
+    """Norms give keys in float32 under autocast; a cache of them would take half as much again."""
+    all_ = everything(layout(), torch.device("cpu"))
+    keep = LatestKeyValues()
+    k = torch.randn(len(all_.index), 2, 4)
+    v = torch.randn(len(all_.index), 2, 4, dtype=torch.bfloat16)
+    keys, values, _ = keep.offer(k, v, all_)
+    assert keys.dtype == values.dtype == torch.bfloat16
+    assert keep.stored is not None
+    assert torch.equal(keep.stored[:, 0], k.bfloat16())
