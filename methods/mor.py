@@ -180,7 +180,7 @@ class MoRSchedule(RecursiveSchedule):
         kept = router.keep(logits, min(wanted, alive.shape[1]))
         if self.training:
             self._add_losses(routing, router.losses(alive, logits, kept))
-        routing.gate = router.gate(logits).gather(1, kept).flatten()
+        routing.gates[recursion] = router.gate(logits).gather(1, kept).flatten()
         index = patches.unflatten(0, (layout.batch, -1)).gather(1, kept).flatten()
         special = before.index[~before.patches]
         taken = Subset(torch.cat([special, index]).sort().values, layout)
@@ -207,9 +207,12 @@ class MoRSchedule(RecursiveSchedule):
         self, routing: Routing, recursion: int, active: Subset, before: Tensor, after: Tensor
     ) -> Tensor:
         """Patches as the router gate says, [M, C]; special tokens take the block's output."""
-        assert routing.gate is not None
         token_choice = self.options.routing == "token_choice"
-        scores = routing.gate[active.patch_index] if token_choice else routing.gate
+        if token_choice:
+            assert routing.gate is not None
+            scores = routing.gate[active.patch_index]
+        else:
+            scores = routing.gates[recursion]
         ones = before.new_ones(len(before))
         gate = ones.masked_scatter(active.patches, scores.to(before.dtype))[:, None]
         if self.options.gating == "residual":

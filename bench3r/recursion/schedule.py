@@ -28,6 +28,9 @@ class Routing:
     losses: dict[str, Tensor] = field(default_factory=dict)  # weighted
     facts: Mapping[str, FactValue] = field(default_factory=dict)  # for the record
     gate: Tensor | None = None  # router gate of the routed patches, for the update
+    # the same by recursion, of routers that decide step by step: a recursion comes back for every
+    # slot where slots are applied in sequence
+    gates: dict[int, Tensor] = field(default_factory=dict)
     # state [N, C] before the first recursion, where the update needs it
     entered: Tensor | None = None
 

@@ -48,3 +48,18 @@ def test_savings_are_predicted_from_the_depths(tiny):
     assert facts["m"] == 2.5
     assert facts["rule_saving"] == pytest.approx(facts["f"] * (1 - 2.5 / 4))
     assert facts["predicted_saving"] == pytest.approx(facts["counted_saving"], abs=0.005)
+
+
+@pytest.mark.parametrize("sharing", ["sequence", "cycle", "middle_cycle"])
+@pytest.mark.parametrize("gating", ["residual", "weighted"])
+def test_slots_in_sequence_use_the_gates_of_their_own_recursion(sharing, gating):
+    """In sequence every slot runs all recursions, so that the first one comes back."""
+    model = METHODS.get("mor")
+    backbone = load_backbone(BuildContext("vggt", "tiny"))
+    options = {"sharing": sharing, "recursions": 2, "max_depth": 2, "gating": gating}
+    model(model.Options(**options)).apply(backbone)
+    backbone.train()
+    out, _ = backbone.run_trunk(images())
+    out.taps[3].square().mean().backward()
+    for router in backbone.schedule.routers:
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in router.parameters())
