@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 
 import pytest
 
 from bench3r.run import paths
 from bench3r.stages.collect import write_tables
 from bench3r.stages.report import report
+from tests.helpers.latex import compiled, needs_latex, too_wide
 
 LOST = {  # globs below results/
     "everything": ["*"],
@@ -42,18 +42,12 @@ def test_a_report_bears_any_missing_result(reports, page_plan, tmp_path, monkeyp
     assert not re.search(r"\b(nan|NaN|inf)\b|\| None ", text)
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
-def test_all_tables_compile_in_latex(reports, tmp_path):
-    tables = sorted((reports / "page" / "tables").glob("*.tex"))
-    assert len(tables) > 8
-    inputs = "\n".join(f"\\input{{{t}}}\\clearpage" for t in tables)
-    (tmp_path / "all.tex").write_text(
-        "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}"
-        "\\usepackage{booktabs,graphicx,longtable}"
-        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
-    )
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120
-    )
-    assert done.returncode == 0, done.stdout[-2000:]
+@needs_latex
+@pytest.mark.parametrize("compact", [False, True])
+def test_all_tables_compile_in_latex(reports, tmp_path, compact):
+    """Compact tables in two columns, full ones in one."""
+    found = sorted((reports / "page" / "tables").glob("*.tex"))
+    files = [file for file in found if file.stem.endswith("_compact") == compact]
+    assert len(files) > 8
+    log = compiled([file.read_text() for file in files], 1 + compact, tmp_path)
+    assert not too_wide(log, 12), too_wide(log, 12)
