@@ -117,7 +117,14 @@ def test_the_dataset_of_the_tutorial(plugins, tmp_path, monkeypatch):
 
 
 NAMED = re.compile(r"`((?:methods|datasets|config|benchmarks|bench3r|tests|slurm|docs)/[\w./]+)`")
-WRITTEN = ("every_second_key.py", "late_global.py", "mine.py", "myrgbd.py", "strides.yaml", "NAME.yaml")
+WRITTEN = (
+    "every_second_key.py",
+    "late_global.py",
+    "mine.py",
+    "myrgbd.py",
+    "strides.yaml",
+    "NAME.yaml",
+)
 
 
 def test_pages_name_files_that_exist():
