@@ -127,7 +127,6 @@ def varied_lengths(
     return efficient(*rows, None, *lengths, 0.0, 0, keep)[0][0]
 
 
-@torch.library.custom_op("bench3r::segment_attention", mutates_args=())
 def segment_attention(
     q: Tensor,
     k: Tensor,
@@ -149,18 +148,17 @@ def segment_attention(
     return _by_length(F.scaled_dot_product_attention, (q, k, v), *lengths)
 
 
-@torch.library.register_fake("bench3r::segment_attention")
-def _(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    q_bounds: Tensor,
-    k_bounds: Tensor,
-    q_most: int,
-    k_most: int,
-    pairs: int,
-) -> Tensor:
+def _shape(q: Tensor, k: Tensor, v: Tensor, *where: Tensor | int) -> Tensor:
+    """What :func:`segment_attention` gives, on shapes alone."""
     return q.new_empty((*q.shape[:-1], v.shape[-1]))
 
 
+# by hand: torch.library.custom_op loads the compiler, 70 MB, when it is called for the first time
+OPERATORS = torch.library.Library("bench3r", "FRAGMENT")
+OPERATORS.define(
+    "segment_attention(Tensor q, Tensor k, Tensor v, Tensor q_bounds, Tensor k_bounds, "
+    "int q_most, int k_most, int pairs) -> Tensor"
+)
+OPERATORS.impl("segment_attention", segment_attention, "CompositeExplicitAutograd")
+OPERATORS.impl("segment_attention", _shape, "Meta")
 SEGMENT_ATTENTION = torch.ops.bench3r.segment_attention

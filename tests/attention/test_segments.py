@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -157,3 +160,20 @@ def test_schema_of_the_kernels_is_the_one_that_is_called():
     lengths = ["cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k"]
     rest = ["dropout_p", "custom_mask_type", "compute_log_sumexp"]
     assert efficient == [*same, "bias", *lengths, *rest]
+
+
+LOADS = """
+import sys, torch
+from bench3r.attention.segments import Segments, attend_segments
+from bench3r.models.layers import SoftmaxCore, TokenLayout
+one, other = (Segments(lengths, torch.device("cpu")) for lengths in ((2, 3), (4, 5)))
+q, k, v = torch.rand(5, 1, 8), torch.rand(9, 1, 8), torch.rand(9, 1, 8)
+with torch.inference_mode():
+    attend_segments(SoftmaxCore(), q, k, v, one, other, layout=TokenLayout(1, 2, 1, 2, 2))
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_attention_loads_no_compiler():
+    """It would be part of the method's peak memory, 70 MB, and of its first call's time."""
+    subprocess.run([sys.executable, "-c", LOADS], check=True)

@@ -19,7 +19,11 @@ import torch
 import torch._dynamo  # before anything is patched: it keeps a table of torch.cuda's functions
 from torch import Tensor
 
+from bench3r.attention.segments import segment_attention
+
 GIB = 2**30
+# operators that torch.library.custom_op did not make, and so does not list
+MADE_BY_HAND: dict[str, Callable[..., Any]] = {"bench3r::segment_attention": segment_attention}
 CUDA = torch.device("cuda", 0)
 
 
@@ -223,9 +227,11 @@ def composite(func: Any) -> bool:
 
 
 def python_body(func: Any) -> Callable[..., Any] | None:
-    """The function that ``torch.library.custom_op`` made ``func`` of."""
+    """The function that an operator of Bench3R's was made of; None for all others."""
     from torch._library.custom_ops import OPDEFS
 
     name = func._schema.name if hasattr(func, "_schema") else func._qualified_op_name
+    if name in MADE_BY_HAND:
+        return MADE_BY_HAND[name]
     definition = OPDEFS.get(name)
     return None if definition is None else definition._init_fn
