@@ -1,4 +1,4 @@
-"""Figures drawn in a process of their own, while this one makes tables."""
+"""Figures drawn in processes of their own, while this one makes tables."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
 
 from bench3r.api.errors import Bench3RError
 from bench3r.report.section import Canvas, Figure, Section
 
 CAN_FORK = sys.platform == "linux"  # elsewhere a child would have to load everything again
+PROCESSES = 2  # a few sections have most of the figures, so that more would wait for one of them
+
+Drawn = dict[int, list[Figure]]  # by place of the section
 
 
 @contextmanager
@@ -20,45 +24,67 @@ def drawn_beside(
 ) -> Iterator[Callable[[], list[Figure]]]:
     """Begin to draw the figures of ``sections``; what is given waits for them and returns them.
 
-    An error of a figure is raised there as it was. Raises Bench3RError there when the process was
+    An error of a figure is raised there as it was. Raises Bench3RError there when a process was
     killed.
     """
     if not CAN_FORK:
-        yield lambda: draw_all(sections, canvas)
+        yield lambda: [figure for section in sections for figure in section.draw(canvas)]
         return
     context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_draw, args=(sections, canvas, sender), daemon=True)
-    child.start()
-    sender.close()
+    turn = context.Value("i", 0)
+    pipes = [context.Pipe(duplex=False) for _ in range(PROCESSES)]
+    children = []
+    for _, sender in pipes:
+        arguments = (sections, canvas, turn, sender)
+        children.append(context.Process(target=_draw, args=arguments, daemon=True))
+        children[-1].start()
+    for _, sender in pipes:
+        sender.close()
     try:
-        yield lambda: _received(receiver)
+        yield lambda: _in_order([_received(receiver) for receiver, _ in pipes])
     finally:
-        child.terminate()
-        child.join()
-        receiver.close()
+        for child in children:
+            child.terminate()
+            child.join()
+        for receiver, _ in pipes:
+            receiver.close()
 
 
-def draw_all(sections: Sequence[Section], canvas: Canvas) -> list[Figure]:
-    """The figures of all ``sections``, in their order."""
-    return [figure for section in sections for figure in section.draw(canvas)]
-
-
-def _draw(sections: Sequence[Section], canvas: Canvas, sender: Connection) -> None:
-    """Send the figures, or the error of one, to the process that waits."""
+def _draw(
+    sections: Sequence[Section], canvas: Canvas, turn: Synchronized[int], sender: Connection
+) -> None:
+    """Send the figures of the sections that no other process took, or the error of one."""
+    found: Drawn = {}
     try:
-        sender.send(draw_all(sections, canvas))
+        while (place := _next(turn)) < len(sections):
+            found[place] = sections[place].draw(canvas)
+        sender.send(found)
     except Exception as error:
         sender.send(error)
 
 
-def _received(receiver: Connection) -> list[Figure]:
+def _next(turn: Synchronized[int]) -> int:
+    """The place of the next section that nobody has taken."""
+    with turn.get_lock():
+        turn.value += 1
+        return turn.value - 1
+
+
+def _received(receiver: Connection) -> Drawn:
     """What :func:`_draw` sent."""
     try:
         found = receiver.recv()
     except EOFError:
-        raise Bench3RError("the process that draws the figures was killed") from None
+        raise Bench3RError("a process that draws figures was killed") from None
     if isinstance(found, Exception):
         raise found
-    figures: list[Figure] = found
-    return figures
+    drawn: Drawn = found
+    return drawn
+
+
+def _in_order(parts: list[Drawn]) -> list[Figure]:
+    """The figures of all sections, in their order."""
+    drawn: Drawn = {}
+    for part in parts:
+        drawn |= part
+    return [figure for place in sorted(drawn) for figure in drawn[place]]
