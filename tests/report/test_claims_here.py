@@ -71,7 +71,7 @@ def test_quality_and_cost_are_of_one_setting():
     time = verdict_on("SM-T2-MASt3R-time", run)
     assert quality.verdict == SAME
     assert flops.verdict == OTHER, "three times VGGT's, not nine tenths"
-    assert "MASt3R (coarse_iterations 100) over VGGT: 3.000" in flops.found
+    assert "MASt3R (coarse iterations 100) over VGGT: 3.000" in flops.found
     assert time.verdict == LACKING, "that variant was not timed"
 
 

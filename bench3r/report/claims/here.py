@@ -13,6 +13,7 @@ from bench3r.report.claims.rules import Options
 from bench3r.report.claims.rules_here import Choice
 from bench3r.report.columns import Column
 from bench3r.report.evidence import Evidence
+from bench3r.report.names import option_text
 from bench3r.report.settings import SCENE, Setting, rows_of_setting, settings_of
 from bench3r.report.summary import over_seeds, wide
 from bench3r.run import paths
@@ -59,14 +60,14 @@ def name_of_setting(setting: Setting) -> str:
     changed = []
     for name, value in setting.values.items():
         if value != defaults.get(name):
-            changed.append(f"{name} {value}")
+            changed.append(option_text(name, value))
     return f"{setting.label} ({', '.join(changed)})" if changed else setting.label
 
 
 def name_of_choice(choice: Choice) -> str:
     """A choice as it is printed."""
     label = METHODS.get(choice.method).label
-    given = ", ".join(f"{name} {value}" for name, value in choice.options.items())
+    given = ", ".join(option_text(name, value) for name, value in choice.options.items())
     return f"{label} ({given})" if given else label
 
 

@@ -66,7 +66,7 @@ class Claim(BaseModel):
 
 
 def _with_unit(value: str, unit: str) -> str:
-    if unit in ("-", "1", "mixed"):
+    if unit in ("-", "1", "mixed", "ratio"):
         return value
     return f"{value} (unit not stated)" if unit == "unstated" else f"{value} {unit}"
 
