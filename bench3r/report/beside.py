@@ -56,11 +56,21 @@ def _draw(
     """Send the figures of the sections that no other process took, or the error of one."""
     found: Drawn = {}
     try:
-        while (place := _next(turn)) < len(sections):
+        queue = _queue(len(sections))
+        while (taken := _next(turn)) < len(queue):
+            place = queue[taken]
             found[place] = sections[place].draw(canvas)
         sender.send(found)
     except Exception as error:
         sender.send(error)
+
+
+def _queue(count: int) -> list[int]:
+    """Places in the order in which they are taken: from both ends to the middle.
+
+    The first and the last sections have most figures; a long one taken last would be waited for.
+    """
+    return sorted(range(count), key=lambda place: min(place, count - 1 - place))
 
 
 def _next(turn: Synchronized[int]) -> int:
