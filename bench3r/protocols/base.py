@@ -68,6 +68,18 @@ class Scores(NamedTuple):
     missing: dict[str, str]
 
 
+# point maps by the two official evaluations that measure accuracy, completeness and normals
+CHAMFER = Metric("chamfer", "unit", "lower", "CD", noise=MATCHED)
+SURFACE = (
+    Metric("acc_mean", "unit", "lower", "accuracy", noise=MATCHED),
+    Metric("acc_median", "unit", "lower", "accuracy (median)", noise=MATCHED),
+    Metric("comp_mean", "unit", "lower", "completeness", noise=MATCHED),
+    Metric("comp_median", "unit", "lower", "completeness (median)", noise=MATCHED),
+    Metric("nc_mean", "cosine", "higher", "NC", noise=NORMALS),
+    Metric("nc_median", "cosine", "higher", "NC (median)", noise=NORMALS),
+)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A scoring rule. Its module is called like it and says in its docstring what the rule is."""

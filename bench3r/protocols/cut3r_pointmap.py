@@ -11,7 +11,7 @@ import numpy as np
 from bench3r.metrics import window
 from bench3r.metrics.alignment import icp, move
 from bench3r.metrics.clouds import Cloud, CloudPair, accuracy_completeness, normal_consistency
-from bench3r.protocols.base import MATCHED, NORMALS, Metric, Protocol
+from bench3r.protocols.base import CHAMFER, SURFACE, Protocol
 from bench3r.protocols.missing import NotComputable
 from bench3r.protocols.scored import Scored
 
@@ -43,14 +43,6 @@ PROTOCOL = Protocol(
     name="cut3r_pointmap",
     label="CUT3R's point maps",
     version=1,
-    metrics=(
-        Metric("chamfer", "unit", "lower", "CD", noise=MATCHED),
-        Metric("acc_mean", "unit", "lower", "accuracy", noise=MATCHED),
-        Metric("acc_median", "unit", "lower", "accuracy (median)", noise=MATCHED),
-        Metric("comp_mean", "unit", "lower", "completeness", noise=MATCHED),
-        Metric("comp_median", "unit", "lower", "completeness (median)", noise=MATCHED),
-        Metric("nc_mean", "cosine", "higher", "NC", noise=NORMALS),
-        Metric("nc_median", "cosine", "higher", "NC (median)", noise=NORMALS),
-    ),
+    metrics=(CHAMFER, *SURFACE),
     score=score,
 )

@@ -8,7 +8,7 @@ be averaged.
 import numpy as np
 
 from bench3r.metrics.clouds import accuracy_completeness, normal_consistency
-from bench3r.protocols.base import MATCHED, NORMALS, Metric, Protocol
+from bench3r.protocols.base import CHAMFER, MATCHED, SURFACE, Metric, Protocol
 from bench3r.protocols.scored import Scored
 
 
@@ -29,14 +29,9 @@ PROTOCOL = Protocol(
     label="π³'s point maps",
     version=1,
     metrics=(
-        Metric("chamfer", "unit", "lower", "CD", noise=MATCHED),
+        CHAMFER,
         Metric("chamfer_norm", "median depths", "lower", "CD", noise=MATCHED),
-        Metric("acc_mean", "unit", "lower", "accuracy", noise=MATCHED),
-        Metric("acc_median", "unit", "lower", "accuracy (median)", noise=MATCHED),
-        Metric("comp_mean", "unit", "lower", "completeness", noise=MATCHED),
-        Metric("comp_median", "unit", "lower", "completeness (median)", noise=MATCHED),
-        Metric("nc_mean", "cosine", "higher", "NC", noise=NORMALS),
-        Metric("nc_median", "cosine", "higher", "NC (median)", noise=NORMALS),
+        *SURFACE,
     ),
     score=score,
 )

@@ -13,6 +13,10 @@ from bench3r.report.evidence import CostRow, Evidence, RunEvidence
 from bench3r.run.config import RunConfig
 from bench3r.stages.collect import COLUMNS
 
+H20 = "NVIDIA H20"
+A100 = "NVIDIA A100-SXM4-80GB"
+SCANNET = {"scannet": {"root": "/data/scannet"}}
+
 Values = dict[str, float | list[float]]  # by "protocol/metric", of all scenes or scene by scene
 
 

@@ -16,11 +16,8 @@ from bench3r.report.claims.verdict import (
     UNDECIDED,
     Verdict,
 )
-from tests.helpers.published_run import PublishedRun
+from tests.helpers.published_run import A100, H20, SCANNET, PublishedRun
 
-H20 = "NVIDIA H20"
-A100 = "NVIDIA A100-SXM4-80GB"
-SCANNET = {"scannet": {"root": "/data/scannet"}}
 SEVEN = {"seven_scenes": {"root": "/data/7scenes"}}
 ATE = "trajectory_evo/ate"
 

@@ -20,11 +20,8 @@ from bench3r.report.claims.verdict import (
 )
 from bench3r.run.config import load_config
 from tests.conftest import ROOT
-from tests.helpers.published_run import PublishedRun
+from tests.helpers.published_run import A100, H20, SCANNET, PublishedRun
 
-H20 = "NVIDIA H20"
-A100 = "NVIDIA A100-SXM4-80GB"
-SCANNET = {"scannet": {"root": "/data/scannet"}}
 POSE = {
     "trajectory_evo/ate": 0.065,
     "trajectory_evo/rpe_trans": 0.019,
