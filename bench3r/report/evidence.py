@@ -82,7 +82,6 @@ class Evidence:
     trainings: pd.DataFrame
     frames: int
     suffix: str = ""  # of file names, where a run has several frame counts
-    about: str = ""  # what the numbers stand on
 
     def __post_init__(self) -> None:
         declared = [fact.name for method in methods().values() for fact in method.facts]

@@ -85,7 +85,6 @@ def evidence(
         facts=pd.DataFrame() if facts is None else facts,
         trainings=pd.DataFrame(),
         frames=4,
-        about="about",
     )
 
 

@@ -154,7 +154,6 @@ class PublishedRun:
                     facts=facts[facts["frames"].eq(frames)] if len(facts) else facts,
                     trainings=pd.DataFrame(self.trainings),
                     frames=int(frames),
-                    about="about",
                 )
             )
         return RunEvidence(plan, table, found, self.largest, Path())
